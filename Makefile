@@ -1,0 +1,63 @@
+# The two commands: `make demo` and `make test`. `make help` lists the rest.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export PATH := $(BIN):$(PATH)
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	-c requirements/held.in pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format lock docs clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/demo.stamp  ## Install, run the whole pipeline on the demo task, print the table
+	@snakemake --cores all --quiet rules progress -- all
+	@sreclip results
+
+test: $(VENV)/test.stamp  ## Install with the test extras and run the tests
+	@pytest
+
+lint: $(VENV)/test.stamp  ## Run ruff, mypy, snakefmt and snakemake --lint
+	ruff check
+	ruff format --check
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+format: $(VENV)/test.stamp  ## Format Python and Snakemake files
+	ruff check --fix
+	ruff format
+	snakefmt Snakefile workflow
+
+docs: $(VENV)/demo.stamp  ## Write the parameter reference and the schema from the models
+	sreclip reference docs
+
+lock: $(VENV)/test.stamp  ## Pin the environments again from pyproject.toml
+	$(LOCK) --extra demo -o requirements/demo.txt
+	$(LOCK) -c requirements/demo.txt --extra demo --extra test --extra dev -o requirements/test.txt
+
+clean:  ## Remove the environment, the results and the logs
+	rm -rf $(VENV) results logs
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "sreclip needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the pinned requirements (torch is large: a few minutes) ..."
+	@$(PIP) install -r requirements/demo.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/test.stamp: requirements/test.txt $(VENV)/demo.stamp
+	@echo "Installing the test requirements ..."
+	@$(PIP) install -r requirements/test.txt
+	@touch $@

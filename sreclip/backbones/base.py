@@ -1,0 +1,45 @@
+"""What every backbone offers: pictures and texts in, unit-norm vectors out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+
+class Backbone(Protocol):
+    """A frozen image-text model.
+
+    Attributes
+    ----------
+    label : str
+        Name in results and paths, such as ``mini`` or ``ViT-B-16-openai``.
+    dim : int
+        Width of both feature spaces.
+    logit_scale : float
+        The model's own factor from cosine to logits (about 100 for CLIP).
+    weights_sha256 : str
+        Hash of every parameter that decides the features; part of their content key.
+    preprocessing : str
+        The picture transform in words; part of the content key.
+    """
+
+    label: str
+    dim: int
+    logit_scale: float
+    weights_sha256: str
+    preprocessing: str
+
+    def preprocess(self, image: Image) -> torch.Tensor:
+        """Turn an RGB picture into pixels of shape ``(3, height, width)``, float32."""
+        ...
+
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode ``(n_images, 3, height, width)`` to unit-norm float32 ``(n_images, dim)``."""
+        ...
+
+    def encode_text(self, texts: list[str]) -> torch.Tensor:
+        """Encode texts to unit-norm float32 ``(n_texts, dim)``."""
+        ...

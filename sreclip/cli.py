@@ -1,0 +1,357 @@
+"""The ``sreclip`` command: one sub-command a pipeline step, plus what people look at."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sreclip import __version__
+from sreclip.errors import ConfigError, SreclipError
+
+if TYPE_CHECKING:
+    from sreclip.config.models import Params
+    from sreclip.plan import Plan
+
+app = typer.Typer(
+    name="sreclip",
+    help="Adapt frozen CLIP to a new visual domain that also holds unlabelled classes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+STEPS = "Pipeline steps (snakemake calls these)"
+LOOKS = "Look at results"
+
+ParamsFile = Annotated[
+    Path, typer.Option("--params", help="Parameter file.", metavar="FILE", show_default=True)
+]
+MethodName = Annotated[str, typer.Argument(help="A registered method.", metavar="METHOD")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+DEFAULT_PARAMS = Path("params.yaml")
+
+log = logging.getLogger("sreclip")
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in two lines and status 2, not in a traceback."""
+    try:
+        app()
+    except SreclipError as error:
+        log.error("sreclip: %s", error)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception:
+        log.exception("sreclip stopped on a bug; please report it with this traceback")
+        sys.exit(1)
+
+
+def _start_logging(file: Path | None) -> None:
+    """Send plain lines to the terminal and, with the time, to a file."""
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers = [console]
+    log.setLevel(logging.INFO)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(file, mode="w", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    log_file: Annotated[
+        Path | None, typer.Option("--log", help="Write a log file, too.", metavar="FILE")
+    ] = None,
+) -> None:
+    _start_logging(log_file)
+    if version:
+        print(f"sreclip {__version__}")
+        raise typer.Exit
+
+
+def _params(path: Path) -> Params:
+    from sreclip.config import load_params
+
+    return load_params(path)
+
+
+def _plan(path: Path) -> Plan:
+    from sreclip.plan import Plan
+
+    return Plan(_params(path))
+
+
+def _method(plan: Plan, name: str) -> str:
+    from sreclip.methods import METHODS
+    from sreclip.registry import unknown_name
+
+    if name not in METHODS:
+        raise ConfigError(unknown_name("method", name, METHODS))
+    return name
+
+
+@app.command(rich_help_panel=STEPS)
+def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Check the parameters, and the split where the task is prepared."""
+    plan = _plan(params)
+    log.info("%s: valid", params)
+    if plan.task_dir.exists():
+        unknown = [
+            entry.name for entry, known in zip(plan.classes, plan.known, strict=True) if not known
+        ]
+        log.info("%d classes, unknown: %s", len(plan.classes), ", ".join(unknown) or "none")
+
+
+@app.command(rich_help_panel=STEPS)
+def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
+    """List, hash and cut the pictures of the task into a manifest with shards."""
+    from sreclip.data.prepare import prepare_data as prepare
+
+    plan = _plan(params)
+    task = plan.params.task
+    summary = prepare(
+        task.name,
+        task.settings,
+        plan.task_dir,
+        shard_size=task.shard_size,
+        duplicates=task.duplicates,
+        hash_cache=plan.results / "cache" / f"{plan.task_dir.name}.hashes.parquet",
+        progress=not quiet,
+    )
+    pictures = summary["pictures"]
+    log.info(
+        "%s: %d classes, %d source and %d target pictures in %d shards -> %s",
+        task.name,
+        summary["classes"],
+        pictures["source"],
+        pictures["target"],
+        summary["shards"],
+        plan.task_dir,
+    )
+    for note in summary["notes"]:
+        log.info("note: %s", note)
+    _ = plan.known
+
+
+@app.command(rich_help_panel=STEPS)
+def extract_images(
+    params: ParamsFile = DEFAULT_PARAMS,
+    domain: Annotated[
+        Literal["source", "target"] | None, typer.Option(help="Domain of the shard.")
+    ] = None,
+    shard: Annotated[
+        int | None, typer.Option(help="Number of the shard in its domain, from 0.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Key of the shard, instead of its number.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Encode the pictures of one shard into one HDF5 file."""
+    from sreclip.steps import extract_shard
+
+    plan = _plan(params)
+    if key is None:
+        if domain is None or shard is None:
+            raise ConfigError("name the shard by --domain and --shard, or by --key")
+        shards = plan.domain_shards(domain)
+        if not 0 <= shard < len(shards):
+            raise ConfigError(
+                f"--shard {shard}: the {domain} domain has {len(shards)} shards",
+                f"use 0 to {len(shards) - 1}",
+            )
+        key = shards[shard].key
+    log.info("%s", extract_shard(plan, key, progress=not quiet))
+
+
+@app.command(rich_help_panel=STEPS)
+def join_images(
+    domain: Annotated[Literal["source", "target"], typer.Argument(help="Domain to join.")],
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Join the shards of a domain into one virtual file."""
+    from sreclip.steps import join_domain
+
+    log.info("%s", join_domain(_plan(params), domain))
+
+
+@app.command(rich_help_panel=STEPS)
+def extract_text(
+    kind: Annotated[
+        Literal["classes", "nodes"], typer.Argument(help="Class names or graph node names.")
+    ],
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Encode class or node names with every prompt template."""
+    from sreclip.steps import extract_names
+
+    log.info("%s", extract_names(_plan(params), kind))
+
+
+@app.command(rich_help_panel=STEPS)
+def build_graph(
+    params: ParamsFile = DEFAULT_PARAMS,
+    wnids: Annotated[
+        Path | None,
+        typer.Option(help="Build for the WordNet ids in this file (one a line) instead."),
+    ] = None,
+    include_imagenet: Annotated[
+        bool, typer.Option("--include-imagenet", help="With --wnids: add ImageNet-1k neighbours.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="With --wnids: the file to write.")] = None,
+) -> None:
+    """Build the class relation graph of the task, or of a list of WordNet ids."""
+    if wnids is None:
+        from sreclip.graph.build import build_graph as build
+
+        log.info("%s", build(_plan(params)))
+        return
+    from sreclip.graph.build import build_from_file
+
+    if out is None:
+        raise ConfigError("--wnids needs --out")
+    graph = build_from_file(wnids, include_imagenet=include_imagenet)
+    graph.save(out)
+    log.info("%d nodes, %d edges -> %s", graph.n_nodes, len(graph.edges), out)
+
+
+@app.command(rich_help_panel=STEPS)
+def train(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
+    """Fit one method, once a seed, on the cached features."""
+    from sreclip.training import fit_method
+
+    plan = _plan(params)
+    log.info("%s", fit_method(plan, _method(plan, method), progress=not quiet))
+
+
+@app.command(rich_help_panel=STEPS)
+def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Score one method's target predictions; the only step that reads target labels."""
+    from sreclip.evaluation import evaluate_method
+
+    plan = _plan(params)
+    log.info("%s", evaluate_method(plan, _method(plan, method)))
+
+
+@app.command(rich_help_panel=STEPS)
+def compare(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Put the evaluations of all methods into one table."""
+    from sreclip.comparison import compare_methods
+
+    log.info("%s", compare_methods(_plan(params)))
+
+
+@app.command(rich_help_panel=STEPS)
+def report(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Write the page."""
+    from sreclip.report.page import write_page
+
+    log.info("%s", write_page(_plan(params)))
+
+
+@app.command(rich_help_panel=STEPS)
+def publish(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Copy the table, its CSV files and the page to reports/."""
+    from sreclip.report.publish import publish as publish_report
+
+    log.info("%s", publish_report(_plan(params)))
+
+
+@app.command(rich_help_panel=STEPS)
+def prune(
+    stages: Annotated[list[str], typer.Argument(help="Folders below results/.")],
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Remove results that the present parameters do not lead to."""
+    from sreclip.prune import prune as prune_results
+
+    for path in prune_results(_plan(params), stages):
+        log.info("removed %s", path)
+
+
+@app.command(rich_help_panel=LOOKS)
+def results(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Print the results table and where the page is."""
+    from rich.console import Console
+
+    from sreclip.report.table import render_table
+
+    plan = _plan(params)
+    console = Console()
+    console.print(render_table(plan))
+    console.print(f"Page: {plan.reports / 'index.html'}")
+
+
+@app.command(rich_help_panel=LOOKS)
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A feature file (.h5).", metavar="FILE")],
+) -> None:
+    """Print what a feature file holds."""
+    from rich.console import Console
+
+    from sreclip.features.inspect import render
+
+    Console().print(render(file))
+
+
+@app.command(rich_help_panel=LOOKS)
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Where cached files lie.")] = Path("results"),
+) -> None:
+    """Check every cached feature file against its key and checksum."""
+    from sreclip.features.verify import count_files, verify_tree
+
+    problems = verify_tree(folder)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise typer.Exit(1)
+    print(f"{folder}: {count_files(folder)} feature files, all whole")
+
+
+@app.command(rich_help_panel=LOOKS)
+def show_graph(
+    params: ParamsFile = DEFAULT_PARAMS,
+    graph: Annotated[
+        Path | None, typer.Option(help="A graph.json to draw instead of the task's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a picture here: .svg, or .html to explore.")
+    ] = None,
+) -> None:
+    """Draw the class relation graph: as a tree here, as a picture in a file."""
+    from rich.console import Console
+
+    from sreclip.graph.build import draw_to_file, read_graph
+    from sreclip.graph.draw import text_tree
+    from sreclip.graph.relation_graph import RelationGraph
+
+    known = None
+    if graph is None:
+        plan = _plan(params)
+        relation_graph, known = read_graph(plan), plan.known
+    else:
+        relation_graph = RelationGraph.load(graph)
+    if out is None:
+        Console().print(text_tree(relation_graph, known))
+    else:
+        draw_to_file(relation_graph, out, known)
+        print(out)
+
+
+@app.command(rich_help_panel=LOOKS)
+def reference(
+    folder: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("docs"),
+) -> None:
+    """Write the parameter reference and the JSON schema from the models."""
+    from sreclip.config.reference import write_reference
+
+    for path in write_reference(folder):
+        print(path)

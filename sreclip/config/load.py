@@ -1,0 +1,106 @@
+"""Read parameters, with errors that name the key, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sreclip.config.models import Params
+from sreclip.errors import ConfigError
+from sreclip.registry import nearest
+
+MERGE_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
+
+
+def load_params(path: Path) -> Params:
+    """Read a YAML file of parameters.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, is not YAML, holds merge markers, or a value cannot be used.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(MERGE_MARKERS):
+            raise ConfigError(
+                f"{path}, line {number}: a merge marker ({line[:7]})",
+                "finish the merge: keep one side, remove the markers",
+            )
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    return parse_params(values or {}, str(path))
+
+
+def parse_params(values: Any, origin: str = "parameters") -> Params:
+    """Check a nested mapping against the models.
+
+    Raises
+    ------
+    ConfigError
+        Every problem at once, a line each: key path, what was found, what is allowed.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise ConfigError(f"{origin}: " + "\n".join(lines)) from None
+
+
+def expand_dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn top-level keys such as ``train.seeds`` into nested sections, in a copy.
+
+    So ``snakemake --config methods.sre_clip.lr=0.01`` means what it says.
+    """
+    result = copy.deepcopy({key: value for key, value in values.items() if "." not in key})
+    for path in (key for key in values if "." in key):
+        *parents, last = path.split(".")
+        section = result
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"{path}: {parent!r} is not a section")
+        section[last] = values[path]
+    return result
+
+
+def dump_params(params: Params) -> str:
+    """Write every parameter as YAML, in the models' order."""
+    return yaml.safe_dump(params.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _explain(problem: Any) -> str:
+    location = [str(part) for part in problem["loc"]]
+    path = ".".join(location) or "(top)"
+    if problem["type"] == "extra_forbidden":
+        allowed = _field_names(location[:-1])
+        guess = nearest(location[-1], allowed)
+        return f"{path}: unknown key; allowed here: {', '.join(sorted(allowed))}" + (
+            f" (did you mean {guess!r}?)" if guess else ""
+        )
+    found = problem["input"]
+    shown = "" if isinstance(found, dict | BaseModel) else f", found {found!r}"
+    if problem["type"] == "literal_error":
+        guess = nearest(str(found), problem["ctx"]["expected"].replace("'", " ").split())
+        shown += f" (did you mean {guess!r}?)" if guess else ""
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _field_names(location: list[str]) -> list[str]:
+    model: Any = Params
+    for part in location:
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)

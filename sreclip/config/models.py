@@ -1,0 +1,237 @@
+"""The model tree of ``params.yaml``: every key, its type, its bounds and what it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from sreclip.backbones import BACKBONES
+from sreclip.config.methods import MethodsSettings
+from sreclip.data.tasks import TASKS
+from sreclip.registry import one_of
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section of the parameters: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OpenmojiSettings(Section):
+    """The demo task: colour emoji as the source domain, line drawings as the target."""
+
+    picture_size: int = Field(
+        224, ge=32, le=2048, description="Side of the rendered pictures, in pixels."
+    )
+
+
+class FolderSettings(Section):
+    """Your own pictures: ``source/<class>/*`` and ``target/*``."""
+
+    root: str = Field("", description="Data root: the folder that holds both domains.")
+    source: str = Field("source", description="Source domain, a folder below the root.")
+    target: str = Field("target", description="Target domain, a folder below the root.")
+    classes: str | None = Field(
+        None,
+        description="Class list (text, CSV or JSON), below the root or absolute; without it the "
+        "classes are the class folders of both domains.",
+    )
+
+
+class TaskSettings(Section):
+    """Which pictures and classes."""
+
+    name: str = Field("openmoji", description="Registered task.")
+    openmoji: OpenmojiSettings = OpenmojiSettings()
+    folder: FolderSettings = FolderSettings()
+    duplicates: Literal["error", "drop_target", "keep"] = Field(
+        "error",
+        description="What to do with one picture (by SHA-256) in both domains: stop, drop it from "
+        "the target, or keep both.",
+    )
+    shard_size: int = Field(
+        4096, ge=1, description="Pictures in a feature file, on average; the cut follows content."
+    )
+
+    _registered = field_validator("name")(one_of("task", TASKS))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the chosen task alone."""
+        return getattr(self, self.name).model_dump()
+
+    @model_validator(mode="after")
+    def _folder_has_root(self) -> TaskSettings:
+        if self.name == "folder" and not self.folder.root:
+            raise ValueError("task.folder.root is needed when task.name is 'folder'")
+        return self
+
+
+class SplitSettings(Section):
+    """Which classes count as unknown, that is, have no label anywhere."""
+
+    unknown: Literal["auto"] | int | list[str] = Field(
+        "auto",
+        description="Names of the unknown classes; or how many to draw at random; or 'auto': the "
+        "classes without a source picture.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the draw when `unknown` is a number.")
+
+    @field_validator("unknown")
+    @classmethod
+    def _sensible(cls, value: str | int | list[str]) -> str | int | list[str]:
+        if isinstance(value, int) and value < 0:
+            raise ValueError("the number of unknown classes cannot be negative")
+        if isinstance(value, list) and len(set(value)) != len(value):
+            raise ValueError("a class is named twice")
+        return value
+
+
+class OpenClipSettings(Section):
+    """A CLIP model of open_clip."""
+
+    model: str = Field("ViT-B-16", description="Model name as open_clip lists it.")
+    pretrained: str = Field(
+        "openai", description="Weights tag of that model, or the path of a local checkpoint."
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Arithmetic of the forward pass."
+    )
+
+
+class MiniSettings(Section):
+    """The small offline substitute; it has nothing to set."""
+
+
+class BackboneSettings(Section):
+    """The frozen image-text model."""
+
+    name: str = Field("mini", description="Registered backbone.")
+    open_clip: OpenClipSettings = OpenClipSettings()
+    mini: MiniSettings = MiniSettings()
+
+    _registered = field_validator("name")(one_of("backbone", BACKBONES))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the chosen backbone alone."""
+        return getattr(self, self.name).model_dump()
+
+    @property
+    def label(self) -> str:
+        """Name in results and paths."""
+        if self.name == "open_clip":
+            return f"{self.open_clip.model}-{Path(self.open_clip.pretrained).stem}"
+        return self.name
+
+
+class PromptSettings(Section):
+    """Prompt ensemble for class and node names."""
+
+    templates: list[str] = Field(
+        ["a photo of a {}."],
+        min_length=1,
+        description="Sentences with one `{}` each, where the name goes.",
+    )
+
+    @field_validator("templates")
+    @classmethod
+    def _one_gap(cls, templates: list[str]) -> list[str]:
+        for template in templates:
+            if template.count("{}") != 1:
+                raise ValueError(f"template {template!r} must hold exactly one {{}}")
+        return templates
+
+
+class FeatureSettings(Section):
+    """Extraction and storage of frozen features."""
+
+    dtype: Literal["float16", "float32"] = Field(
+        "float16", description="Stored type of image features."
+    )
+    batch_size: int = Field(64, ge=1, description="Pictures in a forward pass.")
+    workers: int = Field(1, ge=0, description="Decoding processes beside the model.")
+    device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
+    max_rejects: Share = Field(
+        0.05, description="Largest share of undecodable pictures that is put up with."
+    )
+    max_pixels: int = Field(
+        178_956_970, ge=1, description="Largest picture that is decoded, in pixels."
+    )
+
+
+class GraphSettings(Section):
+    """Class relation graph over WordNet."""
+
+    senses: dict[str, str] = Field(
+        {}, description="WordNet ids for class names whose sense you want to pin."
+    )
+    include_imagenet: bool = Field(
+        False, description="Add the ImageNet-1k classes near the hierarchy, as UODTN does."
+    )
+    allow_unmapped: bool = Field(
+        False, description="Let a class without a WordNet sense join by text similarity."
+    )
+    sense_text_weight: Share = Field(
+        0.5, description="Weight of text similarity against hierarchy closeness in choosing senses."
+    )
+    similarity: Literal["wu_palmer", "path", "lin"] = Field(
+        "wu_palmer", description="WordNet similarity of two classes."
+    )
+    text_weight: Share = Field(
+        0.0, description="Weight of the text cosine in the relation R; the rest is WordNet's."
+    )
+
+
+class TrainSettings(Section):
+    """What all methods share in training."""
+
+    seeds: list[int] = Field(
+        [0, 1, 2, 3, 4], min_length=1, description="One fit a seed; figures are over these."
+    )
+    device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+            raise ValueError("seeds must be distinct and not negative")
+        return seeds
+
+
+class EvaluateSettings(Section):
+    """Metrics and intervals."""
+
+    ece_bins: int = Field(15, ge=1, description="Equal-width confidence bins of the ECE.")
+    confidence: float = Field(0.95, gt=0, lt=1, description="Level of the Student-t interval.")
+
+
+class ReportSettings(Section):
+    """The page."""
+
+    title: str = Field("sreclip report", description="Title of the page.")
+    pictures: int = Field(24, ge=0, description="Target pictures in the strip.")
+    colors: dict[str, str] = Field(
+        {"known": "#3b6fb6", "unknown": "#d9822b"},
+        description="Colours of known and unknown classes (CSS).",
+    )
+    seed: int = Field(0, ge=0, description="Seed that picks the pictures of the strip.")
+
+
+class Params(Section):
+    """All parameters of a run."""
+
+    task: TaskSettings = TaskSettings()
+    split: SplitSettings = SplitSettings()
+    backbone: BackboneSettings = BackboneSettings()
+    prompts: PromptSettings = PromptSettings()
+    features: FeatureSettings = FeatureSettings()
+    graph: GraphSettings = GraphSettings()
+    methods: MethodsSettings = MethodsSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    report: ReportSettings = ReportSettings()

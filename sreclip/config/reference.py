@@ -1,0 +1,89 @@
+"""Parameter reference and JSON schema, made from the models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from sreclip.config.models import Params
+from sreclip.files import write_text
+
+HEADER = """# Parameters
+
+Made from the models in `sreclip/config/` by `sreclip reference`; a test fails when this page
+drifts from them. Every key of `params.yaml`, its type, its default and what it means. Unknown keys
+are errors.
+"""
+
+
+def schema_text() -> str:
+    """JSON schema of ``params.yaml``."""
+    return json.dumps(Params.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def reference_text() -> str:
+    """Parameter reference in Markdown, a table a section."""
+    return HEADER + "".join(_section(Params, ""))
+
+
+def write_reference(folder: Path) -> list[Path]:
+    """Write ``parameters.md`` and ``params.schema.json`` and give their paths."""
+    texts = {"parameters.md": reference_text(), "params.schema.json": schema_text()}
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def _section(model: type[BaseModel], path: str) -> list[str]:
+    parts, rows, inner = [], [], []
+    for name, field in model.model_fields.items():
+        key = f"{path}.{name}" if path else name
+        nested = _model_of(field.annotation)
+        if nested:
+            inner += _section(nested, key)
+            continue
+        default = field.default if field.default is not PydanticUndefined else None
+        shown = json.dumps(default, ensure_ascii=False)
+        rows.append(f"| `{key}` | {_type_name(model, name)} | `{shown}` | {field.description} |")
+    if path:
+        parts.append(f"\n## {path}\n\n{(model.__doc__ or '').strip()}\n")
+    if rows:
+        parts.append("\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
+        parts.append("\n".join(rows) + "\n")
+    return parts + inner
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return None
+
+
+def _type_name(model: type[BaseModel], name: str) -> str:
+    """Say type and bounds in words, from the JSON schema, so that both always agree."""
+    schema = model.model_json_schema()["properties"][name]
+    options = [_describe(option) for option in schema.get("anyOf", [schema])]
+    return " or ".join(options)
+
+
+def _describe(schema: dict[str, Any]) -> str:
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    text = {"array": "list", "object": "mapping"}.get(schema["type"], schema["type"])
+    if "items" in schema:
+        text += f" of {_describe(schema['items'])}"
+    signs = {
+        "minimum": "≥",
+        "exclusiveMinimum": ">",
+        "maximum": "≤",
+        "exclusiveMaximum": "<",
+        "minItems": "length ≥",
+    }
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    return f"{text} {', '.join(bounds)}".strip()

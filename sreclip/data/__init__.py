@@ -1,0 +1,1 @@
+"""Tasks, the manifest, and reading pictures."""

@@ -1,0 +1,268 @@
+"""From a task's pictures to its files: hashed, checked for duplicates, sorted and cut."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from sreclip.data.hashes import UNREADABLE, hash_pictures
+from sreclip.data.manifest import DOMAINS, TaskData, row_id, withdraw_task, write_task
+from sreclip.data.shards import cut_shards, write_shards
+from sreclip.data.tasks import load_task
+from sreclip.errors import DataError
+from sreclip.keys import content_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DuplicateRule = Literal["error", "drop_target", "keep"]
+_SHOWN = 5
+
+
+def prepare_data(
+    task: str,
+    settings: Mapping[str, Any],
+    folder: Path,
+    *,
+    shard_size: int,
+    duplicates: DuplicateRule = "error",
+    hash_cache: Path | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Run a task and write its files (see `sreclip.data.manifest`).
+
+    The same pictures and settings give the same bytes. When anything is refused, the files of an
+    earlier run stay as they were.
+
+    Parameters
+    ----------
+    task : str
+        A name in `sreclip.data.tasks.TASKS`.
+    settings : Mapping
+        The task's own settings.
+    folder : Path
+        Where the files go.
+    shard_size : int
+        Mean number of rows in a shard.
+    duplicates : {'error', 'drop_target', 'keep'}
+        What to do with one picture (by SHA-256) in both domains: stop, leave it out of the
+        target, or keep both. Empty and unreadable files are never duplicates.
+    hash_cache : Path, optional
+        Where hashes are remembered between runs; by default a hidden file beside ``folder``,
+        not in it, for it holds times.
+    progress : bool
+        Show bars.
+
+    Returns
+    -------
+    dict
+        What stands in ``summary.json``. It counts the target's pictures, not its labels: those
+        are for ``evaluate``.
+
+    Raises
+    ------
+    ConfigError
+        The task is not registered.
+    DataError
+        The task's pictures or classes cannot be used.
+    StoreError
+        The folder cannot be written.
+    """
+    data = load_task(task)(settings, folder)
+    rows = picture_rows(data)
+    hashes = hash_pictures(
+        data.root,
+        rows["path"],
+        rows["row_id"].to_numpy(),
+        cache=hash_cache or folder.with_name(f".{folder.name}.hashes.parquet"),
+        progress=progress,
+    )
+    rows = rows.assign(size=hashes.size, sha256=hashes.sha256)
+    rows, repeats = _settle_duplicates(rows, duplicates)
+    shards = cut_shards(rows, shard_size)
+    summary = _summary(task, data, rows, repeats, shard_size=shard_size, n_shards=len(shards))
+    withdraw_task(folder)
+    write_shards(folder, shards)
+    write_task(folder, rows, data, summary)
+    return summary
+
+
+def picture_rows(data: TaskData) -> pd.DataFrame:
+    """Give a task's pictures as rows, sorted by domain and path.
+
+    Returns
+    -------
+    DataFrame
+        ``row_id``, ``path``, ``domain`` and ``label``, target labels still in it.
+
+    Raises
+    ------
+    DataError
+        A picture stands twice, has a label that is no class, or is a source picture without one.
+    """
+    import pandas as pd
+
+    pictures = data.pictures
+    rows = pd.DataFrame(
+        {
+            "row_id": np.fromiter(
+                (row_id(picture.domain, picture.path) for picture in pictures),
+                dtype=np.int64,
+                count=len(pictures),
+            ),
+            "path": pd.array([picture.path for picture in pictures], dtype="string"),
+            "domain": pd.array([picture.domain for picture in pictures], dtype="string"),
+            "label": pd.array([picture.label for picture in pictures], dtype="Int32"),
+        }
+    )
+    unlabelled = rows["label"].isna()
+    for wrong, complaint in (
+        (~rows["domain"].isin(DOMAINS), f"domain is not {' or '.join(DOMAINS)}"),
+        ((rows["domain"] == "source") & unlabelled, "a source picture without a label"),
+        (
+            ~unlabelled & ~rows["label"].between(0, len(data.classes) - 1),
+            f"the label is not one of the {len(data.classes)} classes",
+        ),
+        (rows["row_id"].duplicated(), "the picture is listed twice"),
+    ):
+        bad = np.flatnonzero(wrong.to_numpy(dtype=bool, na_value=False))
+        if len(bad):
+            raise DataError(f"{rows['path'].iloc[bad[0]]}: {complaint}", "mend the task's listing")
+    return rows.sort_values(["domain", "path"], ignore_index=True)
+
+
+def _settle_duplicates(
+    rows: pd.DataFrame, rule: DuplicateRule
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Apply the rule to pictures that both domains have; count what repeats in a domain."""
+    if rule not in ("error", "drop_target", "keep"):
+        raise ValueError(f"unknown rule for duplicates: {rule!r}")
+    codes, _ = _codes(rows)
+    source = (rows["domain"] == "source").to_numpy(dtype=bool)
+    real = codes >= 0
+    in_source = np.zeros(codes.max(initial=-1) + 1, dtype=bool)
+    in_source[codes[source & real]] = True
+    shared = ~source & real
+    shared[shared] = in_source[codes[shared]]
+
+    if shared.any() and rule == "error":
+        raise DataError(
+            f"{int(shared.sum())} target pictures are also in the source (same bytes): "
+            + _some_pairs(rows, codes, source, np.flatnonzero(shared)),
+            "a picture with a label must not be in the test; take them out of one domain, or set "
+            "task.duplicates to 'drop_target' (leave them out of the target) or 'keep'",
+        )
+    dropped = rows["path"][shared].tolist() if rule == "drop_target" else []
+    repeats = {
+        "across": int(shared.sum()),
+        "dropped": dropped,
+        "within": {
+            domain: int(_again(codes, real & mask & ~(shared & bool(dropped))).sum())
+            for domain, mask in (("source", source), ("target", ~source))
+        },
+        "source_with_two_labels": _label_conflicts(rows, codes, source & real),
+    }
+    if dropped:
+        rows = rows[~shared].reset_index(drop=True)
+        if not (rows["domain"] == "target").any():
+            raise DataError(
+                "every target picture is also in the source (same bytes)",
+                "check that task.folder.target is the right folder",
+            )
+    return rows, repeats
+
+
+def _codes(rows: pd.DataFrame) -> tuple[np.ndarray, int]:
+    """Number the contents; -1 for files that are empty or unreadable."""
+    import pandas as pd
+
+    codes, contents = pd.factorize(rows["sha256"])
+    codes = codes.astype(np.int64)
+    codes[((rows["size"] == 0) | (rows["sha256"] == UNREADABLE)).to_numpy(dtype=bool)] = -1
+    return codes, len(contents)
+
+
+def _again(codes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Tell which of the masked rows have a content that stood in one of them before."""
+    picked = codes[mask]
+    again = np.ones(len(picked), dtype=bool)
+    again[np.unique(picked, return_index=True)[1]] = False
+    return again
+
+
+def _label_conflicts(rows: pd.DataFrame, codes: np.ndarray, mask: np.ndarray) -> int:
+    labels = rows["label"].to_numpy(dtype=np.int64, na_value=-1)[mask]
+    pairs = np.unique(np.stack([codes[mask], labels]), axis=1)
+    return int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+
+
+def _some_pairs(
+    rows: pd.DataFrame, codes: np.ndarray, source: np.ndarray, shared: np.ndarray
+) -> str:
+    paths = rows["path"]
+    pairs = [
+        f"{paths.iloc[at]} = {paths.iloc[np.flatnonzero(source & (codes == codes[at]))[0]]}"
+        for at in shared[:_SHOWN]
+    ]
+    rest = len(shared) - len(pairs)
+    return "; ".join(pairs) + (f" and {rest} more" if rest else "")
+
+
+def _summary(
+    task: str,
+    data: TaskData,
+    rows: pd.DataFrame,
+    repeats: dict[str, Any],
+    *,
+    shard_size: int,
+    n_shards: int,
+) -> dict[str, Any]:
+    source = rows["domain"] == "source"
+    per_class = np.bincount(
+        rows["label"][source].to_numpy(dtype=np.int64), minlength=len(data.classes)
+    )
+    empty = rows["path"][rows["size"] == 0].tolist()
+    unreadable = rows["path"][rows["sha256"] == UNREADABLE].tolist()
+    return {
+        "task": task,
+        "root": data.root.as_posix(),
+        "pictures": {"source": int(source.sum()), "target": int((~source).sum())},
+        "target_labels": int(rows["label"][~source].notna().sum()),
+        "labels_key": _labels_key(rows[~source]),
+        "classes": len(data.classes),
+        "source_pictures": {
+            entry.name: int(count) for entry, count in zip(data.classes, per_class, strict=True)
+        },
+        "duplicates": repeats,
+        "empty_files": empty,
+        "unreadable_files": unreadable,
+        "bytes": int(rows["size"].sum()),
+        "shard_size": shard_size,
+        "shards": n_shards,
+        "credits": data.credits,
+        "notes": [*data.notes, *_notes(repeats, empty, unreadable)],
+    }
+
+
+def _labels_key(target: pd.DataFrame) -> str:
+    """Hash the target's labels, so that what was evaluated with others has another name."""
+    labels = target["label"].fillna(-1).astype("int32").to_numpy()
+    return content_key(hashlib.sha256(labels.tobytes()).hexdigest())
+
+
+def _notes(repeats: dict[str, Any], empty: Sequence[str], unreadable: Sequence[str]) -> list[str]:
+    within = repeats["within"]
+    counted = {
+        "target pictures dropped because the source has them": len(repeats["dropped"]),
+        "pictures kept in both domains": 0 if repeats["dropped"] else repeats["across"],
+        "source pictures that repeat another source picture": within["source"],
+        "target pictures that repeat another target picture": within["target"],
+        "source pictures that stand under two classes": repeats["source_with_two_labels"],
+        "empty files, to be rejected at extraction": len(empty),
+        "unreadable files, to be rejected at extraction": len(unreadable),
+    }
+    return [f"{what}: {count}" for what, count in counted.items() if count]

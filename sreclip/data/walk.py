@@ -1,0 +1,159 @@
+"""Walking a tree of pictures without leaving its root, for millions of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sreclip.errors import DataError
+
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One folder: its path and its files' names, both without the root; names sorted.
+
+    ``ignored`` are the files that are not pictures by their suffix, or not regular files.
+    """
+
+    folder: str
+    pictures: list[str]
+    ignored: list[str]
+
+
+def suffix(name: str) -> str:
+    """Give a file name's suffix in lower case, with its dot; quicker than a path's own."""
+    _, dot, end = name.rpartition(".")
+    return (dot + end).lower() if dot else ""
+
+
+def walk(root: Path, start: str) -> Iterator[Listed]:
+    """List ``start`` (a folder below ``root``, ``/`` between parts) and all folders below it.
+
+    Hidden files and folders are passed over. Links are followed as long as they stay inside the
+    root. Depth first, in the order of the names, so two walks of one tree are equal.
+
+    Raises
+    ------
+    DataError
+        A link leads out of the root, nowhere, or round in a circle; a name is not UTF-8; a
+        folder cannot be read.
+    """
+    real_root = os.path.realpath(root)
+    # The trail holds the real folders that lie behind us where a link made the path jump.
+    stack: list[tuple[str, tuple[str, ...]]] = [(start, ())]
+    while stack:
+        folder, trail = stack.pop()
+        pictures: list[str] = []
+        ignored: list[str] = []
+        below: list[tuple[str, tuple[str, ...]]] = []
+        for entry in _entries(root, folder):
+            name = entry.name
+            if name.startswith("."):
+                continue
+            if not name.isascii():
+                _check_name(folder, name)
+            if entry.is_symlink():
+                jump = _follow(entry, real_root, trail)
+                if jump is not None:
+                    below.append((f"{folder}/{name}", jump))
+                    continue
+                regular = entry.is_file()
+            elif entry.is_dir(follow_symlinks=False):
+                below.append((f"{folder}/{name}", trail))
+                continue
+            else:
+                regular = entry.is_file(follow_symlinks=False)
+            is_picture = regular and suffix(name) in PICTURE_SUFFIXES
+            (pictures if is_picture else ignored).append(name)
+        pictures.sort()
+        ignored.sort()
+        yield Listed(folder, pictures, ignored)
+        below.sort(reverse=True)
+        stack += below
+
+
+def walk_folders(root: Path, start: str) -> Iterator[str]:
+    """List the folders of `walk` without looking at every file, in no particular order.
+
+    Where a folder's link count is seen to count its subfolders (2 + their number: ext4, xfs, but
+    not btrfs or most network mounts), one below it on the same device with a count of 2 has none
+    and is not opened. So a link to a folder is followed from folders that hold subfolders, but
+    may be overlooked among pictures.
+
+    Raises
+    ------
+    DataError
+        As `walk`.
+    """
+    real_root = os.path.realpath(root)
+    # The device of the folder above, where link counts told its subfolders; None elsewhere.
+    stack: list[tuple[str, tuple[str, ...], int | None]] = [(start, (), None)]
+    while stack:
+        folder, trail, device = stack.pop()
+        yield folder
+        status = (root / folder).stat()
+        if status.st_dev == device and status.st_nlink == 2:
+            continue
+        real: list[str] = []
+        for entry in _entries(root, folder):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                real.append(entry.name)
+            elif entry.is_symlink():
+                jump = _follow(entry, real_root, trail)
+                if jump is not None:
+                    stack.append((f"{folder}/{entry.name}", jump, None))
+        counted = bool(real) and status.st_nlink == 2 + len(real)
+        stack += [(f"{folder}/{name}", trail, status.st_dev if counted else None) for name in real]
+
+
+def _entries(root: Path, folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(root / folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DataError(
+            f"{root / folder}: the folder cannot be read ({error.strerror})",
+            "make it readable, or take it out of the data root",
+        ) from error
+
+
+def _check_name(folder: str, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{folder}/{name!r}: the file name is not UTF-8", "rename it (convmv can do many)"
+        ) from error
+
+
+def _follow(
+    entry: os.DirEntry[str], real_root: str, trail: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Check a link; give the trail for the folder it leads to, None when it leads to a file."""
+    real = os.path.realpath(entry.path)
+    if not _holds(real_root, real):
+        raise DataError(
+            f"{entry.path}: the link leads out of the data root",
+            "copy the pictures into the root, or set the root to a folder that holds both",
+        )
+    if not Path(real).exists():
+        raise DataError(f"{entry.path}: the link leads nowhere", "mend or remove it")
+    if not Path(real).is_dir():
+        return None
+    trail = (*trail, os.path.realpath(Path(entry.path).parent))
+    if any(_holds(real, behind) for behind in trail):
+        raise DataError(f"{entry.path}: the link leads back to a folder above it", "remove it")
+    return trail
+
+
+def _holds(folder: str, path: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

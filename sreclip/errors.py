@@ -1,0 +1,43 @@
+"""The one exception type that a user is meant to read."""
+
+from __future__ import annotations
+
+
+class SreclipError(Exception):
+    """Something the user can mend: what was wrong, where, and what to do.
+
+    Parameters
+    ----------
+    message : str
+        What was wrong and where (file, key or row).
+    hint : str, optional
+        The way out, shown on a line of its own.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  -> {self.hint}" if self.hint else self.message
+
+
+class ConfigError(SreclipError):
+    """A parameter that cannot be used."""
+
+
+class DataError(SreclipError):
+    """Pictures, class lists or label files that cannot be used."""
+
+
+class StoreError(SreclipError):
+    """A cached file that is missing, damaged, or made from something else."""
+
+
+class GraphError(SreclipError):
+    """Class names or WordNet ids that do not lead to a usable graph."""
+
+
+class FitError(SreclipError):
+    """Training that cannot start or did not converge."""

@@ -1,0 +1,130 @@
+"""Score one method's target predictions against the labels: the only reader of target labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sreclip.data.manifest import read_manifest, read_target_labels
+from sreclip.errors import DataError
+from sreclip.files import atomic_path, read_json, write_json
+from sreclip.metrics import (
+    METRICS,
+    class_accuracy,
+    confusion,
+    known_unknown_curve,
+    predictions,
+    run_metrics,
+)
+from sreclip.plan import Plan
+from sreclip.scores import Scores, read_scores
+from sreclip.statistics import summarise
+
+CURVE_POINTS = 101
+
+
+def evaluate_method(plan: Plan, method: str) -> Path:
+    """Write ``evaluation.json`` and ``predictions.parquet`` of a method.
+
+    Pictures without a label are left out; labelled pictures that could not be read count as
+    wrong.
+
+    Returns
+    -------
+    Path
+        The folder of the two files.
+
+    Raises
+    ------
+    DataError
+        No target picture has a label.
+    """
+    scores = read_scores(plan.model_dir(method) / "scores.h5", plan.model_key(method))
+    labels = read_target_labels(plan.task_dir, scores.row_id)
+    labelled = labels >= 0
+    if not labelled.any():
+        raise DataError(
+            "no target picture has a label, so nothing can be evaluated",
+            "put target pictures into class folders, or stop after training "
+            "(snakemake --cores all train)",
+        )
+    folder = plan.evaluation_dir(method)
+    fit = read_json(plan.model_dir(method) / "fit.json")
+    result = {
+        "method": method,
+        "title": fit["title"],
+        "citation": fit["citation"],
+        "transductive": fit["transductive"],
+        "key": plan.evaluation_key(method),
+        "seeds": list(scores.seeds),
+        "n_images": int(labelled.sum()),
+        "n_unlabelled": int((~labelled).sum()),
+        "n_rejected": int((labelled & ~scores.ok).sum()),
+        "classes": list(scores.classes),
+        "known": scores.known.tolist(),
+        **_over_seeds(scores, labels, labelled, plan),
+    }
+    _write_predictions(folder / "predictions.parquet", plan, scores, labels)
+    write_json(folder / "evaluation.json", result)
+    return folder
+
+
+def _over_seeds(
+    scores: Scores, labels: NDArray[np.int64], labelled: NDArray[np.bool_], plan: Plan
+) -> dict[str, Any]:
+    """Metrics, curve, accuracy of each class and confusion counts, over all seeds."""
+    settings = plan.params.evaluate
+    n_classes = len(scores.classes)
+    ok, labels = scores.ok[labelled], labels[labelled]
+    both = scores.known[labels].any() and (~scores.known[labels]).any()
+    grid = np.linspace(0, 1, CURVE_POINTS)
+    runs, curves, per_class = [], [], []
+    counts = np.zeros((n_classes, n_classes + 1), dtype=np.int64)
+    for run_logits in scores.logits:
+        logits = run_logits[labelled]
+        runs.append(run_metrics(logits, ok, labels, scores.known, settings.ece_bins))
+        predicted = predictions(logits, ok)
+        present, accuracy = class_accuracy(predicted == labels, labels)
+        per_class.append(accuracy)
+        counts += confusion(predicted, labels, n_classes)
+        if both:
+            known, unknown = known_unknown_curve(logits, ok, labels, scores.known)
+            curves.append(np.interp(grid, known, unknown, right=0.0))
+    accuracies = np.full(n_classes, np.nan)
+    accuracies[present] = np.mean(per_class, axis=0)
+    return {
+        "runs": runs,
+        "metrics": {
+            name: summarise([run[name] for run in runs], settings.confidence)
+            for name in METRICS
+            if name in runs[0]
+        },
+        "class_accuracy": [None if np.isnan(value) else float(value) for value in accuracies],
+        "curve": {"known": grid.tolist(), "unknown": np.mean(curves, axis=0).tolist()}
+        if curves
+        else None,
+        "confusion": counts.tolist(),
+    }
+
+
+def _write_predictions(path: Path, plan: Plan, scores: Scores, labels: NDArray[np.int64]) -> None:
+    """Write path, label, prediction and confidence of each target picture, for the first seed."""
+    import pandas as pd
+
+    logits = scores.logits[0]
+    confidence = 1 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
+    paths = read_manifest(plan.task_dir).set_index("row_id")["path"]
+    frame = pd.DataFrame(
+        {
+            "row_id": scores.row_id,
+            "path": paths.reindex(scores.row_id).to_numpy(),
+            "label": labels,
+            "predicted": predictions(logits, scores.ok),
+            "confidence": np.where(scores.ok, confidence, 0.0),
+        }
+    )
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False)

@@ -1,0 +1,4 @@
+"""Frozen features: pictures and texts in, checksummed HDF5 files out."""
+
+EXTRACTION_VERSION = 1
+"""Raise it when a change of code changes the numbers in a feature file; it is part of the key."""

@@ -1,0 +1,138 @@
+"""The graph step of the pipeline: class names to ``graph.json`` and class similarities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sreclip.errors import GraphError, StoreError
+from sreclip.files import atomic_path, write_text
+from sreclip.graph.relation import text_similarity, wordnet_similarity
+from sreclip.graph.relation_graph import (
+    RelationGraph,
+    build_relation_graph,
+    graph_from_senses,
+)
+from sreclip.graph.senses import choose_senses
+from sreclip.plan import Plan
+
+MADE_BY = "snakemake --cores all build_graph"
+
+
+def build_graph(plan: Plan) -> Path:
+    """Map the task's classes to WordNet, close the hierarchy, write graph and similarities.
+
+    The backbone's text encoder is loaded only when a class comes without a WordNet id.
+
+    Returns
+    -------
+    Path
+        The folder of ``graph.json`` and ``similarity.safetensors``; the latter holds
+        ``wordnet``, ``(n_classes, n_classes)`` float32, NaN where a class has no sense.
+
+    Raises
+    ------
+    GraphError
+        A class name has no sense, or two classes share one.
+    """
+    from safetensors.numpy import save_file
+
+    settings = plan.params.graph
+    names = [entry.name for entry in plan.classes]
+    pinned = {entry.name: entry.wnid for entry in plan.classes if entry.wnid} | settings.senses
+    encode = _text_encoder(plan) if set(names) - set(pinned) else None
+    senses = choose_senses(
+        names,
+        pinned=pinned,
+        encode_text=encode,
+        text_weight=settings.sense_text_weight,
+        allow_unmapped=settings.allow_unmapped,
+    )
+    unmapped_text = text_similarity(encode(names)) if encode and senses.unmapped else None
+    graph = graph_from_senses(
+        senses, text_similarity=unmapped_text, include_imagenet=settings.include_imagenet
+    )
+    similarity = wordnet_similarity(graph, settings.similarity)
+    graph.save(plan.graph_dir / "graph.json")
+    with atomic_path(plan.graph_dir / "similarity.safetensors") as temporary:
+        save_file({"wordnet": similarity}, temporary, metadata={"key": plan.graph_key})
+    return plan.graph_dir
+
+
+def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
+    from sreclip.backbones import load_backbone
+
+    backbone = load_backbone(
+        plan.params.backbone.name, plan.params.backbone.settings, plan.params.features.device
+    )
+    return lambda texts: backbone.encode_text(list(texts)).cpu().numpy()
+
+
+def read_graph(plan: Plan) -> RelationGraph:
+    """Read the plan's relation graph."""
+    path = plan.graph_dir / "graph.json"
+    if not path.exists():
+        raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
+    return RelationGraph.load(path)
+
+
+def read_similarity(plan: Plan) -> NDArray[np.float32]:
+    """Read WordNet similarities of the classes, ``(n_classes, n_classes)``.
+
+    Raises
+    ------
+    StoreError
+        The file is missing or damaged, or is not of this plan.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = plan.graph_dir / "similarity.safetensors"
+    if not path.exists():
+        raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
+    try:
+        with safe_open(path, "np") as file:
+            key, similarity = (file.metadata() or {}).get("key"), file.get_tensor("wordnet")
+    except SafetensorError as error:
+        raise StoreError(f"{path} is damaged ({error})", f"delete it and run: {MADE_BY}") from error
+    if key != plan.graph_key:
+        raise StoreError(f"{path} was made from something else", f"delete it and run: {MADE_BY}")
+    return similarity
+
+
+def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
+    """Build the graph of a list of WordNet ids, one a line.
+
+    Raises
+    ------
+    GraphError
+        The file cannot be read, or a line is no noun of WordNet 3.0.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GraphError(f"{path} cannot be read ({error})") from error
+    wnids = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not wnids:
+        raise GraphError(f"{path} holds no WordNet id", "write one id a line, such as n02084071")
+    return build_relation_graph(wnids, include_imagenet=include_imagenet)
+
+
+def draw_to_file(graph: RelationGraph, path: Path, known: NDArray[np.bool_] | None = None) -> None:
+    """Draw a graph as ``.svg``, or as ``.html`` that can be explored.
+
+    Raises
+    ------
+    GraphError
+        The path ends in something else.
+    """
+    from sreclip.graph.draw import draw_figure, write_svg
+
+    if path.suffix == ".svg":
+        write_svg(graph, path, known)
+    elif path.suffix == ".html":
+        write_text(path, draw_figure(graph, known).to_html(include_plotlyjs=True))
+    else:
+        raise GraphError(f"{path}: the picture must end in .svg or .html")

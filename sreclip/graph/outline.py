@@ -1,0 +1,146 @@
+"""What is drawn of a relation graph: a tree of classes and the hypernyms where they part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sreclip.graph.relation_graph import RelationGraph
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A forest over the nodes that are worth drawing.
+
+    Parameters
+    ----------
+    parent : dict of int to (int or None)
+        Node to its parent in the drawing, None for a root; parents come before children.
+    children : dict of int to list of int
+        Node to its children, those with fewer descendants first.
+    cross : tuple of (int, int)
+        Further child-parent edges of the graph, between drawn nodes.
+    """
+
+    parent: dict[int, int | None]
+    children: dict[int, list[int]]
+    cross: tuple[tuple[int, int], ...]
+
+    @property
+    def roots(self) -> list[int]:
+        """Nodes without a parent."""
+        return [node for node, up in self.parent.items() if up is None]
+
+
+def outline(graph: RelationGraph, *, collapse: bool = True) -> Outline:
+    """Classes and their hypernyms as a forest.
+
+    Nodes that are neither a class nor above one (the ImageNet neighbours) are left out. A node
+    with several parents hangs below the one that leads to another class soonest (of equals the
+    one farthest from the root); its other edges become ``cross``.
+
+    Parameters
+    ----------
+    graph : RelationGraph
+        What to draw.
+    collapse : bool
+        Leave out hypernyms with fewer than two branches, unless they are a class.
+    """
+    parents: dict[int, list[int]] = {node: [] for node in range(graph.n_nodes)}
+    for child, up in graph.edges.tolist():
+        parents[child].append(up)
+    classes = set(graph.class_nodes.tolist())
+    drawn: set[int] = set()
+    stack = list(classes)
+    while stack:
+        node = stack.pop()
+        if node not in drawn:
+            drawn.add(node)
+            stack += parents[node]
+    main = _main_parents(_parents_first(drawn, parents), parents, classes)
+    if collapse:
+        main = _collapsed(main, classes)
+    children: dict[int, list[int]] = {node: [] for node in main}
+    for node, up in main.items():
+        if up is not None:
+            children[up].append(node)
+    size: dict[int, int] = {}
+    for node in reversed(main):
+        size[node] = 1 + sum(size[child] for child in children[node])
+    for below in children.values():
+        below.sort(key=lambda node: (size[node], graph.names[node].lower()))
+    return Outline(main, children, _cross_edges(graph, main))
+
+
+def _main_parents(
+    order: list[int], parents: dict[int, list[int]], classes: set[int]
+) -> dict[int, int | None]:
+    """The parent below which each node is drawn; ``order`` has parents before children."""
+    depth: dict[int, int] = {}
+    # Classes at or below a node, as the bits of a whole number.
+    holds = {node: (1 << node if node in classes else 0) for node in order}
+    for node in order:
+        depth[node] = 1 + min((depth[up] for up in parents[node]), default=-1)
+    for node in reversed(order):
+        for up in parents[node]:
+            holds[up] |= holds[node]
+
+    def steps_to_company(up: int, node: int) -> int:
+        level, steps = {up}, 0
+        while level and not any(holds[above] & ~holds[node] for above in level):
+            level, steps = {further for above in level for further in parents[above]}, steps + 1
+        return steps
+
+    main: dict[int, int | None] = {}
+    for node in order:
+        ranked = [(steps_to_company(up, node), -depth[up], up) for up in parents[node]]
+        main[node] = min(ranked)[2] if ranked else None
+    return main
+
+
+def _parents_first(drawn: set[int], parents: dict[int, list[int]]) -> list[int]:
+    """Drawn nodes, each after all its parents, in a fixed order."""
+    order: dict[int, None] = {}
+
+    def visit(node: int) -> None:
+        if node not in order:
+            for up in parents[node]:
+                visit(up)
+            order[node] = None
+
+    for node in sorted(drawn):
+        visit(node)
+    return list(order)
+
+
+def _collapsed(main: dict[int, int | None], classes: set[int]) -> dict[int, int | None]:
+    """The forest without its hypernyms that have fewer than two branches."""
+    holds_class = dict.fromkeys(main, False)
+    branches = dict.fromkeys(main, 0)
+    for node in reversed(main):
+        up = main[node]
+        if (node in classes or holds_class[node]) and up is not None:
+            holds_class[up] = True
+            branches[up] += 1
+    # No branch is left below a hypernym whose only classes hang elsewhere in the forest.
+    kept = {node for node in main if node in classes or branches[node] > 1}
+
+    def kept_above(node: int) -> int | None:
+        up = main[node]
+        while up is not None and up not in kept:
+            up = main[up]
+        return up
+
+    return {node: kept_above(node) for node in main if node in kept}
+
+
+def _cross_edges(graph: RelationGraph, main: dict[int, int | None]) -> tuple[tuple[int, int], ...]:
+    """Edges between drawn nodes that the forest does not already show as descent."""
+    cross = []
+    for child, up in graph.edges.tolist():
+        if child in main and up in main:
+            above = main[child]
+            while above is not None and above != up:
+                above = main[above]
+            if above is None:
+                cross.append((child, up))
+    return tuple(cross)

@@ -1,0 +1,288 @@
+"""Which WordNet sense each class name means, judged by the class list as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sreclip.errors import GraphError
+from sreclip.graph.relation import wordnet_similarity
+from sreclip.graph.wordnet import WordNet
+
+# Rare senses beyond this rank are noise (a common noun can have thirty).
+MAX_SENSES = 12
+# How far a sense may fall behind in closeness (in [0, 1]) before it loses to one that is half as
+# frequent in WordNet's order.
+PRIOR_WEIGHT = 0.05
+# A name is placed by its nearest classes and, less so, by the list as a whole: a list may mix
+# animals and devices, and then only the near ones say which "mouse" is meant.
+NEAREST = 3
+# Softness of the choice while it is still open.
+TEMPERATURE = 0.05
+MAX_ROUNDS = 50
+
+TextEncoder = Callable[[list[str]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class SenseMap:
+    """Class names and their senses, in class order.
+
+    Parameters
+    ----------
+    names : tuple of str, (n_classes,)
+        Class names.
+    wnids : tuple of str or None, (n_classes,)
+        Chosen WordNet id; None for a class that WordNet lacks.
+    margins : tuple of float, (n_classes,)
+        Score of the chosen sense less that of the next best: near 0 where the choice was close,
+        infinite where there was none.
+    """
+
+    names: tuple[str, ...]
+    wnids: tuple[str | None, ...]
+    margins: tuple[float, ...]
+
+    @property
+    def unmapped(self) -> tuple[str, ...]:
+        """Names without a sense."""
+        return tuple(n for n, wnid in zip(self.names, self.wnids, strict=True) if wnid is None)
+
+    def doubtful(self, margin: float = 0.05) -> tuple[str, ...]:
+        """Names whose sense won by less than ``margin``: worth a look."""
+        return tuple(n for n, won in zip(self.names, self.margins, strict=True) if won < margin)
+
+
+def choose_senses(
+    names: Sequence[str],
+    wordnet: WordNet | None = None,
+    pinned: Mapping[str, str] | None = None,
+    encode_text: TextEncoder | None = None,
+    *,
+    text_weight: float = 0.5,
+    allow_unmapped: bool = False,
+) -> SenseMap:
+    """Choose for each class name the sense that fits the rest of the class list best.
+
+    A sense s of class c scores
+
+        (1 - text_weight) * closeness(s) + text_weight * text(s) - 0.05 * log2(rank(s))
+
+    - closeness: Lin similarity (intrinsic information content) to the other classes' senses,
+      weighted by how likely those are so far; the mean of the average over all other classes and
+      the average over the three nearest. Likelihoods start from the ranks and are the softmax of
+      the scores; the two are iterated to a fixed point (mean-field annealing of a pairwise
+      model).
+    - text: cosine between "lemmas, hypernym lemmas" and the class name plus that with the class
+      list's mean vector, both centred over the candidate senses of all classes, halved.
+    - rank: WordNet's order of frequency.
+
+    Parameters
+    ----------
+    names : sequence of str, (n_classes,)
+        Class names, all different.
+    wordnet : WordNet, optional
+        The bundled one by default.
+    pinned : mapping of str to str, optional
+        Class name to wnid; wins over everything, and takes that sense from the other classes.
+    encode_text : callable, optional
+        List of n texts to (n, dim) vectors; without it only the hierarchy and the ranks decide.
+    text_weight : float
+        Share of the text term, in [0, 1]; 0 when there is no encoder.
+    allow_unmapped : bool
+        Give None to a name without a noun sense instead of refusing it.
+
+    Returns
+    -------
+    SenseMap
+
+    Raises
+    ------
+    GraphError
+        Names that WordNet lacks (all are listed, with suggestions), a repeated name, a pin for
+        no class or with an unknown id, or two classes with one sense.
+    """
+    wordnet = wordnet or WordNet.bundled()
+    pinned = dict(pinned or {})
+    _check_inputs(names, pinned, wordnet, text_weight)
+    candidates = _candidates(names, wordnet, pinned)
+    unmapped = [name for name, senses in zip(names, candidates, strict=True) if not senses]
+    if unmapped and not allow_unmapped:
+        raise _unmapped_error(unmapped, wordnet)
+    scores = _scores(names, candidates, wordnet, encode_text, text_weight)
+    wnids: list[str | None] = []
+    margins = []
+    for senses, score in zip(candidates, scores, strict=True):
+        # A stable sort: of equal scores the more frequent sense wins.
+        order = np.argsort(-score, kind="stable")
+        wnids.append(senses[order[0]] if senses else None)
+        margins.append(float(score[order[0]] - score[order[1]]) if len(senses) > 1 else np.inf)
+    _refuse_shared(names, wnids, wordnet)
+    return SenseMap(tuple(names), tuple(wnids), tuple(margins))
+
+
+def _check_inputs(
+    names: Sequence[str], pinned: Mapping[str, str], wordnet: WordNet, text_weight: float
+) -> None:
+    if not 0.0 <= text_weight <= 1.0:
+        raise GraphError(f"graph.text_weight must be between 0 and 1, not {text_weight}")
+    repeated = sorted({name for name in names if list(names).count(name) > 1})
+    if repeated:
+        raise GraphError(f"class names are there twice: {', '.join(repeated)}")
+    for name, wnid in pinned.items():
+        if name not in names:
+            raise GraphError(
+                f"graph.senses pins {name!r}, which is no class of this task",
+                f"the classes are {', '.join(names)}" if len(names) <= 60 else "",
+            )
+        try:
+            wordnet.require(wnid)
+        except GraphError as error:
+            raise GraphError(f"graph.senses, {name!r}: {error.message}", error.hint) from error
+
+
+def _candidates(
+    names: Sequence[str], wordnet: WordNet, pinned: Mapping[str, str]
+) -> list[tuple[str, ...]]:
+    """Senses of each name, most frequent first; what is pinned elsewhere only as a last resort."""
+    taken = set(pinned.values())
+    candidates = []
+    for name in names:
+        senses = (pinned[name],) if name in pinned else wordnet.senses(name)[:MAX_SENSES]
+        free = tuple(sense for sense in senses if sense not in taken)
+        candidates.append(free or senses)
+    return candidates
+
+
+def _scores(
+    names: Sequence[str],
+    candidates: Sequence[tuple[str, ...]],
+    wordnet: WordNet,
+    encode_text: TextEncoder | None,
+    text_weight: float,
+) -> list[np.ndarray]:
+    """Score of every candidate sense, one array a class."""
+    owner = np.repeat(np.arange(len(names)), [len(senses) for senses in candidates])
+    flat = [sense for senses in candidates for sense in senses]
+    ranks = np.array([rank for senses in candidates for rank in range(1, len(senses) + 1)])
+    fixed = -PRIOR_WEIGHT * np.log2(ranks)
+    graph_weight = 1.0
+    if encode_text is not None and text_weight > 0 and flat:
+        fixed += text_weight * _text_scores(names, flat, owner, wordnet, encode_text)
+        graph_weight -= text_weight
+    score = fixed
+    open_rows = np.flatnonzero(np.bincount(owner, minlength=len(names))[owner] > 1)
+    if len(open_rows) and len(set(owner.tolist())) > 1 and graph_weight > 0:
+        closeness = _ClosenessRule(flat, owner, open_rows, wordnet)
+        likelihood = _softmax_by_class(fixed, owner)
+        for _ in range(MAX_ROUNDS):
+            score = fixed.copy()
+            score[open_rows] += graph_weight * closeness(likelihood)
+            # Half a step at a time: full steps can swing between two states for ever.
+            step = 0.5 * (_softmax_by_class(score, owner) - likelihood)
+            likelihood = likelihood + step
+            if np.abs(step).max() < 1e-5:
+                break
+    return [score[owner == c] for c in range(len(names))]
+
+
+class _ClosenessRule:
+    """Expected closeness of the candidates that are still open to all other classes.
+
+    Parameters
+    ----------
+    flat : list of str, (n_candidates,)
+        Candidate senses, class by class.
+    owner : int array, (n_candidates,)
+        Class of each candidate.
+    open_rows : int array, (n_open,)
+        Candidates of classes with a choice.
+    """
+
+    def __init__(
+        self, flat: list[str], owner: np.ndarray, open_rows: np.ndarray, wordnet: WordNet
+    ) -> None:
+        distinct, place = np.unique(np.array(flat), return_inverse=True)
+        similarity = wordnet_similarity(distinct.tolist(), "lin", wordnet)
+        self._similarity = similarity[np.ix_(place[open_rows], place)]
+        classes, self._starts = np.unique(owner, return_index=True)
+        self._own = owner[open_rows][:, None] == classes
+
+    def __call__(self, likelihood: np.ndarray) -> np.ndarray:
+        """Closeness of each open candidate under the likelihoods, (n_open,)."""
+        weighted = self._similarity * likelihood
+        to_class = np.add.reduceat(weighted, self._starts, axis=1)
+        to_class[self._own] = 0.0
+        n_others = to_class.shape[1] - 1
+        nearest = np.sort(to_class, axis=1)[:, -min(NEAREST, n_others) :]
+        return 0.5 * (to_class.sum(axis=1) / n_others + nearest.mean(axis=1))
+
+
+def _softmax_by_class(score: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Likelihood of each candidate among those of its class."""
+    top = np.full(owner.max() + 1, -np.inf)
+    np.maximum.at(top, owner, score)
+    exp = np.exp((score - top[owner]) / TEMPERATURE)
+    return exp / np.bincount(owner, weights=exp)[owner]
+
+
+def _text_scores(
+    names: Sequence[str],
+    flat: list[str],
+    owner: np.ndarray,
+    wordnet: WordNet,
+    encode_text: TextEncoder,
+) -> np.ndarray:
+    """Text term of every candidate, (n_candidates,)."""
+    sense_vectors = _unit(encode_text([sense_text(sense, wordnet) for sense in flat]))
+    name_vectors = _unit(encode_text(list(names)))
+    # Text vectors share a large common part; without it the cosines spread.
+    centre = sense_vectors.mean(axis=0)
+    centred = _unit(sense_vectors - centre)
+    to_name = (centred * _unit(name_vectors - centre)[owner]).sum(axis=1)
+    to_list = centred @ _unit(name_vectors.mean(axis=0, keepdims=True) - centre)[0]
+    return 0.5 * (to_name + to_list)
+
+
+def sense_text(wnid: str, wordnet: WordNet) -> str:
+    """What stands for a sense in text space: its lemmas, then those of its hypernyms."""
+    hypernyms = [wordnet.lemmas(up)[0] for up in wordnet.hypernyms(wnid)]
+    return ", ".join(dict.fromkeys([*wordnet.lemmas(wnid)[:3], *hypernyms]))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    vectors = np.asarray(vectors, dtype=np.float64)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _unmapped_error(unmapped: list[str], wordnet: WordNet) -> GraphError:
+    lines = []
+    for name in unmapped:
+        near = wordnet.suggest(name)
+        ids = [f"{word} ({wordnet.senses(word)[0]})" for word in near]
+        lines.append(f"  {name}" + (f": near {', '.join(ids)}" if ids else ""))
+    return GraphError(
+        "WordNet has no noun for these class names:\n" + "\n".join(lines),
+        "rename the class, pin a sense (graph.senses: {name: n00000000}), or set "
+        "graph.allow_unmapped: true and the class joins the graph by text similarity",
+    )
+
+
+def _refuse_shared(names: Sequence[str], wnids: Sequence[str | None], wordnet: WordNet) -> None:
+    first: dict[str, str] = {}
+    for name, wnid in zip(names, wnids, strict=True):
+        if wnid is not None and first.setdefault(wnid, name) != name:
+            others = dict.fromkeys(
+                f"{sense} ({', '.join(wordnet.lemmas(sense)[:3])})"
+                for class_name in (first[wnid], name)
+                for sense in wordnet.senses(class_name)[:6]
+                if sense != wnid
+            )
+            also = f"; the names can also mean {'; '.join(others)}" if others else ""
+            raise GraphError(
+                f"classes {first[wnid]!r} and {name!r} both mean {wnid} "
+                f"({', '.join(wordnet.lemmas(wnid)[:3])})",
+                "merge the two, or pin another sense for one (graph.senses: {name: wnid})" + also,
+            )

@@ -1,0 +1,168 @@
+"""Loss terms of SRE-CLIP and its relatives, each on its own so that it can be checked alone.
+
+Sources: the authors' published code of SRE-CLIP (relation, rank, entropy, diversity, balance) and
+UODTN (Zhuo et al., CVPR 2019; balance). Ours: `relation_distillation`, `retention_loss`,
+`anchor_loss` and the cross-entropy over known classes only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MAX_EXACT_DISTANCES = 2048
+
+
+def known_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor:
+    """Cross-entropy with the softmax over the known classes only.
+
+    With all classes in the softmax every source image would push every unknown class down.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(n_images, n_classes)``.
+    labels : Tensor
+        ``(n_images,)``, class numbers of known classes.
+    known : Tensor
+        ``(n_classes,)``, bool.
+    """
+    return F.cross_entropy(logits.masked_fill(~known, -torch.inf), labels)
+
+
+def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:
+    """Semantic relation structure loss of the authors' code.
+
+    With ``k* = argmax_c logits``, the mean squared error between the image's row of logits and
+    ``(e_k* . e_c)_c``, over all entries.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(n_images, n_classes)``.
+    prototypes : Tensor
+        Unit-norm class prototypes ``e_c``, ``(n_classes, dim)``.
+    """
+    relations = prototypes @ prototypes.T
+    return F.mse_loss(logits, relations[logits.argmax(dim=1)])
+
+
+def relation_distillation(logits: Tensor, labels: Tensor, relation: Tensor, tau: float) -> Tensor:
+    """KL from ``softmax(R_y / tau)`` to the image's distribution over all classes (ours).
+
+    A labelled image of a known class so teaches the unknown relatives of that class.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(n_images, n_classes)``.
+    labels : Tensor
+        ``(n_images,)``.
+    relation : Tensor
+        R, ``(n_classes, n_classes)``.
+    tau : float
+        Temperature of the softmax over relations.
+    """
+    wanted = F.log_softmax(relation[labels] / tau, dim=1)
+    return F.kl_div(F.log_softmax(logits, dim=1), wanted, reduction="batchmean", log_target=True)
+
+
+def rank_loss(
+    prototype_distances: Tensor,
+    semantic_distances: Tensor,
+    pairs: Literal["as_intended", "as_coded"] = "as_intended",
+    *,
+    sample: int = 4096,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Keep the order of class-to-class distances.
+
+    The mean of ``ReLU(D_proto[a] - D_proto[b])`` over the pairs (a, b) of distances with
+    ``D_sem[a] < D_sem[b]``; zero when there is no such pair. ``as_coded`` takes, like the
+    authors' code, only the diagonals, where every distance is float noise.
+
+    Parameters
+    ----------
+    prototype_distances, semantic_distances : Tensor
+        Symmetric, ``(n_classes, n_classes)``.
+    pairs : {"as_intended", "as_coded"}
+        Which distances are compared.
+    sample : int
+        With more than `MAX_EXACT_DISTANCES` distances, how many pairs are drawn.
+    generator : torch.Generator, optional
+        Source of the draw.
+    """
+    n_classes = len(semantic_distances)
+    if pairs == "as_coded":
+        prototype, semantic = prototype_distances.diagonal(), semantic_distances.diagonal()
+    else:
+        rows, columns = torch.triu_indices(
+            n_classes, n_classes, 1, device=prototype_distances.device
+        )
+        prototype = prototype_distances[rows, columns]
+        semantic = semantic_distances[rows, columns]
+    if len(prototype) <= MAX_EXACT_DISTANCES:
+        excess = prototype[:, None] - prototype[None, :]
+        ordered = semantic[:, None] < semantic[None, :]
+    else:
+        first, second = torch.randint(len(prototype), (2, sample), generator=generator)
+        swap = semantic[first] > semantic[second]
+        first, second = torch.where(swap, second, first), torch.where(swap, first, second)
+        excess = prototype[first] - prototype[second]
+        ordered = semantic[first] < semantic[second]
+    count = ordered.sum()
+    if count == 0:
+        return prototype_distances.sum() * 0
+    return (F.relu(excess) * ordered).sum() / count
+
+
+def entropy_loss(logits: Tensor) -> Tensor:
+    """Mean entropy of the predictions, in nats; ``logits`` is ``(n_images, n_classes)``."""
+    log_p = F.log_softmax(logits, dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1).mean()
+
+
+def diversity_loss(bank_logits: Tensor) -> Tensor:
+    """Negative entropy of the mean prediction over a bank, in nats.
+
+    ``bank_logits`` is ``(n_images, n_classes)``; the loss is least when all classes are used
+    alike.
+    """
+    mean = F.softmax(bank_logits, dim=1).mean(dim=0)
+    return torch.xlogy(mean, mean).sum()
+
+
+def balance_loss(unknown_mass: Tensor, c: float) -> Tensor:
+    """Limited balance ``u + c^2 / u`` of the mean probability mass on unknown classes.
+
+    Least at ``u = c``, where it is ``2 c``. ``unknown_mass`` is ``(n_images,)``; u is its mean,
+    kept above 1e-6 so that an empty mass gives a large and finite loss.
+    """
+    u = unknown_mass.mean().clamp_min(1e-6)
+    return u + c**2 / u
+
+
+def retention_loss(logits: Tensor, zero_shot_logits: Tensor) -> Tensor:
+    """KL from the frozen zero-shot distribution to the adapted one (ours).
+
+    Both ``(n_images, n_classes)``.
+    """
+    return F.kl_div(
+        F.log_softmax(logits, dim=1),
+        F.log_softmax(zero_shot_logits, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+
+
+def soft_label_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:
+    """KL from soft labels (rows sum to 1) to the predictions, both ``(n_images, n_classes)``."""
+    return F.kl_div(F.log_softmax(logits, dim=1), soft_labels, reduction="batchmean")
+
+
+def anchor_loss(prototypes: Tensor, text: Tensor) -> Tensor:
+    """Mean of ``1 - e_c . w_c`` over classes (ours); unit-norm rows, ``(n_classes, dim)``."""
+    return (1 - (prototypes * text).sum(dim=1)).mean()

@@ -1,0 +1,107 @@
+"""CLIP-Adapter on the image side."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sreclip.losses import known_cross_entropy
+from sreclip.methods.base import (
+    ClassGraph,
+    ClassText,
+    Method,
+    Progress,
+    batches,
+    check_inputs,
+)
+
+
+class ClipAdapter(Method):
+    """``f' = ratio ReLU(W2 ReLU(W1 f)) + (1 - ratio) f`` (Gao et al., IJCV 2024).
+
+    Deviations from the original: trained on cached features without augmentation, the softmax of
+    the source cross-entropy is over the known classes only, Adam as the optimiser.
+
+    Parameters
+    ----------
+    ratio : float
+        Share of the adapted feature.
+    reduction : int
+        The bottleneck's width is ``dim / reduction``.
+    lr : float
+        Adam's learning rate.
+    steps, batch_size : int
+        Optimisation steps and source images a step.
+    seed : int
+        Seed of weights and batches.
+    progress : callable, optional
+        Called with step, number of steps and the loss terms.
+    """
+
+    title = "CLIP-Adapter"
+    citation = "Gao et al., IJCV 2024"
+    transductive = False
+
+    def __init__(
+        self,
+        ratio: float = 0.2,
+        reduction: int = 4,
+        lr: float = 1e-3,
+        steps: int = 300,
+        batch_size: int = 256,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__()
+        self.ratio = ratio
+        self.reduction = reduction
+        self.lr = lr
+        self.steps = steps
+        self.batch_size = batch_size
+        self.seed = seed
+        self.progress = progress
+
+    def fit(
+        self,
+        source_features: Tensor,
+        source_labels: Tensor,
+        target_features: Tensor,
+        text: ClassText,
+        graph: ClassGraph,
+    ) -> Self:
+        """Train the bottleneck on labelled source features."""
+        check_inputs(source_features, source_labels, target_features, text, graph)
+        self.history_ = []
+        self.text_ = text
+        dim = text.features.shape[1]
+        torch.manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed)
+        self.adapter_ = nn.Sequential(
+            nn.Linear(dim, max(1, dim // self.reduction), bias=False),
+            nn.ReLU(),
+            nn.Linear(max(1, dim // self.reduction), dim, bias=False),
+            nn.ReLU(),
+        ).to(text.features.device)
+        optimizer = torch.optim.Adam(self.adapter_.parameters(), lr=self.lr)
+        rows = batches(len(source_features), self.batch_size, generator)
+        for step in range(1, self.steps + 1):
+            batch = next(rows)
+            loss = known_cross_entropy(
+                self._logits(source_features[batch]), source_labels[batch], text.known
+            )
+            self._record(step, self.steps, {"source": loss})
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return self
+
+    def _logits(self, features: Tensor) -> Tensor:
+        mixed = self.ratio * self.adapter_(features) + (1 - self.ratio) * features
+        return self.text_.zero_shot_logits(F.normalize(mixed, dim=1))
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights of the bottleneck and class vectors."""
+        return {**self.adapter_.state_dict(), "text": self.text_.features}

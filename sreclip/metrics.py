@@ -1,0 +1,172 @@
+"""Metrics of one run over the full label space, known and unknown classes together.
+
+Per class means follow generalised zero-shot learning (Xian et al., TPAMI 2019), per image means
+follow UODTN; AUSUC is Chao et al., ECCV 2016; ECE is Guo et al., ICML 2017. A picture that could
+not be read has the prediction `REJECTED`, which is never right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+REJECTED = -1
+METRICS = (
+    "known",
+    "unknown",
+    "all",
+    "h",
+    "known_micro",
+    "unknown_micro",
+    "all_micro",
+    "h_micro",
+    "zsl",
+    "ausuc",
+    "ece",
+    "macro_f1",
+)
+
+Labels = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.floating]
+
+
+def run_metrics(
+    logits: Floats, ok: Mask, labels: Labels, known: Mask, ece_bins: int
+) -> dict[str, float]:
+    """All metrics of one run.
+
+    Parameters
+    ----------
+    logits : ndarray
+        ``(n_images, n_classes)``; rows of rejected pictures are not looked at.
+    ok : ndarray
+        False for rejected pictures, ``(n_images,)``.
+    labels : ndarray
+        ``(n_images,)``, class numbers.
+    known : ndarray
+        ``(n_classes,)``, bool.
+    ece_bins : int
+        Bins of the calibration error.
+
+    Returns
+    -------
+    dict
+        Shares in [0, 1] by the names of `METRICS`; a metric that the labels leave undefined
+        (no unknown image, say) is absent.
+    """
+    predicted = predictions(logits, ok)
+    right = predicted == labels
+    is_known = known[labels]
+    result: dict[str, float | None] = {}
+    for name, images in (("known", is_known), ("unknown", ~is_known), ("all", is_known | True)):
+        result[name] = class_mean(right[images], labels[images])
+        result[f"{name}_micro"] = float(right[images].mean()) if images.any() else None
+    result["h"] = harmonic_mean(result["known"], result["unknown"])
+    result["h_micro"] = harmonic_mean(result["known_micro"], result["unknown_micro"])
+    result["zsl"] = zsl_accuracy(logits, ok, labels, known)
+    result["ausuc"] = None
+    if is_known.any() and (~is_known).any():
+        result["ausuc"] = area_under(*known_unknown_curve(logits, ok, labels, known))
+    result["ece"] = calibration_error(logits[ok], labels[ok], ece_bins) if ok.any() else None
+    result["macro_f1"] = macro_f1(predicted, labels)
+    return {name: value for name in METRICS if (value := result[name]) is not None}
+
+
+def predictions(logits: Floats, ok: Mask) -> Labels:
+    """Most likely class of each image, `REJECTED` where the picture was not readable."""
+    return np.where(ok, logits.argmax(axis=1), REJECTED)
+
+
+def class_mean(right: Mask, labels: Labels) -> float | None:
+    """Mean over the classes present of the share of their images that is right."""
+    if not len(labels):
+        return None
+    return float(class_accuracy(right, labels)[1].mean())
+
+
+def class_accuracy(right: Mask, labels: Labels) -> tuple[Labels, Floats]:
+    """Classes present, ascending, and the share of each one's images that is right."""
+    classes, position, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return classes, np.bincount(position, weights=right, minlength=len(classes)) / counts
+
+
+def harmonic_mean(a: float | None, b: float | None) -> float | None:
+    """``2 a b / (a + b)``, zero when both are zero."""
+    if a is None or b is None:
+        return None
+    return 2 * a * b / (a + b) if a + b else 0.0
+
+
+def zsl_accuracy(logits: Floats, ok: Mask, labels: Labels, known: Mask) -> float | None:
+    """Class mean over unknown images with only the unknown classes to choose from."""
+    images = ~known[labels]
+    if not images.any():
+        return None
+    unknown = np.flatnonzero(~known)
+    predicted = np.where(ok[images], unknown[logits[images][:, unknown].argmax(axis=1)], REJECTED)
+    return class_mean(predicted == labels[images], labels[images])
+
+
+def known_unknown_curve(
+    logits: Floats, ok: Mask, labels: Labels, known: Mask
+) -> tuple[Floats, Floats]:
+    """Class-mean known and unknown accuracy as a bias on unknown logits falls from +inf to -inf.
+
+    An image goes to its best known class exactly when its margin (best known minus best unknown
+    logit) is above the bias, so the curve has one step a margin and is exact.
+
+    Returns
+    -------
+    known_accuracy, unknown_accuracy : ndarray
+        Known rises from 0, unknown falls to 0; both ``(n_margins + 1,)``.
+    """
+    known_classes, unknown_classes = np.flatnonzero(known), np.flatnonzero(~known)
+    best_known = logits[:, known_classes].max(axis=1)
+    best_unknown = logits[:, unknown_classes].max(axis=1)
+    margin = np.where(ok, best_known - best_unknown, 0)
+    is_known = known[labels]
+    right_among_known = known_classes[logits[:, known_classes].argmax(axis=1)] == labels
+    right_among_unknown = unknown_classes[logits[:, unknown_classes].argmax(axis=1)] == labels
+    counts = np.bincount(labels, minlength=len(known))
+    present = counts > 0
+    share = 1 / np.maximum(counts, 1)[labels]
+    gain = share * (is_known & right_among_known & ok) / max(1, (present & known).sum())
+    loss = share * (~is_known & right_among_unknown & ok) / max(1, (present & ~known).sum())
+    steps, position = np.unique(-margin, return_inverse=True)
+    rise = np.bincount(position, weights=gain, minlength=len(steps))
+    fall = np.bincount(position, weights=loss, minlength=len(steps))
+    known_accuracy = np.concatenate([[0.0], np.cumsum(rise)])
+    unknown_accuracy = loss.sum() - np.concatenate([[0.0], np.cumsum(fall)])
+    return known_accuracy, np.maximum(unknown_accuracy, 0.0)
+
+
+def area_under(known_accuracy: Floats, unknown_accuracy: Floats) -> float:
+    """Area under the known/unknown curve, by trapezoids."""
+    return float(np.trapezoid(unknown_accuracy, known_accuracy))
+
+
+def calibration_error(logits: Floats, labels: Labels, bins: int) -> float:
+    """Expected calibration error of the largest softmax value, equal-width bins."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    confidence = 1 / shifted.sum(axis=1)
+    right = logits.argmax(axis=1) == labels
+    position = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(position, weights=right - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(labels))
+
+
+def macro_f1(predicted: Labels, labels: Labels) -> float:
+    """Mean F1 over the classes that have images."""
+    from sklearn.metrics import f1_score
+
+    return float(
+        f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+    )
+
+
+def confusion(predicted: Labels, labels: Labels, n_classes: int) -> Labels:
+    """Counts ``(n_classes, n_classes + 1)``: true class by prediction, rejected ones last."""
+    columns = np.where(predicted == REJECTED, n_classes, predicted)
+    flat = labels * (n_classes + 1) + columns
+    return np.bincount(flat, minlength=n_classes * (n_classes + 1)).reshape(n_classes, -1)

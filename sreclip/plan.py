@@ -1,0 +1,233 @@
+"""Where every result lives: a path whose key says what the result was made from.
+
+Keys come from the parameters, the manifest's shards and the class table alone, so that a plan is
+cheap to make and needs no record of earlier runs: what is there under its key is up to date, what
+is not there is to be made. Features carry version numbers in their keys; cheap results carry a
+hash of the code that makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sreclip.config.models import Params
+from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, read_classes, read_summary
+from sreclip.data.shards import Shard, read_shards
+from sreclip.keys import code_key, content_key
+from sreclip.split import known_mask
+
+PREPARE_VERSION = 1
+EXTRACT_VERSION = 1
+TEXT_KINDS = ("classes", "nodes")
+
+# Weights that come with the package: a new release of them must not meet older features.
+SHIPPED_WEIGHTS = {"mini": ("backbones/mini_map.safetensors",)}
+GRAPH_CODE = tuple(
+    f"graph/{name}.py" for name in ("adjacency", "relation", "relation_graph", "senses", "wordnet")
+)
+FIT_CODE = ("losses.py", "training.py", "methods/base.py", "refinement/transclip.py")
+EVALUATE_CODE = ("evaluation.py", "metrics.py", "statistics.py")
+COMPARE_CODE = ("comparison.py",)
+REPORT_CODE = tuple(
+    sorted(
+        path.relative_to(Path(__file__).parent).as_posix()
+        for path in (Path(__file__).parent / "report").rglob("*")
+        if path.suffix in (".py", ".j2", ".css")
+    )
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Paths of all results of one set of parameters.
+
+    Attributes beyond ``task_dir`` need the task's files and raise `StoreError` without them.
+    """
+
+    params: Params
+    results: Path = Path("results")
+    reports: Path = Path("reports")
+
+    # What the parameters alone decide
+
+    @cached_property
+    def task_dir(self) -> Path:
+        """Folder with the manifest, the class table, the shards and the label file."""
+        task = self.params.task
+        key = content_key(
+            "task",
+            PREPARE_VERSION,
+            task.model_dump(include={"name", task.name, "duplicates", "shard_size"}),
+        )
+        return self.results / "data" / f"{task.name}-{key}"
+
+    @cached_property
+    def backbone_key(self) -> str:
+        """Key of what the parameters say about features."""
+        backbone, features = self.params.backbone, self.params.features
+        return content_key(
+            "backbone",
+            EXTRACT_VERSION,
+            backbone.model_dump(include={"name", backbone.name}),
+            features.model_dump(include={"dtype", "max_pixels"}),
+            code_key(*SHIPPED_WEIGHTS.get(backbone.name, ())),
+        )
+
+    @cached_property
+    def feature_dir(self) -> Path:
+        """Folder of all features of this backbone."""
+        return self.results / "features" / f"{self.params.backbone.label}-{self.backbone_key}"
+
+    # What the task's files decide
+
+    @cached_property
+    def classes(self) -> list[ClassEntry]:
+        """Class table in label order."""
+        return read_classes(self.task_dir)
+
+    @cached_property
+    def shards(self) -> list[Shard]:
+        """Shards of both domains."""
+        return read_shards(self.task_dir)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Counts, data root and credits of the task."""
+        return read_summary(self.task_dir)
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Known classes, ``(n_classes,)``."""
+        names = [entry.name for entry in self.classes]
+        counts = self.summary["source_pictures"]
+        return known_mask(names, [counts[name] for name in names], self.params.split)
+
+    def shard(self, rows_key: str) -> Shard:
+        """Find a shard by its key."""
+        return next(shard for shard in self.shards if shard.key == rows_key)
+
+    def domain_shards(self, domain: Domain) -> list[Shard]:
+        """Shards of one domain, in row order."""
+        return [shard for shard in self.shards if shard.domain == domain]
+
+    def image_features(self, rows_key: str) -> Path:
+        """Feature file of one shard."""
+        return self.feature_dir / "images" / f"{rows_key}.h5"
+
+    def joined_key(self, domain: Domain) -> str:
+        """Key of a domain's rows."""
+        return content_key("joined", [shard.key for shard in self.domain_shards(domain)])
+
+    def joined_features(self, domain: Domain) -> Path:
+        """Virtual file over a domain's shards."""
+        return self.feature_dir / "joined" / f"{domain}-{self.joined_key(domain)}.h5"
+
+    @cached_property
+    def graph_key(self) -> str:
+        """Key of the relation graph and the WordNet similarities."""
+        graph = self.params.graph
+        needs_text = any(
+            entry.wnid is None and entry.name not in graph.senses for entry in self.classes
+        )
+        return content_key(
+            "graph",
+            [(entry.name, entry.wnid) for entry in self.classes],
+            graph.model_dump(exclude={"text_weight"}),
+            self.backbone_key if needs_text else None,
+            code_key(*GRAPH_CODE),
+        )
+
+    @cached_property
+    def graph_dir(self) -> Path:
+        """Folder with ``graph.json`` and ``similarity.safetensors``."""
+        return self.results / "graph" / f"{self.params.task.name}-{self.graph_key}"
+
+    def text_key(self, kind: str) -> str:
+        """Key of the text vectors of classes or nodes."""
+        templates = self.params.prompts.templates
+        if kind == "nodes":
+            return content_key("nodes", templates, self.graph_key)
+        return content_key("classes", templates, [entry.prompt_names for entry in self.classes])
+
+    def text_features(self, kind: str) -> Path:
+        """Text vectors of ``classes`` or ``nodes``."""
+        return self.feature_dir / "text" / f"{kind}-{self.text_key(kind)}.h5"
+
+    def all_features(self) -> list[Path]:
+        """Everything that the features phase makes and a fit reads."""
+        joined = [self.joined_features(domain) for domain in DOMAINS]
+        return [*joined, *(self.text_features(kind) for kind in TEXT_KINDS)]
+
+    # Fits and what comes after
+
+    def model_key(self, method: str) -> str:
+        """Key of a method's fits."""
+        return content_key(
+            "fit",
+            method,
+            getattr(self.params.methods, method).model_dump(),
+            self.params.train.seeds,
+            self.known.tolist(),
+            self.backbone_key,
+            [self.joined_key("source"), self.joined_key("target")],
+            [self.text_key(kind) for kind in TEXT_KINDS],
+            self.params.graph.text_weight,
+            code_key(f"methods/{method}.py", *FIT_CODE),
+        )
+
+    def model_dir(self, method: str) -> Path:
+        """Folder with ``scores.h5``, ``model.safetensors`` and ``fit.json``."""
+        return self._under("models", f"{method}-{self.model_key(method)}")
+
+    def evaluation_key(self, method: str) -> str:
+        """Key of a method's metrics."""
+        return content_key(
+            "evaluation",
+            self.model_key(method),
+            self.params.evaluate.model_dump(),
+            self.summary["labels_key"],
+            code_key(*EVALUATE_CODE),
+        )
+
+    def evaluation_dir(self, method: str) -> Path:
+        """Folder with ``evaluation.json`` and ``predictions.parquet``."""
+        return self._under("evaluations", f"{method}-{self.evaluation_key(method)}")
+
+    @cached_property
+    def comparison_key(self) -> str:
+        """Key of the table over all methods."""
+        methods = self.params.methods.run
+        return content_key(
+            "comparison", [self.evaluation_key(name) for name in methods], code_key(*COMPARE_CODE)
+        )
+
+    @cached_property
+    def comparison_dir(self) -> Path:
+        """Folder with ``metrics.json``, ``results.csv`` and the plots' tables."""
+        return self._under("comparisons", self.comparison_key)
+
+    @cached_property
+    def report_key(self) -> str:
+        """Key of the page."""
+        return content_key(
+            "report", self.comparison_key, self.params.report.model_dump(), code_key(*REPORT_CODE)
+        )
+
+    @cached_property
+    def page(self) -> Path:
+        """The page before it is published."""
+        return self._under("pages", self.report_key) / "index.html"
+
+    @cached_property
+    def stamp(self) -> Path:
+        """The file that says which results ``reports/`` holds."""
+        return self.reports / f"made-from-{self.report_key}.json"
+
+    def _under(self, stage: str, leaf: str) -> Path:
+        return self.results / stage / self.params.task.name / self.params.backbone.label / leaf

@@ -1,0 +1,1 @@
+"""Transductive refinement of a method's target predictions."""

@@ -1,0 +1,50 @@
+"""Registries: a name, and where the code for it lives, imported only when it is used."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sreclip.errors import ConfigError
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """Give the allowed name that looks most like ``name``, if any does."""
+    matches = difflib.get_close_matches(str(name), [str(item) for item in allowed], 1, 0.5)
+    return matches[0] if matches else None
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
+    """Say that ``name`` is not registered, what is, and which is nearest."""
+    names = sorted(allowed)
+    guess = nearest(name, names)
+    return f"{kind} {name!r} is not registered; registered: {', '.join(names)}" + (
+        f" (did you mean {guess!r}?)" if guess else ""
+    )
+
+
+def one_of(kind: str, registry: Mapping[str, str]) -> Callable[[type, str], str]:
+    """Make a pydantic validator that accepts the names of ``registry``."""
+
+    def check(cls: type, name: str) -> str:
+        if name not in registry:
+            raise ValueError(unknown_name(kind, name, registry))
+        return name
+
+    return classmethod(check)  # type: ignore[return-value]
+
+
+def load_registered(kind: str, name: str, registry: Mapping[str, str]) -> Any:
+    """Import what ``registry`` has under ``name`` (written ``module:attribute``).
+
+    Raises
+    ------
+    ConfigError
+        The name is not registered.
+    """
+    if name not in registry:
+        raise ConfigError(unknown_name(kind, name, registry))
+    module, _, attribute = registry[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""The results page (`page`), the results table (`table`) and the copies in reports/ (`publish`)."""

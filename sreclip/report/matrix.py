@@ -1,0 +1,133 @@
+"""The confusion matrix as a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sreclip.report.figures import NEUTRAL, empty_figure, label
+from sreclip.report.inputs import MethodResult
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+MOST_CLASSES = 60
+MOST_NUMBERED = 25
+UNKNOWN_MARK = "○ "
+
+
+def matrix_figure(result: MethodResult, colours: Mapping[str, str]) -> tuple[Figure, int]:
+    """Share of each true class's pictures by predicted class, in percent.
+
+    Returns
+    -------
+    Figure
+        Known classes first, then unknown ones, then the rejected pictures' column if any; with
+        more than `MOST_CLASSES` classes only those with the most mistakes.
+    int
+        Number of classes left out.
+    """
+    import plotly.graph_objects as go
+
+    counts = result.confusion
+    n_classes = len(result.classes)
+    shown = _shown_classes(result)
+    order = [*shown[result.known[shown]], *shown[~result.known[shown]]]
+    rejected = counts[:, n_classes].any()
+    columns = [*order, n_classes] if rejected else order
+    totals = counts.sum(axis=1, keepdims=True)
+    # A class without pictures has no shares: its row stays blank.
+    shares = np.where(totals > 0, 100 * counts / np.maximum(totals, 1), np.nan)
+    z = shares[np.ix_(order, columns)]
+    names = [*result.classes, "rejected"]
+    cell = 26 if len(order) <= MOST_NUMBERED else 16
+    figure = empty_figure(150 + cell * len(order))
+    texts = [[f"{v:.0f}" if v >= 0.5 else "" for v in row] for row in z]
+    figure.add_trace(
+        go.Heatmap(
+            z=[[None if np.isnan(v) else round(float(v), 1) for v in row] for row in z],
+            text=texts if len(order) <= MOST_NUMBERED else None,
+            texttemplate="%{text}" if len(order) <= MOST_NUMBERED else None,
+            textfont={"size": 10},
+            zmin=0,
+            zmax=100,
+            xgap=1,
+            ygap=1,
+            customdata=[
+                [
+                    [label(names[a], 80), label(names[p], 80), int(counts[a, p]), int(totals[a, 0])]
+                    for p in columns
+                ]
+                for a in order
+            ],
+            hovertemplate="true: %{customdata[0]}<br>predicted: %{customdata[1]}<br>"
+            "%{z:.1f} % (%{customdata[2]} of %{customdata[3]})<extra></extra>",
+            # The numbers in the cells say more than a scale, where there is room for them.
+            showscale=len(order) > MOST_NUMBERED,
+            colorbar={"title": {"text": "%"}, "thickness": 10, "outlinewidth": 0},
+        )
+    )
+    n_known = int(result.known[shown].sum())
+    for axis, positions in (("x", len(columns)), ("y", len(order))):
+        edges = [n_known - 0.5] if 0 < n_known < len(order) else []
+        if axis == "x" and rejected:
+            edges.append(len(order) - 0.5)
+        for edge in edges:
+            _add_line(figure, axis, edge)
+        members = columns if axis == "x" else order
+        figure.update_layout(
+            {
+                f"{axis}axis": {
+                    "tickvals": list(range(positions)),
+                    "ticktext": [_tick(names[c], result, c, colours) for c in members],
+                    "showgrid": False,
+                    "zeroline": False,
+                    "automargin": True,
+                    "tickangle": -90 if axis == "x" else 0,
+                    "title": {
+                        "text": "predicted class" if axis == "x" else "true class",
+                        "standoff": 10,
+                    },
+                }
+            }
+        )
+    figure.update_yaxes(range=[len(order) - 0.5, -0.5])
+    figure.update_layout(margin={"t": 30}, meta={"width": cell * len(columns) + 260})
+    return figure, n_classes - len(order)
+
+
+def _add_line(figure: Figure, axis: str, at: float) -> None:
+    """Draw a line across the whole matrix, between two groups of classes."""
+    other = "y" if axis == "x" else "x"
+    figure.add_shape(
+        {
+            "type": "line",
+            f"{axis}0": at,
+            f"{axis}1": at,
+            f"{axis}ref": axis,
+            f"{other}0": 0,
+            f"{other}1": 1,
+            f"{other}ref": "paper",
+            "line": {"color": NEUTRAL, "width": 1.5},
+        }
+    )
+
+
+def _shown_classes(result: MethodResult) -> np.ndarray:
+    n_classes = len(result.classes)
+    if n_classes <= MOST_CLASSES:
+        return np.arange(n_classes)
+    counts = result.confusion[:, :n_classes]
+    right = np.diag(counts)
+    mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * right
+    return np.sort(np.argsort(-mistakes, kind="stable")[:MOST_CLASSES])
+
+
+def _tick(name: str, result: MethodResult, number: int, colours: Mapping[str, str]) -> str:
+    if number == len(result.classes):
+        return f"<i>{label(name)}</i>"
+    if result.known[number]:
+        return label(name)
+    return f'<span style="color:{colours["unknown"]}">{UNKNOWN_MARK}</span>{label(name)}'

@@ -1,0 +1,167 @@
+"""The results page: one HTML file that needs nothing from the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from sreclip.files import write_text
+from sreclip.metrics import METRICS
+from sreclip.plan import Plan
+from sreclip.report import blocks
+from sreclip.report.figures import checked_colours
+from sreclip.report.inputs import MethodResult, baseline_of, load_results
+from sreclip.report.numbers import format_with_interval, half_width, plain
+from sreclip.report.provenance import flat_keys, git_state, params_yaml, stage_keys, versions
+from sreclip.report.rejects import list_rejects
+from sreclip.report.strip import make_strip, share_of_right
+from sreclip.report.table import MEANINGS, MINI_NOTE, TITLES, table_cells, table_notes
+
+TEMPLATES = "sreclip.report"
+TILE_METRICS = ("known", "unknown", "h", "ausuc")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the last method, with the baseline's for comparison."""
+
+    title: str
+    text: str
+    baseline: str = ""
+    meaning: str = field(default="")
+
+
+def write_page(plan: Plan) -> Path:
+    """Write ``plan.page``.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    StoreError
+        A result that the page shows is missing or damaged.
+    ConfigError
+        A colour of ``report.colors`` is none.
+    """
+    write_text(plan.page, render_page(plan))
+    return plan.page
+
+
+def render_page(plan: Plan) -> str:
+    """The page's text; see `write_page`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    results = load_results(plan)
+    environment = Environment(
+        loader=PackageLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = {"plotly": get_plotlyjs(), "figures": _resource("figures.js.j2")}
+    page = environment.get_template("page.html.j2").render(
+        **_context(plan, results),
+        style=Markup(_resource("page.css")),
+        scripts={name: Markup(text) for name, text in scripts.items()},
+        script_hashes=[script_hash(text) for text in scripts.values()],
+    )
+    return page.rstrip("\n") + "\n"
+
+
+def _resource(name: str) -> str:
+    return (files(TEMPLATES) / "templates" / name).read_text(encoding="utf-8")
+
+
+def script_hash(text: str) -> str:
+    """Name a script in the page's content security policy."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
+    params, last = plan.params, results[-1]
+    colours = checked_colours(params.report.colors)
+    n_seeds = len(last.seeds)
+    return {
+        "title": params.report.title,
+        "task": params.task.name,
+        "backbone": params.backbone.label,
+        "mini_note": MINI_NOTE if params.backbone.name == "mini" else "",
+        "colours": colours,
+        "summary": plan.summary,
+        "results": results,
+        "last": last,
+        "baseline": baseline_of(results),
+        "n_known": int(last.known.sum()),
+        "n_unknown": int((~last.known).sum()),
+        "n_seeds": n_seeds,
+        "confidence": f"{100 * params.evaluate.confidence:g} %",
+        "tiles": _tiles(results),
+        "metrics": METRICS,
+        "metric_titles": TITLES,
+        "metric_meanings": MEANINGS,
+        "cells": table_cells([result.metrics for result in results], METRICS),
+        "notes": table_notes(
+            "",
+            n_seeds,
+            params.evaluate.confidence,
+            any(result.transductive for result in results),
+            len(results) > 1,
+        ),
+        "bars": blocks.bars_block(results, colours, n_seeds),
+        "curve": blocks.curve_block(results, n_seeds),
+        "gains": blocks.gains_block(results, colours),
+        "confusion": blocks.confusion_block(results, colours, n_seeds),
+        "graph": blocks.graph_block(plan, last, colours),
+        "training": blocks.training_block(results, n_seeds),
+        "strip": make_strip(plan, last),
+        "strip_seed": params.report.seed,
+        "strip_wanted": params.report.pictures,
+        "share_right": plain(100 * share_of_right(last), 1),
+        "rejects": list_rejects(plan),
+        "params_yaml": params_yaml(plan),
+        "keys": flat_keys(stage_keys(plan)),
+        "report_key": plan.report_key,
+        "versions": versions(),
+        "git": git_state(),
+        "credits": credit_lines(plan.summary.get("credits", "")),
+    }
+
+
+def credit_lines(credits: str | Sequence[str]) -> list[str]:
+    """Credits as paragraphs."""
+    lines = credits.splitlines() if isinstance(credits, str) else credits
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _tiles(results: Sequence[MethodResult]) -> list[Tile]:
+    last, baseline = results[-1], baseline_of(results)
+    tiles = []
+    for name in TILE_METRICS:
+        if name in last.metrics:
+            other = baseline.metrics.get(name) if baseline and baseline is not last else None
+            tiles.append(
+                Tile(
+                    TITLES[name],
+                    percent_text(last.metrics[name]),
+                    percent_text(other) if other else "",
+                    MEANINGS[name],
+                )
+            )
+    return tiles
+
+
+def percent_text(summary: Any) -> str:
+    """Mean and half-width of one metric, in percent."""
+    half = half_width(summary)
+    return format_with_interval(100 * summary["mean"], None if half is None else 100 * half)

@@ -1,0 +1,65 @@
+"""Copies of the results under ``reports/``, and the stamp that says which results they are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from sreclip.errors import StoreError
+from sreclip.files import atomic_path, write_json
+from sreclip.plan import Plan
+from sreclip.published import PUBLISHED, stamps
+from sreclip.report.inputs import load_results
+from sreclip.report.provenance import describe
+
+PAGE_NAME = "index.html"
+
+
+def publish(plan: Plan) -> Path:
+    """Copy metrics, tables and page to ``plan.reports`` and stamp them.
+
+    Older stamps go first and the new one comes last, so that a stamp always stands beside the
+    files that it speaks of, also after a kill in the middle.
+
+    Returns
+    -------
+    Path
+        ``plan.stamp``.
+
+    Raises
+    ------
+    StoreError
+        A result is missing, in which case nothing is touched, or the folder cannot be written.
+    """
+    copies = _copies(plan)
+    for source in copies:
+        if not source.is_file():
+            step = "write_page" if source == plan.page else "compare_methods"
+            raise StoreError(f"{source} is missing", f"make it with: snakemake --cores all {step}")
+    stamp = describe(plan, load_results(plan))
+    _remove_stamps(plan.reports)
+    for source, target in copies.items():
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+    write_json(plan.stamp, stamp)
+    return plan.stamp
+
+
+def _copies(plan: Plan) -> dict[Path, Path]:
+    """Source and target of each published file."""
+    return {
+        plan.page if name == PAGE_NAME else plan.comparison_dir / Path(name).name: plan.reports
+        / name
+        for name in PUBLISHED
+    }
+
+
+def _remove_stamps(reports: Path) -> None:
+    for stamp in stamps(reports):
+        try:
+            stamp.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{stamp} cannot be removed ({error.strerror})",
+                "make the folder writable or choose another output folder",
+            ) from error

@@ -1,0 +1,50 @@
+"""Pictures that extraction could not read, for the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sreclip.data.manifest import DOMAINS
+from sreclip.errors import SreclipError
+from sreclip.features.rejects import check_rejects
+from sreclip.plan import Plan
+
+MOST_ROWS = 200
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """One rejected picture."""
+
+    domain: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """The first `MOST_ROWS` rejected pictures and how many there are; or why they are not known."""
+
+    rows: list[RejectedRow]
+    count: int
+    problem: str = ""
+
+
+def list_rejects(plan: Plan) -> Rejects:
+    """Read the rejects of both domains from the joined feature files.
+
+    A page can be made where the features, large as they are, are not: then ``problem`` says so.
+    """
+    files = [plan.joined_features(domain) for domain in DOMAINS]
+    missing = [domain for domain, path in zip(DOMAINS, files, strict=True) if not path.exists()]
+    if missing:
+        where = " and ".join(missing)
+        return Rejects([], 0, f"the feature files of the {where} are not on this machine")
+    try:
+        # How many are put up with is for extraction to judge; here all are listed.
+        table = check_rejects(files, max_rejects=1.0)
+    except SreclipError as error:
+        return Rejects([], 0, error.message)
+    columns = (table["domain"], table["path"], table["reason"])
+    rows = [RejectedRow(*map(str, row)) for row in zip(*columns, strict=True)]
+    return Rejects(rows[:MOST_ROWS], len(rows))

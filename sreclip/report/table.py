@@ -1,0 +1,216 @@
+"""The results table, for the page and for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sreclip.errors import StoreError
+from sreclip.files import read_json
+from sreclip.plan import Plan
+from sreclip.published import stamps
+from sreclip.report.inputs import load_results
+from sreclip.report.numbers import format_with_interval, half_width, plain
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MADE_BY = "snakemake --cores all all"
+LOWER_IS_BETTER = ("ece",)
+TITLES = {
+    "known": "Known",
+    "unknown": "Unknown",
+    "h": "H",
+    "all": "All",
+    "known_micro": "Known",
+    "unknown_micro": "Unknown",
+    "h_micro": "H",
+    "all_micro": "All",
+    "zsl": "ZSL",
+    "ausuc": "AUSUC",
+    "ece": "ECE",
+    "macro_f1": "Macro-F1",
+}
+MEANINGS = {
+    "known": "accuracy on pictures of known classes, mean over classes",
+    "unknown": "accuracy on pictures of unknown classes, mean over classes",
+    "h": "harmonic mean of known and unknown, class means",
+    "all": "accuracy over all classes, mean over classes",
+    "known_micro": "share of pictures of known classes that are right",
+    "unknown_micro": "share of pictures of unknown classes that are right",
+    "h_micro": "harmonic mean of the two shares",
+    "all_micro": "share of all pictures that are right",
+    "zsl": "unknown pictures with only the unknown classes to choose from, mean over classes",
+    "ausuc": "area under the known/unknown curve",
+    "ece": "expected calibration error: mean gap of confidence and accuracy; lower is better",
+    "macro_f1": "mean over classes of F1",
+}
+TERMINAL_METRICS = ("known", "unknown", "h", "all", "zsl", "ausuc", "ece")
+MINI_NOTE = (
+    "mini is a small offline substitute for CLIP: these numbers say how methods compare here, "
+    "not what CLIP reaches"
+)
+SELECTION = "last step of training; no target label is used in training or selection"
+
+Numbers = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table, in percent."""
+
+    text: str
+    best: bool = False
+    detail: str = ""
+
+    @property
+    def mean(self) -> str:
+        """The part before the sign."""
+        return self.text.partition("±")[0].strip()
+
+    @property
+    def interval(self) -> str:
+        """The part from the sign on, or nothing."""
+        _, sign, half = self.text.partition("±")
+        return f"{sign}\u202f{half.strip()}" if sign else ""
+
+
+def table_cells(
+    methods: Sequence[Numbers], metrics: Sequence[str], sign: str = " ± "
+) -> list[list[Cell]]:
+    """Cells by method and metric; the best mean of a column is marked.
+
+    Parameters
+    ----------
+    methods : sequence of Mapping
+        For each method the summaries over seeds by metric, shares in [0, 1].
+    metrics : sequence of str
+        Columns.
+    sign : str
+        What stands between a mean and its half-width.
+    """
+    best = {name: _best(methods, name) for name in metrics}
+    return [[_cell(numbers, name, best[name], sign) for name in metrics] for numbers in methods]
+
+
+def _best(methods: Sequence[Numbers], metric: str) -> float | None:
+    means = [numbers[metric]["mean"] for numbers in methods if metric in numbers]
+    if len(means) < 2:
+        return None
+    return min(means) if metric in LOWER_IS_BETTER else max(means)
+
+
+def _cell(numbers: Numbers, metric: str, best: float | None, sign: str) -> Cell:
+    if metric not in numbers:
+        return Cell("\u2013", detail="not defined: no labelled target picture of this kind")
+    summary = numbers[metric]
+    half = half_width(summary)
+    text = format_with_interval(100 * summary["mean"], None if half is None else 100 * half, sign)
+    detail = f"{int(summary['n'])} seed{'s' if summary['n'] > 1 else ''}"
+    if half is not None:
+        low, high, sd = (plain(100 * summary[key], 1) for key in ("low", "high", "sd"))
+        detail = f"interval {low} to {high}, standard deviation {sd}, {detail}"
+    return Cell(text, summary["mean"] == best, detail)
+
+
+def table_notes(
+    backbone: str, seeds: int, confidence: float | None, transductive: bool, best: bool
+) -> list[str]:
+    """Sentences below the table: units, interval, marks, selection."""
+    level = "" if confidence is None else f"{100 * confidence:g} % "
+    if seeds > 1:
+        spread = f"mean ± half-width of the {level}Student-t interval over {seeds} seeds"
+    else:
+        spread = "one seed, so there is no interval"
+    notes = [
+        f"percent; {spread}; " + ("bold: best mean; " if best else "") + "ECE: lower is better"
+    ]
+    if transductive:
+        notes.append("T: transductive, the fit sees the unlabelled target pictures")
+    notes.append(f"selection: {SELECTION}")
+    if backbone == "mini":
+        notes.append(MINI_NOTE)
+    return notes
+
+
+def render_table(source: Plan | Path) -> Table:
+    """The table that the terminal shows.
+
+    Parameters
+    ----------
+    source : Plan or Path
+        The plan of the results, or the published ``reports`` folder.
+
+    Raises
+    ------
+    StoreError
+        The results are not there.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    view = _from_plan(source) if isinstance(source, Plan) else _from_reports(source)
+    numbers = [method["metrics"] for method in view["methods"]]
+    transductive = any(method["transductive"] for method in view["methods"])
+    seeds = max((int(cell["n"]) for method in numbers for cell in method.values()), default=1)
+    notes = table_notes(view["backbone"], seeds, view["confidence"], transductive, len(numbers) > 1)
+    table = Table(
+        title=f"Task {view['task']}, backbone {view['backbone']}",
+        caption=Text("\n".join(notes)),
+        caption_justify="left",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        # With the interval in each cell the seven columns just fit into 80 characters.
+        padding=(0, 0),
+    )
+    table.add_column("Method", overflow="fold")
+    for name in TERMINAL_METRICS:
+        table.add_column(TITLES[name], justify="right", no_wrap=True)
+    rows = table_cells(numbers, TERMINAL_METRICS, sign="±")
+    for method, cells in zip(view["methods"], rows, strict=True):
+        label = Text(method["title"]) + Text(" T" if method["transductive"] else "", style="dim")
+        table.add_row(label, *(Text(c.text, style="bold" if c.best else "") for c in cells))
+    return table
+
+
+def _from_plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "task": plan.params.task.name,
+        "backbone": plan.params.backbone.label,
+        "confidence": plan.params.evaluate.confidence,
+        "methods": [
+            {"title": r.title, "transductive": r.transductive, "metrics": r.metrics}
+            for r in load_results(plan)
+        ],
+    }
+
+
+def _from_reports(folder: Path) -> dict[str, Any]:
+    metrics = read_json(folder / "metrics.json", made_by=MADE_BY)
+    found = stamps(folder)
+    stamp = read_json(found[-1], made_by=MADE_BY) if found else {}
+    about = {method["name"]: method for method in stamp.get("methods", [])}
+    try:
+        task, backbones = next(iter(metrics.items()))
+        backbone, methods = next(iter(backbones.items()))
+        return {
+            "task": task,
+            "backbone": backbone,
+            "confidence": stamp.get("confidence"),
+            "methods": [
+                {
+                    "title": about.get(name, {}).get("title", name),
+                    "transductive": about.get(name, {}).get("transductive", False),
+                    "metrics": numbers,
+                }
+                for name, numbers in methods.items()
+            ],
+        }
+    except (AttributeError, StopIteration) as error:
+        raise StoreError(
+            f"{folder / 'metrics.json'} is not nested as task, backbone, method",
+            f"make it again with: {MADE_BY}",
+        ) from error

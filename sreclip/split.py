@@ -1,0 +1,73 @@
+"""Known and unknown classes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sreclip.config.models import SplitSettings
+from sreclip.errors import ConfigError
+
+
+def known_mask(
+    names: Sequence[str], source_counts: Sequence[int], split: SplitSettings
+) -> NDArray[np.bool_]:
+    """Say which classes are known.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Class names in label order, ``(n_classes,)``.
+    source_counts : sequence of int
+        Source pictures of each class.
+    split : SplitSettings
+        The ``split`` section of the parameters.
+
+    Raises
+    ------
+    ConfigError
+        A name that is no class, more unknown classes than can be, or a known class without a
+        source picture.
+    """
+    unknown = _unknown(names, source_counts, split)
+    mask = np.array([name not in unknown for name in names])
+    if not mask.any():
+        raise ConfigError(
+            f"split.unknown: all {len(names)} classes would be unknown, at least one must be known"
+        )
+    bare = [
+        name for name, n, known in zip(names, source_counts, mask, strict=True) if known and not n
+    ]
+    if bare:
+        raise ConfigError(
+            f"known classes without a source picture: {', '.join(bare)}",
+            "add labelled source pictures, or list them in split.unknown (or set it to 'auto')",
+        )
+    return mask
+
+
+def _unknown(names: Sequence[str], source_counts: Sequence[int], split: SplitSettings) -> set[str]:
+    wanted = split.unknown
+    if wanted == "auto":
+        return {name for name, n in zip(names, source_counts, strict=True) if n == 0}
+    if isinstance(wanted, int):
+        if wanted >= len(names):
+            raise ConfigError(
+                f"split.unknown: {wanted} of {len(names)} classes asked for",
+                f"at least one class must be known: choose a number from 0 to {len(names) - 1}",
+            )
+        candidates = sorted(names)
+        drawn = np.random.default_rng(split.seed).permutation(len(candidates))[:wanted]
+        return {candidates[i] for i in drawn}
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        near = difflib.get_close_matches(missing[0], names, 1, 0.5)
+        raise ConfigError(
+            f"split.unknown: {missing[0]!r} is no class of this task"
+            + (f" (did you mean {near[0]!r}?)" if near else ""),
+            f"the classes are: {', '.join(names)}",
+        )
+    return set(wanted)

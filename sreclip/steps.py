@@ -1,0 +1,63 @@
+"""Extraction steps of the pipeline: from the plan's paths to calls of the feature code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sreclip.backbones import load_backbone
+from sreclip.backbones.base import Backbone
+from sreclip.data.manifest import Domain, read_manifest
+from sreclip.plan import Plan
+
+
+def _backbone(plan: Plan) -> Backbone:
+    backbone = plan.params.backbone
+    return load_backbone(backbone.name, backbone.settings, plan.params.features.device)
+
+
+def extract_shard(plan: Plan, rows_key: str, *, progress: bool = True) -> Path:
+    """Encode the pictures of one shard."""
+    from sreclip.features.extract import extract_images
+
+    shard = plan.shard(rows_key)
+    features = plan.params.features
+    out = plan.image_features(rows_key)
+    extract_images(
+        read_manifest(plan.task_dir).iloc[shard.start : shard.stop],
+        Path(plan.summary["root"]),
+        _backbone(plan),
+        out,
+        rows_key=rows_key,
+        dtype=features.dtype,
+        batch_size=features.batch_size,
+        workers=features.workers,
+        max_rejects=features.max_rejects,
+        max_pixels=features.max_pixels,
+        progress=progress,
+    )
+    return out
+
+
+def join_domain(plan: Plan, domain: Domain) -> Path:
+    """Join a domain's shards into one virtual file."""
+    from sreclip.features.join import join_shards
+
+    out = plan.joined_features(domain)
+    join_shards(out, [plan.image_features(shard.key) for shard in plan.domain_shards(domain)])
+    return out
+
+
+def extract_names(plan: Plan, kind: str) -> Path:
+    """Encode class names or node names with every template."""
+    from sreclip.features.text import extract_text
+    from sreclip.graph.build import read_graph
+
+    if kind == "classes":
+        names = [entry.name for entry in plan.classes]
+        prompt_names = [entry.prompt_names for entry in plan.classes]
+    else:
+        names = list(read_graph(plan).names)
+        prompt_names = [(name,) for name in names]
+    out = plan.text_features(kind)
+    extract_text(names, prompt_names, plan.params.prompts.templates, _backbone(plan), out)
+    return out

@@ -1,0 +1,91 @@
+"""Parameters: what is refused, and how it is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sreclip.config import dump_params, expand_dotted, load_params, parse_params
+from sreclip.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"trian": {}}, ["trian: unknown key", "did you mean 'train'?"]),
+        ({"train": {"seed": [1]}}, ["train.seed: unknown key", "did you mean 'seeds'?"]),
+        (
+            {"methods": {"sre_clip": {"learning_rate": 1}}},
+            ["methods.sre_clip.learning_rate: unknown key", "lr"],
+        ),
+        ({"train": {"seeds": "many"}}, ["train.seeds:", "valid list", "'many'"]),
+        ({"train": {"seeds": [1, 1]}}, ["train.seeds:", "distinct"]),
+        ({"features": {"batch_size": 0}}, ["features.batch_size:", "greater than or equal", "0"]),
+        ({"features": {"dtype": "float61"}}, ["features.dtype:", "'float16'", "did you mean"]),
+        (
+            {"backbone": {"name": "open-clip"}},
+            ["backbone.name:", "not registered", "mini, open_clip", "did you mean 'open_clip'?"],
+        ),
+        ({"task": {"name": "folders"}}, ["task.name:", "did you mean 'folder'?"]),
+        ({"task": {"name": "folder"}}, ["task.folder.root"]),
+        ({"methods": {"run": ["sre-clip"]}}, ["methods.run:", "did you mean 'sre_clip'?"]),
+        ({"methods": {"run": ["zero_shot", "zero_shot"]}}, ["methods.run:", "twice"]),
+        ({"prompts": {"templates": ["a photo"]}}, ["prompts.templates:", "{}"]),
+        ({"split": {"unknown": -1}}, ["split.unknown", "negative"]),
+        ({"methods": {"sre_clip": {"lr": float("nan")}}}, ["methods.sre_clip.lr"]),
+    ],
+)
+def test_refuses_and_says_why(values: dict, said: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_params(values)
+    for words in said:
+        assert words in str(caught.value)
+
+
+def test_lists_every_problem_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_params({"trian": {}, "features": {"workers": -1}})
+    assert "trian" in str(caught.value)
+    assert "features.workers" in str(caught.value)
+
+
+def test_committed_parameters_are_valid_and_survive_a_round_trip() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert parse_params(yaml.safe_load(dump_params(params))) == params
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train: [", "not valid YAML"),
+        ("train:\n<<<<<<< HEAD\n  seeds: [1]\n", "line 2: a merge marker"),
+        ("- a\n- b\n", "(top)"),
+    ],
+)
+def test_broken_file(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_params(path)
+    assert said in str(caught.value)
+    assert "params.yaml" in str(caught.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_params(tmp_path / "none.yaml")
+
+
+def test_expand_dotted() -> None:
+    values = {"train": {"device": "cpu"}, "train.seeds": [7], "methods.sre_clip.lr": 0.5}
+    assert expand_dotted(values) == {
+        "train": {"device": "cpu", "seeds": [7]},
+        "methods": {"sre_clip": {"lr": 0.5}},
+    }
+    assert values["train"] == {"device": "cpu"}
+    with pytest.raises(ConfigError, match="not a section"):
+        expand_dotted({"train": 3, "train.seeds": [1]})

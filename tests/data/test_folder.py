@@ -1,0 +1,345 @@
+"""The folder task: layouts that work, and a clear message for each that does not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sreclip.data.manifest import ClassEntry
+from sreclip.data.tasks import TASKS, load_task
+from sreclip.data.tasks.folder import classes_file, picture_folders, prepare
+from sreclip.errors import ConfigError, DataError
+
+
+def make(root: Path, *paths: str) -> dict[str, str]:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(path.encode())
+    return {"root": str(root)}
+
+
+def listed(settings: dict) -> set[tuple[str, str, str | None]]:
+    data = prepare(settings, Path("unused"))
+    return {
+        (p.path, p.domain, None if p.label is None else data.classes[p.label].name)
+        for p in data.pictures
+    }
+
+
+def refused(settings: dict, *words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        prepare(settings, Path("unused"))
+    for word in words:
+        assert word in caught.value.message
+    assert caught.value.hint
+
+
+def test_flat_nested_and_mixed_target(tmp_path):
+    settings = make(
+        tmp_path,
+        "source/polar_bear/a.jpg",
+        "source/polar_bear/2024/b.PNG",
+        "source/cat/a.jpg",
+        "target/loose.jpg",
+        "target/cat/deep/er/c.webp",
+        "target/zebra/d.jpg",
+    )
+    assert listed(settings) == {
+        ("source/polar_bear/a.jpg", "source", "polar bear"),
+        ("source/polar_bear/2024/b.PNG", "source", "polar bear"),
+        ("source/cat/a.jpg", "source", "cat"),
+        ("target/loose.jpg", "target", None),
+        ("target/cat/deep/er/c.webp", "target", "cat"),
+        ("target/zebra/d.jpg", "target", "zebra"),
+    }
+    data = prepare(settings, Path("unused"))
+    assert [entry.name for entry in data.classes] == ["cat", "polar bear", "zebra"]
+    assert data.root == tmp_path
+    assert any("zebra" in note for note in data.notes)
+
+
+def test_natural_order_with_unknown_classes_behind(tmp_path):
+    settings = make(
+        tmp_path,
+        *(f"source/c{i}/a.jpg" for i in (10, 9, 2)),
+        *(f"target/c{i}/a.jpg" for i in (1, 2)),
+    )
+    names = [entry.name for entry in prepare(settings, Path("unused")).classes]
+    assert names == ["c2", "c9", "c10", "c1"]
+
+
+def test_one_spelling_each_domain_is_one_class(tmp_path):
+    settings = make(tmp_path, "source/polar_bear/a.jpg", "target/polar bear/b.jpg")
+    assert {name for *_, name in listed(settings)} == {"polar bear"}
+
+
+def test_other_folder_names_below_the_root(tmp_path):
+    settings = make(tmp_path, "photos/2023/cat/a.jpg", "sketches/b.jpg")
+    settings |= {"source": "photos/2023", "target": "./sketches/"}
+    assert listed(settings) == {
+        ("photos/2023/cat/a.jpg", "source", "cat"),
+        ("sketches/b.jpg", "target", None),
+    }
+
+
+def test_ignored_files_are_counted_and_hidden_ones_are_not(tmp_path):
+    settings = make(
+        tmp_path,
+        "source/cat/a.jpg",
+        "source/cat/notes.TXT",
+        "source/cat/.hidden.jpg",
+        "source/.git/x.jpg",
+        "target/a.jpg",
+        "target/README",
+    )
+    os.mkfifo(tmp_path / "target/pipe.jpg")
+    assert len(listed(settings)) == 2
+    notes = " ".join(prepare(settings, Path("unused")).notes)
+    assert "source: files ignored for not being pictures: 1 .txt" in notes
+    assert "1 .jpg" in notes and "1 no suffix" in notes
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.txt", "# ours\ncat\npolar bear\n\nunicorn\n"),
+        ("list.csv", "name,prompt_names,wnid,folder\ncat,,,\npolar bear,,,\nunicorn,,,\n"),
+        ("list.json", '["cat", {"name": "polar_bear"}, "unicorn"]'),
+        ("bom.txt", "\ufeffcat\r\npolar_bear\r\nunicorn"),
+    ],
+)
+def test_class_lists_give_the_label_order(tmp_path, name, text):
+    settings = make(tmp_path, "source/polar_bear/a.jpg", "source/cat/a.jpg", "target/a.jpg")
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    data = prepare(settings | {"classes": name}, Path("unused"))
+    assert [entry.name for entry in data.classes] == ["cat", "polar bear", "unicorn"]
+    assert [p.label for p in data.pictures] == [0, 1, None]
+    assert any("unicorn" in note for note in data.notes)
+    absolute = prepare(settings | {"classes": str(tmp_path / name)}, Path("unused"))
+    assert absolute.classes == data.classes
+    assert classes_file(settings | {"classes": name}) == tmp_path / name
+
+
+def test_class_list_with_everything(tmp_path):
+    settings = make(tmp_path, "source/n02084071/a.jpg", "source/cat/a.jpg", "target/a.jpg")
+    (tmp_path / "c.csv").write_text(
+        'name,prompt_names,wnid,folder\ndog,"dog; puppy ;dog",n02084071,n02084071\ncat,,,\n'
+    )
+    (tmp_path / "c.json").write_text(
+        '[{"name": "dog", "prompt_names": ["dog", "puppy"], "wnid": "n02084071",'
+        ' "folder": "n02084071"}, {"name": "cat", "prompt_names": null}]'
+    )
+    expected = [ClassEntry("dog", ("dog", "puppy"), "n02084071"), ClassEntry("cat", ("cat",), None)]
+    for name in ("c.csv", "c.json"):
+        data = prepare(settings | {"classes": name}, Path("unused"))
+        assert data.classes == expected
+        assert {(p.path, p.label) for p in data.pictures if p.domain == "source"} == {
+            ("source/n02084071/a.jpg", 0),
+            ("source/cat/a.jpg", 1),
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("c.txt", "cat\ndog\nCat\n", ["line 3", "'Cat'", "line 1"]),
+        ("c.txt", "polar_bear\npolar bear\n", ["line 2", "line 1"]),
+        ("c.txt", "\n\n", ["names no class"]),
+        ("c.csv", "name,folder\ncat,x\ndog,x\n", ["line 3", "'x'", "line 2"]),
+        ("c.csv", "name,promt_names\ncat,c\n", ["'promt_names'", "'prompt_names'"]),
+        ("c.csv", "folder\ncat\n", ["no column 'name'"]),
+        ("c.csv", "name\ncat,extra\n", ["line 2", "more values"]),
+        ("c.csv", "name,wnid\ncat,2084071\n", ["line 2", "'2084071'"]),
+        ("c.csv", "name,wnid\n ,n02084071\n", ["line 2", "without a name"]),
+        ("c.csv", 'name\n"cat\n', ["c.csv"]),
+        ("c.json", '{"name": "cat"}', ["not a list"]),
+        ("c.json", "[1]", ["entry 1"]),
+        ("c.json", '[{"name": 1}]', ["entry 1", "not text"]),
+        ("c.json", '[{"name": "cat", "prompt_names": [1]}]', ["entry 1", "not text"]),
+        ("c.json", '[{"nam": "cat"}]', ["entry 1", "'nam'", "'name'"]),
+        ("c.json", "[", ["not valid JSON"]),
+        ("gone.txt", None, ["gone.txt", "cannot be read"]),
+    ],
+)
+def test_class_lists_that_are_refused(tmp_path, name, text, words):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg")
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    refused(settings | {"classes": name}, *words)
+
+
+def test_class_list_that_is_not_text(tmp_path):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg")
+    (tmp_path / "c.txt").write_bytes(b"\xff\xfe\xfa")
+    refused(settings | {"classes": "c.txt"}, "c.txt", "UTF-8")
+
+
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_a_folder_that_nobody_listed(tmp_path, domain):
+    settings = make(tmp_path, "source/zebra/a.jpg", "target/a.jpg", f"{domain}/Zebras/a.jpg")
+    (tmp_path / "c.txt").write_text("cat\nzebra\n")
+    refused(settings | {"classes": "c.txt"}, domain, f"{domain}/Zebras", "c.txt", "'zebra'")
+
+
+def test_what_is_missing(tmp_path):
+    refused({"root": ""}, "no data root")
+    refused({"root": str(tmp_path / "gone")}, "gone", "missing")
+    refused(make(tmp_path / "a", "target/a.jpg"), "source", "missing")
+    refused(make(tmp_path / "b", "source/cat/a.jpg"), "target", "missing")
+    settings = make(tmp_path / "c", "source/cat/a.txt", "target/a.jpg")
+    refused(settings, "source", "no picture at all", "1 .txt")
+    settings = make(tmp_path / "d", "source/cat/a.jpg", "target/a.txt")
+    refused(settings, "target", "no picture at all", "1 .txt")
+
+
+def test_source_pictures_outside_class_folders(tmp_path):
+    refused(make(tmp_path, "source/a.jpg", "source/cat/a.jpg", "target/a.jpg"), "'source/a.jpg'")
+
+
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_empty_class_folder(tmp_path, domain):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg", f"{domain}/dog/deep/readme.txt")
+    refused(settings, f"'{domain}/dog'", "without a picture")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("source/Dog", "source/dog"),
+        ("source/Dog", "target/dog"),
+        ("target/Dog", "target/dog"),
+        ("source/polar_bear", "source/polar bear"),
+        ("source/polar_bear", "target/Polar bear"),
+    ],
+)
+def test_folders_that_differ_in_case_only(tmp_path, one, other):
+    settings = make(tmp_path, f"{one}/a.jpg", f"{other}/b.jpg", "source/x/a.jpg", "target/a.jpg")
+    refused(settings, f"'{one}'", f"'{other}'")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("source", "source"), ("source", "source/cat"), (".", "target")]
+)
+def test_domains_that_overlap(tmp_path, source, target):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg")
+    refused(settings | {"source": source, "target": target}, "overlap")
+
+
+@pytest.mark.parametrize("name", ["../outside", "/"])
+def test_domains_outside_the_root(tmp_path, name):
+    settings = make(tmp_path / "root", "source/cat/a.jpg", "target/a.jpg")
+    (tmp_path / "outside").mkdir()
+    refused(settings | {"target": name}, "leaves the data root")
+
+
+@pytest.fixture
+def linked(tmp_path):
+    settings = make(tmp_path / "root", "source/cat/a.jpg", "target/a.jpg", "store/dog/b.jpg")
+    make(tmp_path / "outside", "x.jpg", "more/y.jpg")
+    return settings, tmp_path / "root", tmp_path / "outside"
+
+
+def test_links_inside_the_root_are_followed(linked):
+    settings, root, _ = linked
+    (root / "source/dog").symlink_to("../store/dog")
+    (root / "target/b.jpg").symlink_to("../store/dog/b.jpg")
+    assert {path for path, *_ in listed(settings)} == {
+        "source/cat/a.jpg",
+        "source/dog/b.jpg",
+        "target/a.jpg",
+        "target/b.jpg",
+    }
+    assert root / "source/dog" in picture_folders(settings)
+
+
+@pytest.mark.parametrize(
+    ("link", "leads_to", "words"),
+    [
+        ("target/b.jpg", "outside/x.jpg", "out of the data root"),
+        ("target/more", "outside/more", "out of the data root"),
+        ("source/cat/up", "root/source", "back to a folder above"),
+        ("source/cat/b.jpg", "root/gone.jpg", "leads nowhere"),
+    ],
+)
+def test_links_that_lead_astray(linked, tmp_path, link, leads_to, words):
+    settings, root, _ = linked
+    (root / link).symlink_to(tmp_path / leads_to)
+    refused(settings, link, words)
+
+
+def test_a_domain_that_is_a_link_out(linked):
+    settings, root, outside = linked
+    (root / "away").symlink_to(outside)
+    refused(settings | {"target": "away"}, "leaves the data root")
+
+
+def test_two_links_in_a_circle_end(linked):
+    settings, root, _ = linked
+    (root / "source/cat/x").symlink_to(root / "store/dog")
+    (root / "store/dog/y").symlink_to(root / "source/cat")
+    refused(settings, "back to a folder above")
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg", "target/Käse.jpg")
+    assert ("target/Käse.jpg", "target", None) in listed(settings)
+    Path(os.fsdecode(os.fsencode(tmp_path / "target") + b"/\xff.jpg")).touch()
+    refused(settings, "target/", "not UTF-8")
+
+
+def test_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg")
+
+    def denied(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("sreclip.data.walk.os.scandir", denied)
+    refused(settings, "cannot be read", "Permission denied")
+
+
+def test_picture_folders_are_those_whose_time_tells(tmp_path):
+    settings = make(
+        tmp_path, "source/cat/2024/a.jpg", "source/.cache/a.jpg", "target/a.jpg", "other/a.jpg"
+    )
+    folders = picture_folders(settings)
+    assert folders == [
+        tmp_path / name for name in ("source", "source/cat", "source/cat/2024", "target")
+    ]
+    for folder in folders:
+        os.utime(folder, (1, 1))
+    (tmp_path / "source/cat/2024/b.jpg").touch()
+    assert [folder for folder in folders if folder.stat().st_mtime > 1] == [
+        tmp_path / "source/cat/2024"
+    ]
+
+
+@pytest.mark.parametrize("link_count", [None, 1, 2])
+def test_picture_folders_are_all_found_whatever_link_counts_say(tmp_path, monkeypatch, link_count):
+    settings = make(
+        tmp_path, "source/a/b/c/d/1.jpg", "source/a/b/2.jpg", "source/e/3.jpg", "target/f/g/4.jpg"
+    )
+    real_stat = Path.stat
+
+    class Status:
+        def __init__(self, path: Path) -> None:
+            status = real_stat(path)
+            self.st_dev, self.st_mode = status.st_dev, status.st_mode
+            self.st_nlink = status.st_nlink if link_count is None else link_count
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", lambda path, **_: Status(path))
+        folders = picture_folders(settings)
+    expected = {path for path in tmp_path.rglob("*") if path.is_dir()}
+    assert set(folders) == expected and len(folders) == 9
+
+
+def test_two_runs_are_equal(tmp_path):
+    settings = make(tmp_path, *(f"source/c{i % 7}/{i}.jpg" for i in range(60)), "target/a.jpg")
+    assert prepare(settings, Path("unused")) == prepare(settings, Path("unused"))
+
+
+def test_registry():
+    assert load_task("folder") is prepare
+    assert set(TASKS) >= {"folder", "openmoji"}
+    with pytest.raises(ConfigError, match="did you mean 'folder'"):
+        load_task("folders")

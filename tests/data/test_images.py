@@ -1,0 +1,385 @@
+"""Every kind of picture is read as a viewer shows it, or rejected with a reason."""
+
+import io
+import os
+import pickle
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from sreclip.data.images import RejectedPicture, read_image
+
+WHITE = (255, 255, 255)
+# Two by three, every pixel different, so that each turn and flip gives another picture.
+CORNERS = np.array(
+    [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [90, 90, 90], [200, 100, 0]]],
+    dtype=np.uint8,
+)
+
+
+def pixels(path: Path) -> np.ndarray:
+    image = read_image(path)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+def save(path: Path, image: Image.Image, **options) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def png(path: Path, size: tuple[int, int], bits: int, colour: int, rows: list[bytes], *extra):
+    """Write a PNG by hand: kinds that Pillow reads but does not write."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", *size, bits, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = [(b"IHDR", header), *extra, (b"IDAT", data), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*item) for item in chunks))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm", "webp"])
+def test_rgb_is_read_as_it_is(tmp_path, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    path = save(tmp_path / f"a.{suffix}", Image.fromarray(CORNERS), **options)
+    assert np.array_equal(pixels(path), CORNERS)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (1, CORNERS),
+        (2, CORNERS[:, ::-1]),
+        (3, CORNERS[::-1, ::-1]),
+        (4, CORNERS[::-1]),
+        (5, CORNERS.transpose(1, 0, 2)),
+        (6, np.rot90(CORNERS, -1)),
+        (7, np.rot90(CORNERS, 2).transpose(1, 0, 2)),
+        (8, np.rot90(CORNERS, 1)),
+        (77, CORNERS),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_exif_rotation(tmp_path, orientation, expected, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"a.{suffix}", Image.fromarray(CORNERS), exif=exif)
+    assert np.array_equal(pixels(path), expected)
+    assert read_image(path).getexif().get(0x0112) is None, "a second reader would turn it again"
+
+
+def test_exif_rotation_of_a_jpeg_turns_it_once(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = np.zeros((16, 32, 3), np.uint8)
+    wide[:, 16:] = 255  # white right half; turned clockwise it is below
+    shown = pixels(save(tmp_path / "a.jpg", Image.fromarray(wide), exif=exif))
+    assert shown.shape == (32, 16, 3)
+    assert shown[4].mean() < 10 and shown[28].mean() > 245
+
+
+def test_damaged_exif_does_not_hide_the_picture(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 8), (200, 30, 40)).save(path, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert np.abs(pixels(path).astype(int) - (200, 30, 40)).max() < 6
+
+
+def test_cmyk_jpeg_as_adobe_writes_it(tmp_path):
+    # No ink but cyan: red is missing. Adobe stores CMYK inverted; read straight it would be red.
+    path = save(tmp_path / "a.jpg", Image.new("CMYK", (16, 16), (255, 0, 0, 0)))
+    assert b"Adobe" in path.read_bytes()
+    assert np.abs(pixels(path).astype(int) - (0, 255, 255)).max() < 6
+
+
+def test_cmyk_tiff(tmp_path):
+    path = save(tmp_path / "a.tif", Image.new("CMYK", (4, 4), (0, 255, 255, 51)))
+    assert np.array_equal(pixels(path)[0, 0], (204, 0, 0))
+
+
+GREY16 = np.array([[0, 257, 32768], [40000, 65278, 65535]], dtype=np.uint16)
+GREY8 = np.array([[0, 1, 128], [156, 254, 255]], dtype=np.uint8)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_grey_is_scaled_not_clipped(tmp_path, suffix):
+    path = save(tmp_path / f"a.{suffix}", Image.fromarray(GREY16))
+    assert np.array_equal(pixels(path), np.repeat(GREY8[:, :, None], 3, axis=2))
+
+
+def test_16_bit_pgm(tmp_path):
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5 3 2 65535\n" + GREY16.astype(">u2").tobytes())
+    assert np.array_equal(pixels(path)[:, :, 1], GREY8)
+
+
+def test_16_bit_grey_tiff_with_white_at_zero(tmp_path):
+    path = save(tmp_path / "a.tif", Image.fromarray(GREY16), tiffinfo={262: 0})
+    assert np.array_equal(pixels(path)[:, :, 0], 255 - GREY8)
+
+
+def test_16_bit_rgb_png(tmp_path):
+    row = struct.pack(">6H", 65535, 32768, 0, 300, 256 * 70, 65535)
+    path = png(tmp_path / "a.png", (2, 1), 16, 2, [row])
+    assert np.abs(pixels(path)[0].astype(int) - [(255, 128, 0), (1, 70, 255)]).max() <= 1
+
+
+def test_16_bit_rgb_png_with_a_transparent_colour(tmp_path):
+    row = struct.pack(">6H", 0x1234, 0x5678, 0x9ABC, 0x2234, 0x5678, 0x9ABC)
+    key = (b"tRNS", struct.pack(">3H", 0x1234, 0x5678, 0x9ABC))
+    path = png(tmp_path / "a.png", (2, 1), 16, 2, [row], key)
+    assert np.array_equal(pixels(path)[0], [WHITE, (0x22, 0x56, 0x9A)])
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "key", "expected"),
+    [
+        (1, b"\x40", 1, [0, 255, 0, 0]),  # white is the transparent one: still white
+        (1, b"\x40", 0, [255, 255, 255, 255]),
+        (2, b"\x1b", 2, [0, 85, 255, 255]),  # samples 0 1 2 3
+        (4, b"\x03\x7f", 3, [0, 255, 119, 255]),
+        (8, b"\x00\x05\x64\xff", 5, [0, 255, 100, 255]),
+        (16, b"\x00\x00\x01\x01\x80\x00\xff\xff", 0x8000, [0, 1, 255, 255]),
+    ],
+)
+def test_grey_png_with_a_transparent_value(tmp_path, bits, row, key, expected):
+    path = png(tmp_path / "a.png", (4, 1), bits, 0, [row], (b"tRNS", struct.pack(">H", key)))
+    assert pixels(path)[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_laid_over_white(tmp_path, mode):
+    colour = (100, 100, 100, 51) if mode == "RGBA" else (100, 51)
+    path = save(tmp_path / "a.png", Image.new(mode, (2, 2), colour))
+    assert pixels(path)[0, 0].tolist() == [224] * 3  # 100 * 0.2 + 255 * 0.8
+
+
+def test_palette_with_transparency(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 0, 0, 0])
+    image.putpixel((1, 0), 1)
+    assert np.array_equal(
+        pixels(save(tmp_path / "a.png", image, transparency=1))[0], [(10, 20, 30), WHITE]
+    )
+    alphas = bytes([255, 51])
+    assert np.array_equal(
+        pixels(save(tmp_path / "b.png", image, transparency=alphas))[0],
+        [(10, 20, 30), (204, 204, 204)],
+    )
+    assert np.array_equal(
+        pixels(save(tmp_path / "c.gif", image, transparency=0))[0], [WHITE, (0, 0, 0)]
+    )
+
+
+def test_rgb_png_with_a_transparent_colour(tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(CORNERS), transparency=(255, 0, 0))
+    expected = CORNERS.copy()
+    expected[0, 0] = WHITE
+    assert np.array_equal(pixels(path), expected)
+
+
+def test_one_bit_and_grey(tmp_path):
+    bits = np.array([[True, False]])
+    assert pixels(save(tmp_path / "a.png", Image.fromarray(bits)))[0].tolist() == [
+        [255] * 3,
+        [0] * 3,
+    ]
+    grey = Image.fromarray(np.array([[7, 200]], np.uint8))
+    assert pixels(save(tmp_path / "b.png", grey))[0, :, 2].tolist() == [7, 200]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 0.5, 1.0], [0, 128, 255]),
+        ([0.0, 100.0, 255.0], [0, 100, 255]),
+        ([0.0, 257.0, 65535.0], [0, 1, 255]),
+        ([-10.0, 0.0, 10.0], [0, 128, 255]),
+        ([float("nan"), 1.0, float("inf")], [0, 255, 0]),
+        ([-3.0, -3.0, -3.0], [0, 0, 0]),
+    ],
+)
+def test_float_tiff(tmp_path, values, expected):
+    path = save(tmp_path / "a.tif", Image.fromarray(np.array([values], np.float32)))
+    assert pixels(path)[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif", "mpo"])
+def test_first_frame_of_an_animation(tmp_path, suffix):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in [(255, 0, 0), (0, 0, 255)]]
+    options = {"lossless": True} if suffix == "webp" else {}
+    path = tmp_path / f"a.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+    assert Image.open(path).n_frames == 2
+    assert np.abs(pixels(path)[3, 3].astype(int) - (255, 0, 0)).max() <= (suffix == "mpo")
+
+
+def reason(path: Path, **options) -> str:
+    with pytest.raises(RejectedPicture) as caught:
+        read_image(path, **options)
+    assert str(path.parent) not in caught.value.reason
+    return caught.value.reason
+
+
+def jpeg_bytes(**options) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def test_text_named_jpg(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_text("this is no picture\n" * 50)
+    assert reason(path) == "not a picture in a format that is read"
+
+
+def test_postscript_is_not_handed_to_an_interpreter(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    assert reason(path) == "not a picture in a format that is read"
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_truncated_jpeg_even_where_another_library_allows_it(tmp_path, progressive, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    whole = jpeg_bytes(progressive=progressive)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole[: len(whole) // 2])
+    assert reason(path) == "the file is truncated"
+
+
+def test_truncated_anywhere_is_rejected_or_whole(tmp_path):
+    path = tmp_path / "a"
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 255, (24, 24, 3), dtype=np.uint8))
+    for name in ("PNG", "GIF", "BMP", "TIFF", "WEBP", "JPEG", "PPM"):
+        buffer = io.BytesIO()
+        image.save(buffer, name)
+        whole = buffer.getvalue()
+        path.write_bytes(whole)
+        expected = pixels(path)
+        rejected = 0
+        for length in range(1, len(whole), max(1, len(whole) // 40)):
+            path.write_bytes(whole[:length])
+            try:
+                assert np.array_equal(pixels(path), expected), (name, length)
+            except RejectedPicture:
+                rejected += 1
+        assert rejected > 30, name
+
+
+def test_zero_bytes(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.touch()
+    assert reason(path) == "the file is empty (0 bytes)"
+
+
+def test_bomb_is_found_before_decoding(tmp_path):
+    # A header of 60000 x 60000 with no data behind it: decoding would say "truncated".
+    path = png(tmp_path / "a.png", (60000, 60000), 8, 2, [b""])
+    assert "pixels" in reason(path)
+    between = png(tmp_path / "b.png", (20000, 13000), 8, 0, [b""])
+    assert "pixels" in reason(between), "Pillow alone only warns here"
+
+
+def test_max_pixels_is_the_last_that_passes(tmp_path):
+    path = save(tmp_path / "a.png", Image.new("RGB", (10, 10)))
+    assert read_image(path, max_pixels=100).size == (10, 10)
+    assert reason(path, max_pixels=99) == "10 x 10 is more than 99 pixels"
+
+
+def test_max_pixels_can_be_above_pillows_own_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    path = save(tmp_path / "a.png", Image.new("RGB", (10, 10)))
+    assert read_image(path).size == (10, 10)
+
+
+def test_what_is_not_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert reason(tmp_path / "pipe.jpg") == "not a regular file"
+    assert reason(tmp_path) == "a folder"
+    assert reason(Path("/dev/zero")) == "not a regular file"
+    assert reason(tmp_path / "gone.jpg") == "the file is missing"
+    assert "cannot be opened" in reason(Path("a\0b"))
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    assert "cannot be opened" in reason(tmp_path / "loop.jpg")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(tmp_path):
+    path = save(tmp_path / "a.png", Image.new("RGB", (2, 2)))
+    path.chmod(0)
+    assert reason(path) == "cannot be opened: Permission denied"
+
+
+def test_denied_open_is_a_reason(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", Image.new("RGB", (2, 2)))
+
+    def denied(*args: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("sreclip.data.images.os.open", denied)
+    assert reason(path) == "cannot be opened: Permission denied"
+
+
+def test_rejection_survives_the_way_back_from_a_worker():
+    again = pickle.loads(pickle.dumps(RejectedPicture("the file is truncated")))  # noqa: S301
+    assert again.reason == "the file is truncated"
+
+
+def seeds() -> list[bytes]:
+    image = Image.fromarray(np.random.default_rng(2).integers(0, 255, (9, 7, 3), dtype=np.uint8))
+    found = []
+    for name in ("PNG", "GIF", "BMP", "TIFF", "WEBP", "JPEG", "PPM", "JPEG2000", "AVIF"):
+        buffer = io.BytesIO()
+        image.save(buffer, name)
+        found.append(buffer.getvalue())
+    return found
+
+
+SEEDS = seeds()
+
+
+def read_or_reject(folder: Path, data: bytes) -> None:
+    path = folder / "a.jpg"
+    path.write_bytes(data)
+    try:
+        image = read_image(path, max_pixels=1_000_000)
+    except RejectedPicture as rejection:
+        assert 0 < len(rejection.reason) < 200
+        assert "0x" not in rejection.reason
+    else:
+        assert image.mode == "RGB" and image.width * image.height <= 1_000_000
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=150, deadline=5000)
+@given(data=st.binary(max_size=300))
+@example(data=b"P6 999999999 999999999 255\n")
+@example(data=b"\xff\xd8\xff\xe0")
+def test_random_bytes_never_crash(tmp_path_factory, data):
+    read_or_reject(tmp_path_factory.getbasetemp(), data)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=300, deadline=5000)
+@given(
+    seed=st.sampled_from(SEEDS),
+    edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),
+    cut=st.floats(0, 1),
+)
+def test_damaged_pictures_never_crash(tmp_path_factory, seed, edits, cut):
+    data = bytearray(seed)
+    for place, value in edits:
+        data[int(place * len(data))] = value
+    read_or_reject(tmp_path_factory.getbasetemp(), bytes(data[: int(len(data) * cut) + 1]))

@@ -1,0 +1,228 @@
+"""The manifest's files: what is written is read again, and nothing leaves the data root."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sreclip.data.manifest import (
+    COLUMNS,
+    ClassEntry,
+    TaskData,
+    check_paths,
+    read_classes,
+    read_manifest,
+    read_summary,
+    read_target_labels,
+    resolve_inside,
+    row_id,
+    withdraw_task,
+    write_task,
+)
+from sreclip.errors import DataError, StoreError
+
+CLASSES = (ClassEntry("dog", ("dog", "puppy"), "n02084071"), ClassEntry("cat", ("cat",)))
+
+
+def some_rows() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "row_id": [11, 12, 21, 22, 23],
+            "path": ["s/a.jpg", "s/b.jpg", "t/a.jpg", "t/b.jpg", "t/c.jpg"],
+            "domain": ["source", "source", "target", "target", "target"],
+            "label": pd.array([0, 1, 1, None, 0], dtype="Int32"),
+            "size": [1, 2, 3, 4, 5],
+            "sha256": ["a", "b", "c", "d", "e"],
+        }
+    ).astype(COLUMNS)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    write_task(tmp_path, some_rows(), TaskData(Path("data"), [], CLASSES), {"root": "data"})
+    return tmp_path
+
+
+def test_round_trip_keeps_all_but_target_labels(folder):
+    rows = read_manifest(folder)
+    expected = some_rows()
+    expected.loc[2:, "label"] = None
+    pd.testing.assert_frame_equal(rows, expected)
+    assert {name: str(kind) for name, kind in rows.dtypes.items()} == COLUMNS
+    assert read_classes(folder) == list(CLASSES)
+    assert read_summary(folder) == {"root": "data"}
+
+
+def test_target_labels_are_in_their_own_file_only(folder):
+    assert read_target_labels(folder, [23, 22, 21, 99]).tolist() == [0, -1, 1, -1]
+    assert read_target_labels(folder, np.array([22])).dtype == np.int64
+    assert pd.read_parquet(folder / "target_labels.parquet")["row_id"].tolist() == [21, 23]
+    assert pd.read_parquet(folder / "manifest.parquet")["label"].tolist()[:2] == [0, 1]
+    assert pd.read_parquet(folder / "manifest.parquet")["label"].isna().tolist()[2:] == [True] * 3
+
+
+def test_target_without_labels(tmp_path):
+    rows = some_rows()
+    rows.loc[2:, "label"] = None
+    write_task(tmp_path, rows, TaskData(Path("data"), [], CLASSES), {})
+    assert read_target_labels(tmp_path, [21, 22]).tolist() == [-1, -1]
+
+
+def test_the_callers_rows_stay_as_they_were(tmp_path):
+    rows = some_rows()
+    write_task(tmp_path, rows, TaskData(Path("data"), [], CLASSES), {})
+    pd.testing.assert_frame_equal(rows, some_rows())
+
+
+def test_a_kill_while_writing_leaves_no_manifest_of_other_files(folder, monkeypatch):
+    def killed(path: Path, value: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sreclip.data.manifest.write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_task(folder, some_rows(), TaskData(Path("other"), [], CLASSES), {})
+    with pytest.raises(StoreError, match="missing"):
+        read_manifest(folder)
+
+
+def test_withdraw(folder):
+    withdraw_task(folder)
+    withdraw_task(folder)
+    assert not (folder / "manifest.parquet").exists()
+    withdraw_task(folder / "not" / "there")
+    (folder / "manifest.parquet").mkdir()
+    with pytest.raises(StoreError, match="cannot be replaced"):
+        withdraw_task(folder)
+
+
+def put(folder: Path, rows: pd.DataFrame) -> None:
+    rows.to_parquet(folder / "manifest.parquet", index=False)
+
+
+def test_damaged_manifests(folder):
+    whole = (folder / "manifest.parquet").read_bytes()
+    for data in (whole[: len(whole) // 2], b"", b"text"):
+        (folder / "manifest.parquet").write_bytes(data)
+        with pytest.raises(StoreError, match="cannot be read"):
+            read_manifest(folder)
+    put(folder, some_rows().drop(columns="sha256"))
+    with pytest.raises(StoreError, match="no column sha256"):
+        read_manifest(folder)
+    put(folder, some_rows().assign(row_id=[11, 12, 21, 22, 11]))
+    with pytest.raises(StoreError, match=r"'t/c\.jpg' stands twice"):
+        read_manifest(folder)
+    put(folder, some_rows().assign(size="many"))
+    with pytest.raises(StoreError, match="another kind"):
+        read_manifest(folder)
+
+
+def test_damaged_neighbours(folder):
+    pd.DataFrame({"row_id": [1, 1], "label": [0, 0]}).to_parquet(folder / "target_labels.parquet")
+    with pytest.raises(StoreError, match="twice"):
+        read_target_labels(folder, [1])
+    pd.DataFrame({"row_id": [1]}).to_parquet(folder / "target_labels.parquet")
+    with pytest.raises(StoreError, match="no column label"):
+        read_target_labels(folder, [1])
+    for text in ('[{"name": "dog"}]', "[1]", "3", '[{"name": 1, "prompt_names": [], "wnid": ""}]'):
+        (folder / "classes.json").write_text(text)
+        with pytest.raises(StoreError, match="class table"):
+            read_classes(folder)
+
+
+@pytest.mark.parametrize("path", ["../x.jpg", "s/../../x.jpg", "/etc/passwd", "", "..", "s/.."])
+def test_manifest_with_a_path_that_leaves_the_root(folder, path):
+    put(folder, some_rows().assign(path=["s/a.jpg", "s/b.jpg", path, "t/b.jpg", "t/c.jpg"]))
+    with pytest.raises(DataError, match="row 2"):
+        read_manifest(folder)
+
+
+def test_dots_within_names_are_no_escape(folder):
+    put(folder, some_rows().assign(path=["..a.jpg", "s/b..jpg", ".../x", "a../b", "t/c.jpg"]))
+    assert len(read_manifest(folder)) == 5
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    root = tmp_path / "root"
+    (root / "s").mkdir(parents=True)
+    (root / "s/a.jpg").touch()
+    (tmp_path / "secret.jpg").touch()
+    return root
+
+
+def test_resolve_inside(root):
+    assert resolve_inside(root, "s/a.jpg") == (root / "s/a.jpg").resolve()
+    assert resolve_inside(root, "s/not-yet.jpg") == root.resolve() / "s/not-yet.jpg"
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret.jpg", "s/../../secret.jpg", "/etc/passwd", "s/../s/a.jpg"]
+)
+def test_resolve_inside_refuses(root, path):
+    with pytest.raises(DataError, match="leaves the data root"):
+        resolve_inside(root, path)
+
+
+def test_resolve_inside_refuses_links_out(root):
+    (root / "s/out.jpg").symlink_to(root.parent / "secret.jpg")
+    (root / "up").symlink_to("..")
+    (root / "in.jpg").symlink_to("s/a.jpg")
+    for path in ("s/out.jpg", "up/secret.jpg"):
+        with pytest.raises(DataError, match="leaves the data root"):
+            resolve_inside(root, path)
+    assert resolve_inside(root, "in.jpg") == (root / "s/a.jpg").resolve()
+
+
+def test_resolve_inside_refuses_what_cannot_be_followed(root):
+    (root / "loop").symlink_to("loop")
+    for path in ("loop/x.jpg", "a\0b"):
+        with pytest.raises(DataError):
+            resolve_inside(root, path)
+
+
+PARTS = st.sampled_from(["..", ".", "", "a", "..b", "c..", "...", "s", "up"])
+
+
+@given(parts=st.lists(PARTS, min_size=1, max_size=6))
+def test_both_checks_agree_on_where_a_path_leads(tmp_path_factory, parts):
+    root = tmp_path_factory.getbasetemp() / "root"
+    root.mkdir(exist_ok=True)
+    path = "/".join(parts)
+    try:
+        assert resolve_inside(root, path).is_relative_to(root.resolve())
+        allowed = True
+    except DataError:
+        allowed = False
+    assert allowed == (".." not in parts and not path.startswith("/"))
+    if path:
+        try:
+            check_paths(pd.Series([path], dtype="string"), "test")
+            assert allowed
+        except DataError:
+            assert not allowed
+
+
+@given(domain=st.sampled_from(["source", "target"]), path=st.text(min_size=1))
+def test_row_ids_fit_and_tell_domains_apart(domain, path):
+    try:
+        number = row_id(domain, path)
+    except UnicodeEncodeError:
+        return
+    assert 0 <= number < 2**63
+    other = "target" if domain == "source" else "source"
+    assert number != row_id(other, path)
+
+
+def test_row_id_never_changes():
+    # The first eight bytes of what `printf source/a.jpg | sha256sum` prints; cached features hang
+    # on them.
+    assert row_id("source", "a.jpg") == 0x1AABA335544B1146 // 2
+
+
+@pytest.mark.parametrize(("name", "prompts"), [("", ("x",)), (" ", ("x",)), ("dog", ())])
+def test_class_without_a_name(name, prompts):
+    with pytest.raises(DataError):
+        ClassEntry(name, prompts)

@@ -1,0 +1,232 @@
+"""Pictures to a shard, with everything that can be wrong with pictures."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from sreclip.data.manifest import row_id
+from sreclip.errors import DataError, StoreError
+from sreclip.features.extract import ExtractionReport
+from sreclip.features.header import Provenance
+from sreclip.features.pictures import PictureSet
+from sreclip.features.rejects import check_rejects, write_rejects_csv
+from sreclip.features.store import join_shards, open_images
+
+Extract = Callable[..., ExtractionReport]
+
+
+def spoil(root: Path, name: str, content: bytes = b"no picture") -> None:
+    (root / "source" / name).write_bytes(content)
+
+
+def test_rows_are_the_backbone_s_own(
+    root: Path, rows: pd.DataFrame, extract: Extract, fake: SimpleNamespace, tmp_path: Path
+) -> None:
+    backbone = fake.Backbone()
+    report = extract(rows, tmp_path / "a.h5", dtype="float32")
+    pixels = [backbone.preprocess(Image.open(root / path)) for path in rows["path"]]
+    expected = backbone.encode_image(torch.stack(pixels)).numpy()
+    with open_images(tmp_path / "a.h5") as images:
+        np.testing.assert_array_equal(images.features[:], expected)
+        assert images.row_id.tolist() == rows["row_id"].tolist()
+        assert images.ok.all()
+        header = images.header
+    assert header.provenance == Provenance.of(backbone, "float32")
+    assert (header.rows_key, header.domain, header.logit_scale) == ("rows", "source", 50.0)
+    assert header.key == Provenance.of(backbone, "float32").file_key("images", "rows")
+    assert header.versions["torch"] == torch.__version__.split("+")[0]
+    assert report.pictures == 30
+    assert report.pictures_per_s > 0
+    assert report.seconds.decode > 0
+
+
+def test_workers_and_batches_leave_the_bytes_as_they_are(
+    rows: pd.DataFrame, extract: Extract, tmp_path: Path
+) -> None:
+    threads = torch.get_num_threads()
+    for name, workers, batch_size in (("a", 0, 7), ("b", 2, 7), ("c", 1, 64)):
+        extract(rows, tmp_path / f"{name}.h5", workers=workers, batch_size=batch_size)
+    contents = {(tmp_path / f"{name}.h5").read_bytes() for name in "abc"}
+    assert len(contents) == 1
+    assert torch.get_num_threads() == threads
+
+
+def test_the_picture_set_pickles(root: Path, rows: pd.DataFrame, fake: SimpleNamespace) -> None:
+    pictures = PictureSet(rows, root, fake.Backbone().preprocess, 1000)
+    again = pickle.loads(pickle.dumps(pictures))  # noqa: S301 - made here
+    torch.testing.assert_close(again[3].pixels, pictures[3].pixels)
+
+
+def test_rejected_pictures_are_flagged_and_listed(
+    root: Path, extract: Extract, fake: SimpleNamespace, tmp_path: Path
+) -> None:
+    spoil(root, "0003.png")
+    spoil(root, "0004.png", b"")
+    whole = (root / "source" / "0029.png").read_bytes()
+    spoil(root, "0029.png", whole[: len(whole) // 2])
+    Image.new("RGB", (200, 200)).save(root / "source" / "0010.png")
+    rows = fake.manifest_rows(root, [f"source/{number:04d}.png" for number in range(30)])
+    rows.loc[5, ["size", "sha256"]] = [0, ""]
+    (root / "source" / "0005.png").unlink()
+    (root / "source" / "0005.png").mkdir()
+    report = extract(rows, tmp_path / "a.h5", max_pixels=10_000, workers=1)
+    bad = [3, 4, 5, 10, 29]
+    assert [reject.path for reject in report.rejects] == rows["path"].iloc[bad].tolist()
+    with open_images(tmp_path / "a.h5") as images:
+        assert np.flatnonzero(~images.ok).tolist() == bad
+        assert not images.features[bad].any()
+        assert tuple(images.rejects) == report.rejects
+        reasons = [reject.reason for reject in images.rejects]
+    assert "empty" in reasons[1]
+    assert "folder" in reasons[2]
+    assert "200 x 200" in reasons[3]
+    join_shards(tmp_path / "joined.h5", [tmp_path / "a.h5"])
+    table = check_rejects([tmp_path / "joined.h5"], 5 / 30)
+    assert table["row_id"].tolist() == [row_id("source", path) for path in table["path"]]
+    assert table["domain"].eq("source").all()
+    with pytest.raises(DataError, match=r"5 of the 30 pictures.*the task.*= 0\.16 allows"):
+        check_rejects([tmp_path / "joined.h5"], 0.16)
+    write_rejects_csv(table, tmp_path / "rejects.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "rejects.csv"), table, check_dtype=False)
+
+
+def test_no_rejects_give_an_empty_table(
+    rows: pd.DataFrame, extract: Extract, tmp_path: Path
+) -> None:
+    extract(rows, tmp_path / "a.h5")
+    table = check_rejects([tmp_path / "a.h5"], 0.0)
+    assert table.shape == (0, 4)
+    write_rejects_csv(table, tmp_path / "rejects.csv")
+    assert (tmp_path / "rejects.csv").read_text() == "domain,path,reason,row_id\n"
+
+
+def test_a_shard_of_nothing_but_rejects(
+    root: Path, extract: Extract, fake: SimpleNamespace, tmp_path: Path
+) -> None:
+    spoil(root, "0003.png")
+    rows = fake.manifest_rows(root, ["source/0003.png"])
+    extract(rows, tmp_path / "a.h5", max_rejects=1.0)
+    with open_images(tmp_path / "a.h5") as images:
+        assert not images.ok.any()
+
+
+def test_too_many_rejects_stop_and_leave_no_file(
+    root: Path, extract: Extract, fake: SimpleNamespace, tmp_path: Path
+) -> None:
+    for number in range(8):
+        spoil(root, f"{number:04d}.png")
+    rows = fake.manifest_rows(root, [f"source/{number:04d}.png" for number in range(30)])
+    with pytest.raises(DataError, match=r"(?s)source/0000\.png: .*and 2 more") as caught:
+        extract(rows, tmp_path / "out" / "a.h5", max_rejects=0.2, workers=1)
+    assert "features.max_rejects" in str(caught.value)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + b"x"), "bytes and now has"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), "SHA-256"),
+        (lambda path: path.unlink(), "cannot be read"),
+        (lambda path: (path.unlink(), path.mkdir()), "no longer a file"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "no longer a file"),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_changed_since_the_manifest(
+    root: Path,
+    rows: pd.DataFrame,
+    extract: Extract,
+    tmp_path: Path,
+    change: Callable[[Path], object],
+    message: str,
+    workers: int,
+) -> None:
+    change(root / "source" / "0012.png")
+    with pytest.raises(DataError, match=rf"0012\.png is not the picture.*{message}") as caught:
+        extract(rows, tmp_path / "out" / "a.h5", workers=workers)
+    assert "prepare-data" in caught.value.hint
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_path_out_of_the_root_is_refused(
+    root: Path, rows: pd.DataFrame, extract: Extract, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.png").write_bytes((root / "source" / "0000.png").read_bytes())
+    (root / "source" / "link.png").symlink_to(tmp_path / "secret.png")
+    for path in ("../secret.png", "source/link.png", str(tmp_path / "secret.png")):
+        rows.loc[4, "path"] = path
+        with pytest.raises(DataError, match="leaves the data root"):
+            extract(rows, tmp_path / "a.h5")
+
+
+def test_a_backbone_that_breaks_its_promise(
+    rows: pd.DataFrame, extract: Extract, fake: SimpleNamespace, tmp_path: Path
+) -> None:
+    backbone = fake.Backbone()
+    backbone.encode_image = lambda pixels: torch.full((len(pixels), 16), torch.nan)
+    with pytest.raises(StoreError, match=f"row_id {rows['row_id'][0]} is not finite"):
+        extract(rows, tmp_path / "a.h5", backbone=backbone)
+
+
+def test_rows_of_two_domains_are_a_mistake(
+    rows: pd.DataFrame, extract: Extract, tmp_path: Path
+) -> None:
+    rows.loc[0, "domain"] = "target"
+    with pytest.raises(ValueError, match="one domain"):
+        extract(rows, tmp_path / "a.h5")
+    with pytest.raises(ValueError, match="no rows"):
+        extract(rows.iloc[:0], tmp_path / "a.h5")
+
+
+def test_lines_in_a_log(
+    rows: pd.DataFrame, extract: Extract, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extract(rows, tmp_path / "a.h5", progress=True)
+    error = capsys.readouterr().err
+    assert "fake, source shard rows: 30/30 pictures" in error
+    assert "model" in error
+    assert "\r" not in error
+
+
+def test_kill_in_the_middle_leaves_no_file_and_the_next_run_is_the_same(
+    extract: Extract, fake: SimpleNamespace, tmp_path: Path
+) -> None:
+    root, out = tmp_path / "many", tmp_path / "out" / "a.h5"
+    fake.make_pictures(root, 700)
+    program = [sys.executable, str(fake.program), str(root), str(out)]
+    process = subprocess.Popen(program, start_new_session=True)
+    limit = time.monotonic() + 60
+    # Past its first chunk of rows, and so in the middle: there are three.
+    while sum(path.stat().st_size for path in out.parent.glob(".a.h5.*.tmp")) < 250_000:
+        assert process.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not out.exists()
+    files = [path.relative_to(root).as_posix() for path in root.rglob("*.png")]
+    undisturbed = tmp_path / "undisturbed.h5"
+    for target in (out, undisturbed):
+        extract(
+            fake.manifest_rows(root, files),
+            target,
+            root=root,
+            backbone=fake.Backbone(dim=512),
+            batch_size=100,
+        )
+    assert out.read_bytes() == undisturbed.read_bytes()

@@ -1,0 +1,95 @@
+"""Drawings: what is shown, where, and that names are escaped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sreclip.errors import GraphError
+from sreclip.graph import RelationGraph, WordNet, build_relation_graph
+from sreclip.graph.draw import draw_figure, layered_layout, svg_text, text_tree, write_svg
+from sreclip.graph.outline import outline
+
+
+def _printed(tree: Any) -> str:
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(tree)
+    return capture.get()
+
+
+def test_text_tree_collapses_and_marks(tiny: WordNet) -> None:
+    graph = build_relation_graph(["dog", "wolf", "cat"], wordnet=tiny)
+    text = _printed(text_tree(graph, [True, False, True], title="three"))
+    assert text.splitlines()[0] == "three"
+    assert "● dog, domestic dog" in text
+    assert "○ wolf (unknown)" in text
+    assert "canine" in text
+    assert "root" not in text
+    assert "thing" not in text
+    assert "root" in _printed(text_tree(graph, collapse=False))
+
+
+def test_imagenet_neighbours_are_not_drawn(i2awa: dict[str, Any]) -> None:
+    graph = build_relation_graph(
+        i2awa["class_wnids"], class_names=i2awa["names"], include_imagenet=True
+    )
+    drawing = outline(graph)
+    classes = set(graph.class_nodes.tolist())
+    assert classes <= set(drawing.parent)
+    assert all(len(drawing.children[n]) > 1 for n in drawing.parent if n not in classes)
+    assert len(drawing.roots) == 1
+
+
+def test_layout_is_tidy(i2awa: dict[str, Any]) -> None:
+    graph = build_relation_graph(i2awa["class_wnids"])
+    positions = layered_layout(graph)
+    drawing = outline(graph)
+    drawn = np.flatnonzero(~np.isnan(positions[:, 0]))
+    assert set(drawn.tolist()) == set(drawing.parent)
+    leaves = [n for n in drawn if not drawing.children[n]]
+    assert sorted(positions[leaves, 1]) == list(range(len(leaves)))
+    for child, parent in drawing.parent.items():
+        if parent is not None:
+            assert positions[child, 0] == positions[parent, 0] + 1
+    assert len({tuple(place) for place in positions[drawn]}) == len(drawn)
+
+
+def test_svg_is_well_formed_and_escaped(tmp_path: Path, tiny: WordNet) -> None:
+    names = ["<b>dog & co</b>", 'w"olf', "cat"]
+    graph = build_relation_graph(["dog", "wolf", "cat"], class_names=names, wordnet=tiny)
+    write_svg(graph, tmp_path / "graph.svg", [True, False, True])
+    root = ET.parse(tmp_path / "graph.svg").getroot()
+    texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert set(names) <= set(texts)
+    assert "unknown class" in texts
+    assert svg_text(graph) == svg_text(graph)
+
+
+def test_figure_holds_every_class(tiny: WordNet) -> None:
+    graph = build_relation_graph(
+        ["dog", "wolf", "cat"], class_names=["<i>d</i>", "wolf", "cat"], wordnet=tiny
+    )
+    figure = draw_figure(graph, [True, False, True])
+    shown = [text for trace in figure.data for text in (trace.text or ())]
+    assert {"&lt;i&gt;d&lt;/i&gt;", "wolf", "cat"} <= set(shown)
+    assert {"known class", "unknown class"} <= {trace.name for trace in figure.data}
+
+
+def test_one_class_alone_can_be_drawn(tiny: WordNet) -> None:
+    graph = build_relation_graph(["dog"], wordnet=tiny)
+    ET.fromstring(svg_text(graph))
+    assert draw_figure(graph).data
+    assert "dog" in _printed(text_tree(graph))
+
+
+def test_a_mask_of_another_length_is_refused(tiny: WordNet) -> None:
+    graph: RelationGraph = build_relation_graph(["dog", "cat"], wordnet=tiny)
+    for draw in (text_tree, svg_text, draw_figure):
+        with pytest.raises(GraphError, match="2 classes but 1"):
+            draw(graph, [True])

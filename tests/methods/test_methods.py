@@ -1,0 +1,198 @@
+"""Every registered method on tiny data, and what `sre_clip` promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sreclip.errors import FitError
+from sreclip.methods import METHODS
+from sreclip.methods.base import ClassGraph, ClassText, Method, batches, known_labels
+from sreclip.registry import load_registered
+
+DIM, CLASSES, UNKNOWN = 16, 5, 2
+FEW_STEPS: dict[str, dict[str, Any]] = {
+    "clip_adapter": {"steps": 20},
+    "sre_clip": {"steps": 10, "width": 8, "gcn_width": 8},
+}
+
+
+def make(name: str, **settings: Any) -> Method:
+    return load_registered("method", name, METHODS)(**FEW_STEPS.get(name, {}) | settings)
+
+
+@pytest.fixture
+def problem() -> dict[str, Any]:
+    """Planted classes: images lie around their class vector, the target is shifted."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    text = F.normalize(noise(CLASSES, DIM), dim=1)
+    known = torch.arange(CLASSES) < CLASSES - UNKNOWN
+    source_labels = torch.arange(60) % (CLASSES - UNKNOWN)
+    target_labels = torch.arange(80) % CLASSES
+    shift = noise(DIM) * 0.3
+    nodes = F.normalize(torch.cat([text, noise(3, DIM)]), dim=1)
+    adjacency = torch.eye(CLASSES + 3) + (torch.rand(8, 8, generator=generator) > 0.6)
+    relation = text @ text.T * 0.5 + 0.5
+    return {
+        "source_features": F.normalize(text[source_labels] + 0.2 * noise(60, DIM), dim=1),
+        "source_labels": source_labels,
+        "target_features": F.normalize(
+            text[target_labels] + shift + 0.2 * noise(80, DIM), dim=1
+        ),
+        "text": ClassText(text, 20.0, known),
+        "graph": ClassGraph(
+            nodes,
+            (adjacency / adjacency.sum(1, keepdim=True)).to_sparse(),
+            torch.arange(CLASSES),
+            relation,
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_fits_and_gives_finite_logits(name: str, problem: dict[str, Any]) -> None:
+    method = make(name)
+    assert method.fit(**problem) is method
+    logits = method.logits(problem["target_features"])
+    assert logits.shape == (80, CLASSES)
+    assert torch.isfinite(logits).all()
+    assert all(torch.isfinite(value).all() for value in method.state().values())
+    assert method.title
+    assert method.citation
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_same_seed_same_numbers_and_a_second_fit_forgets(
+    name: str, problem: dict[str, Any]
+) -> None:
+    method = make(name, seed=3)
+    first = method.fit(**problem).logits(problem["target_features"])
+    history = list(method.history_)
+    torch.manual_seed(99)
+    assert torch.equal(method.fit(**problem).logits(problem["target_features"]), first)
+    assert method.history_ == history
+    assert torch.equal(make(name, seed=3).fit(**problem).logits(problem["target_features"]), first)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "zero_shot"])
+def test_seeds_differ(name: str, problem: dict[str, Any]) -> None:
+    one, two = (
+        make(name, seed=seed).fit(**problem).logits(problem["target_features"]) for seed in (0, 1)
+    )
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_prediction_does_not_depend_on_the_batch(name: str, problem: dict[str, Any]) -> None:
+    method = make(name).fit(**problem)
+    target = problem["target_features"]
+    alone = torch.cat([method.logits(row[None]) for row in target])
+    torch.testing.assert_close(method.logits(target), alone, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        method.logits(target.flip(0)), alone.flip(0), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["sre_clip"])
+def test_before_the_first_step_it_is_zero_shot(name: str, problem: dict[str, Any]) -> None:
+    method = make(name, steps=0, rounds=0).fit(**problem)
+    target = problem["target_features"]
+    torch.testing.assert_close(
+        method.logits(target), problem["text"].zero_shot_logits(target), rtol=1e-5, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"target_features": torch.zeros(0, DIM)}, "no usable target picture"),
+        ({"source_features": torch.zeros(60, DIM + 1)}, "class vectors are 16 wide"),
+        ({"target_features": torch.full((4, DIM), torch.nan)}, "row 0 is not finite"),
+        ({"source_labels": torch.zeros(60, dtype=torch.long)}, "class 1 is known but has no"),
+        ({"source_labels": torch.full((60,), CLASSES - 1)}, "class 4 is unknown but has labelled"),
+    ],
+)
+def test_bad_inputs(
+    name: str, problem: dict[str, Any], change: dict[str, torch.Tensor], said: str
+) -> None:
+    with pytest.raises(FitError, match=said):
+        make(name).fit(**problem | change)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_relation_of_the_wrong_size(name: str, problem: dict[str, Any]) -> None:
+    graph = problem["graph"]
+    wrong = ClassGraph(graph.node_features, graph.adjacency, graph.class_nodes, torch.eye(4))
+    with pytest.raises(FitError, match=r"relation matrix has shape \(4, 4\)"):
+        make(name).fit(**problem | {"graph": wrong})
+
+
+TERMS = {
+    "source": "source",
+    "relation": "relation",
+    "rank": "rank",
+    "retention": "retention",
+    "anchor": "anchor",
+    "self_training": "self_training",
+    "entropy": "entropy",
+    "diversity": "diversity",
+    "balance": "balance",
+}
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_each_term_can_be_switched_on_and_off(term: str, problem: dict[str, Any]) -> None:
+    everything = dict.fromkeys(TERMS, 1.0)
+    with_all = make("sre_clip", **everything).fit(**problem)
+    without = make("sre_clip", **everything | {term: 0.0}).fit(**problem)
+    assert any(term in record for record in with_all.history_)
+    assert not any(term in record for record in without.history_)
+    target = problem["target_features"]
+    assert not torch.equal(with_all.logits(target), without.logits(target))
+
+
+def test_attention_can_be_switched_off(problem: dict[str, Any]) -> None:
+    target = problem["target_features"]
+    one, two = (make("sre_clip", attention=on).fit(**problem).logits(target) for on in (True, False))
+    assert not torch.equal(one, two)
+
+
+def test_a_target_without_unknown_classes(problem: dict[str, Any]) -> None:
+    text = problem["text"]
+    all_known = ClassText(text.features[:3], text.logit_scale, torch.ones(3, dtype=torch.bool))
+    graph = problem["graph"]
+    small = ClassGraph(
+        graph.node_features, graph.adjacency, graph.class_nodes[:3], graph.relation[:3, :3]
+    )
+    for name in METHODS:
+        method = make(name, **({"balance": 1.0} if name == "sre_clip" else {}))
+        logits = method.fit(**problem | {"text": all_known, "graph": small}).logits(
+            problem["target_features"]
+        )
+        assert torch.isfinite(logits).all()
+
+
+def test_a_diverging_loss_names_step_and_term(problem: dict[str, Any]) -> None:
+    with pytest.raises(FitError, match=r"step \d+: loss term '\w+' is (nan|inf)"):
+        make("sre_clip", lr=1e30, steps=50).fit(**problem)
+
+
+def test_batches_cover_every_row_once_a_pass() -> None:
+    rows = batches(10, 4, torch.Generator().manual_seed(0))
+    for _ in range(3):
+        drawn = torch.cat([next(rows), next(rows)])
+        assert len(drawn.unique()) == 8
+    assert len(next(batches(3, 256, torch.Generator()))) == 3
+
+
+def test_known_labels() -> None:
+    known = torch.tensor([True, False, True, True])
+    assert known_labels(torch.tensor([0, 2, 3]), known).tolist() == [0, 1, 2]

@@ -1,0 +1,254 @@
+"""Results trees as the pipeline leaves them, from made-up logits: all that a page is made of."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+
+from sreclip.comparison import compare_methods
+from sreclip.config.load import parse_params
+from sreclip.data.manifest import ClassEntry, Picture, TaskData, row_id, write_task
+from sreclip.data.shards import cut_shards, write_shards
+from sreclip.evaluation import evaluate_method
+from sreclip.files import file_sha256, write_json
+from sreclip.graph.relation_graph import RelationGraph
+from sreclip.plan import Plan
+from sreclip.report.page import render_page
+from sreclip.scores import Scores, write_scores
+
+# Class name -> its hypernym in the made-up hierarchy.
+CLASSES = {
+    "dog": "animal",
+    "cat": "animal",
+    "apple": "fruit",
+    "hammer": "tool",
+    "saw": "tool",
+    "owl": "animal",
+    "pear": "fruit",
+    "axe": "tool",
+}
+UNKNOWN = ("owl", "pear", "axe")
+TITLES = {
+    "zero_shot": ("Zero-shot", False, 1.2),
+    "clip_adapter": ("CLIP-Adapter", False, 1.7),
+    "sre_clip": ("SRE-CLIP", True, 2.3),
+}
+
+
+@dataclass(frozen=True)
+class Fake:
+    """What to make up."""
+
+    classes: Mapping[str, str] = field(default_factory=lambda: CLASSES)
+    unknown: Sequence[str] = UNKNOWN
+    methods: Sequence[str] = tuple(TITLES)
+    seeds: Sequence[int] = (0, 1, 2)
+    per_class: int = 8
+    steps: int = 40
+    only_known_targets: bool = False
+    n_broken: int = 1
+    report: Mapping[str, Any] | None = None
+    credits: str = "Pictures: made up for this test."
+
+
+def write_results(root: Path, **changes: Any) -> Plan:
+    """Write pictures, manifest, graph, scores, evaluations and comparison below ``root``."""
+    fake = Fake(**changes)
+    params = parse_params(
+        {
+            "task": {"name": "folder", "folder": {"root": "pictures"}},
+            "split": {"unknown": list(fake.unknown)},
+            "methods": {"run": list(fake.methods)},
+            "train": {"seeds": list(fake.seeds)},
+            "report": dict(fake.report or {}),
+        }
+    )
+    plan = Plan(params, results=root / "results", reports=root / "reports")
+    rows = _write_task(plan, root / "pictures", fake)
+    _write_graph(plan, fake)
+    for name in fake.methods:
+        _write_fit(plan, name, rows, fake)
+        evaluate_method(plan, name)
+    compare_methods(plan)
+    return plan
+
+
+def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
+    names = list(fake.classes)
+    rng = np.random.default_rng(7)
+    found: list[Picture] = []
+    for label, name in enumerate(names):
+        is_unknown = name in fake.unknown
+        for domain in ("source", "target"):
+            if is_unknown and (domain == "source" or fake.only_known_targets):
+                continue
+            for number in range(fake.per_class):
+                path = f'{domain}/{label:02d}/it\'s "{number}".png'
+                found.append(Picture(path, domain, label))
+                _draw(pictures / path, label, domain == "target", rng)
+    targets = [picture for picture in found if picture.domain == "target"]
+    for picture in targets[: fake.n_broken]:
+        (pictures / picture.path).write_bytes(b"no picture")
+    rows = pd.DataFrame(
+        {
+            "row_id": [row_id(picture.domain, picture.path) for picture in found],
+            "path": [picture.path for picture in found],
+            "domain": [picture.domain for picture in found],
+            "label": pd.array([picture.label for picture in found], dtype="Int32"),
+            "size": [(pictures / picture.path).stat().st_size for picture in found],
+            "sha256": [file_sha256(pictures / picture.path) for picture in found],
+        }
+    ).sort_values(["domain", "path"], ignore_index=True)
+    source = rows[rows["domain"] == "source"]
+    per_class = {name: int((source["label"] == label).sum()) for label, name in enumerate(names)}
+    summary = {
+        "task": "folder",
+        "root": pictures.as_posix(),
+        "pictures": {"source": len(source), "target": len(rows) - len(source)},
+        "target_labels": len(rows) - len(source),
+        "classes": {name: {"source": count} for name, count in per_class.items()},
+        "source_pictures": per_class,
+        "labels_key": "0" * 12,
+        "credits": fake.credits,
+        "notes": [],
+    }
+    data = TaskData(pictures, found, [ClassEntry(name, (name,)) for name in names], fake.credits)
+    write_shards(plan.task_dir, cut_shards(rows, 4096))
+    write_task(plan.task_dir, rows, data, summary)
+    return rows
+
+
+def _draw(path: Path, label: int, outlined: bool, rng: np.random.Generator) -> None:
+    picture = Image.new("RGB", (160, 120), "white")
+    canvas = ImageDraw.Draw(picture)
+    x, y = rng.integers(5, 60, 2).tolist()
+    colour = f"hsl({label * 47 % 360}, 70%, 45%)"
+    shape = canvas.ellipse if label % 2 else canvas.rectangle
+    box = (x, y, x + 80, y + 50)
+    if outlined:
+        shape(box, outline="black", width=4)
+    else:
+        shape(box, fill=colour)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
+
+
+def _write_graph(plan: Plan, fake: Fake) -> None:
+    groups = list(dict.fromkeys(fake.classes.values()))
+    nodes = [*fake.classes, *groups, "thing, entity"]
+    number = {name: at for at, name in enumerate(nodes)}
+    edges = [
+        (number[name], len(fake.classes) + groups.index(up)) for name, up in fake.classes.items()
+    ]
+    edges += [(len(fake.classes) + at, len(nodes) - 1) for at in range(len(groups))]
+    RelationGraph(
+        tuple(f"n{at:08d}" for at in range(len(nodes))),
+        tuple(nodes),
+        np.array(edges),
+        np.arange(len(fake.classes)),
+    ).save(plan.graph_dir / "graph.json")
+
+
+def _write_fit(plan: Plan, name: str, rows: pd.DataFrame, fake: Fake) -> None:
+    title, transductive, strength = TITLES[name]
+    target = rows[rows["domain"] == "target"]
+    labels = target["label"].to_numpy(dtype=np.int64)
+    n_classes = len(fake.classes)
+    group = np.array([list(fake.classes.values()).index(up) for up in fake.classes.values()])
+    ok = ~target["path"].isin(_broken(target, fake)).to_numpy()
+    base = np.random.default_rng(3).normal(size=(len(labels), n_classes))
+    logits = np.zeros((len(fake.seeds), len(labels), n_classes), dtype=np.float32)
+    for index, seed in enumerate(fake.seeds):
+        rng = np.random.default_rng([seed, len(name)])
+        noise = rng.normal(size=base.shape) * (0 if name == "zero_shot" else 0.5)
+        scores = 1.2 * base + noise + 0.8 * (group[labels][:, None] == group)
+        scores[np.arange(len(labels)), labels] += strength * rng.uniform(0.9, 1.1)
+        scores[:, ~plan.known] -= 0.3 * (name == "clip_adapter")
+        logits[index, ok] = scores[ok]
+    history: list[dict[str, float]] = []
+    terms = {"zero_shot": (), "clip_adapter": ("source",)}.get(
+        name, ("source", "relation", "rank", "retention", "anchor", "self_training")
+    )
+    for seed in fake.seeds:
+        rng = np.random.default_rng(seed)
+        for step in range(1, fake.steps + 1 if terms else 1):
+            fall = np.exp(-4 * step / fake.steps)
+            history.append(
+                {"seed": seed, "step": step}
+                | {
+                    term: float((at + 1) * 0.3 * (fall + 0.1 + 0.03 * rng.normal()))
+                    for at, term in enumerate(terms)
+                    if term != "self_training" or step > fake.steps // 3
+                }
+            )
+    key = plan.model_key(name)
+    folder = plan.model_dir(name)
+    write_json(
+        folder / "fit.json",
+        {
+            "method": name,
+            "title": title,
+            "citation": "Nobody et al., 2020",
+            "transductive": transductive,
+            "key": key,
+            "settings": {},
+            "seeds": list(fake.seeds),
+            "backbone": {"label": "mini", "weights_sha256": "ab" * 32},
+            "n_source": int((rows["domain"] == "source").sum()),
+            "n_target": int(ok.sum()),
+            "history": history,
+        },
+    )
+    write_scores(
+        folder / "scores.h5",
+        Scores(
+            row_id=target["row_id"].to_numpy(),
+            ok=ok,
+            logits=logits,
+            seeds=tuple(fake.seeds),
+            classes=tuple(fake.classes),
+            known=plan.known,
+            method=name,
+            key=key,
+        ),
+    )
+
+
+def _broken(target: pd.DataFrame, fake: Fake) -> list[str]:
+    return target.sort_values(["label", "path"])["path"].tolist()[: fake.n_broken]
+
+
+@pytest.fixture(scope="session")
+def make_results() -> Callable[..., Plan]:
+    """Give the function that writes a results tree: a folder, and the fields of `Fake`."""
+    return write_results
+
+
+@pytest.fixture(scope="session")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """Eight classes, three of them unknown; three methods, three seeds; one broken picture."""
+    return write_results(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session")
+def page(plan: Plan) -> str:
+    """The page of those results."""
+    return render_page(plan)
+
+
+@pytest.fixture
+def outside_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder that no repository holds."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,194 @@
+"""Figures, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sreclip.errors import ConfigError
+from sreclip.graph.relation_graph import RelationGraph
+from sreclip.report import figures
+from sreclip.report.curves import MOST_POINTS, over_seeds, training_figures
+from sreclip.report.inputs import MethodResult
+from sreclip.report.matrix import MOST_CLASSES, matrix_figure
+from sreclip.report.tree import tree_figure
+
+COLOURS = figures.DEFAULT_COLOURS
+
+
+def result(**changes: Any) -> MethodResult:
+    """Three classes, the second of them unknown."""
+    made = MethodResult(
+        name="sre_clip",
+        title="SRE-CLIP",
+        citation="",
+        transductive=True,
+        metrics={
+            "known": {"mean": 0.5, "sd": 0.1, "low": 0.4, "high": 0.6, "n": 2},
+            "unknown": {"mean": 0.25, "sd": 0.0, "low": 0.25, "high": 0.25, "n": 2},
+            "h": {"mean": 0.333, "sd": 0.1, "low": 0.3, "high": 0.366, "n": 2},
+            "ausuc": {"mean": 0.2, "sd": 0.01, "low": 0.19, "high": 0.21, "n": 2},
+        },
+        curve={"known": [0.0, 0.5, 0.75, 1.0], "unknown": [0.5, 0.25, 0.0, 0.0]},
+        classes=["cat", "owl", "<b>x</b> & y"],
+        known=np.array([True, False, True]),
+        class_accuracy=[0.5, 0.25, None],
+        confusion=np.array([[2, 1, 0, 1], [1, 1, 2, 0], [0, 0, 0, 0]]),
+        seeds=[0, 1],
+        n_images=4,
+        n_unlabelled=0,
+        n_rejected=1,
+        history=[],
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def test_bars_hold_means_and_half_widths() -> None:
+    known, unknown, h = figures.bars_figure([result()], COLOURS).data
+    assert list(known.x) == [50.0]
+    assert list(known.error_x.array) == [10.0]
+    assert known.marker.color == COLOURS["known"]
+    assert list(unknown.x) == [25.0]
+    assert unknown.marker.pattern.shape == "/"
+    assert not unknown.error_x.visible
+    assert list(h.x) == [33.3]
+
+
+def test_bars_leave_out_what_is_not_defined() -> None:
+    only_known = result(metrics={"known": {"mean": 0.5, "n": 1}})
+    figure = figures.bars_figure([only_known], COLOURS)
+    assert [trace.name for trace in figure.data] == ["known"]
+    assert not figure.data[0].error_x.visible
+
+
+def test_curve_ends_where_it_reaches_zero_and_has_a_marker() -> None:
+    line, marker = figures.curve_figure([result()]).data
+    assert list(line.x) == [0.0, 50.0, 75.0]
+    assert list(line.y) == [50.0, 25.0, 0.0]
+    assert line.name == "SRE-CLIP (AUSUC 20.0 ± 1.0)"
+    assert (list(marker.x), list(marker.y)) == ([50.0], [25.0])
+
+
+def test_a_curve_of_zeros_is_a_point() -> None:
+    known, unknown = figures.trimmed_curve({"known": [0.0, 0.5], "unknown": [0.0, 0.0]})
+    assert (known.tolist(), unknown.tolist()) == ([0.0], [0.0])
+
+
+def test_many_methods_are_told_apart() -> None:
+    results = [result(name=f"m{i}") for i in range(2 * len(figures.METHOD_COLOURS))]
+    styles = [figures.method_style(one, results) for one in results]
+    assert len(set(styles)) == len(styles)
+
+
+def test_gains_are_sorted_differences_of_classes_with_pictures() -> None:
+    base = result(name="zero_shot", title="Zero-shot", class_accuracy=[0.75, 0.125, None])
+    figure, left_out = figures.gains_figure(result(), base, COLOURS)
+    assert left_out == 0
+    by_name = {trace.name: trace for trace in figure.data}
+    assert list(by_name["unknown class"].x) == [12.5]
+    assert list(by_name["known class"].x) == [-25.0]
+    assert list(figure.layout.yaxis.ticktext) == ["owl", "cat"]
+
+
+def test_gains_of_many_classes_show_both_ends() -> None:
+    n = 100
+    names = [f"class {i:03d}" for i in range(n)]
+    many = {"classes": names, "known": np.ones(n, bool), "confusion": np.ones((n, n + 1), int)}
+    base = result(name="zero_shot", class_accuracy=[0.0] * n, **many)
+    figure, left_out = figures.gains_figure(
+        result(class_accuracy=[i / n for i in range(n)], **many), base, COLOURS
+    )
+    assert left_out == n - figures.MOST_BARS
+    assert figure.layout.yaxis.ticktext[0] == "class 099"
+    assert figure.layout.yaxis.ticktext[-1] == "class 000"
+
+
+def test_matrix_rows_are_percent_with_unknown_classes_last() -> None:
+    figure, left_out = matrix_figure(result(), COLOURS)
+    assert left_out == 0
+    (heat,) = figure.data
+    # Order: cat, the class without pictures, owl; then the rejected column.
+    assert [list(row) for row in heat.z] == [
+        [50.0, 0.0, 25.0, 25.0],
+        [None, None, None, None],
+        [25.0, 50.0, 25.0, 0.0],
+    ]
+    ticks = figure.layout.xaxis.ticktext
+    assert ticks[0] == "cat"
+    assert ticks[1] == "&lt;b&gt;x&lt;/b&gt; &amp; y"
+    assert ticks[2].endswith("owl")
+    assert "○" in ticks[2]
+    assert "rejected" in ticks[3]
+
+
+def test_matrix_without_rejects_is_square() -> None:
+    figure, _ = matrix_figure(result(confusion=np.eye(3, 4, dtype=int)), COLOURS)
+    assert [len(row) for row in figure.data[0].z] == [3, 3, 3]
+
+
+def test_a_large_matrix_keeps_the_classes_with_most_mistakes() -> None:
+    n = MOST_CLASSES + 40
+    counts = np.zeros((n, n + 1), dtype=int)
+    counts[np.arange(n), np.arange(n)] = 5
+    counts[n - 1, 0] = 3
+    figure, left_out = matrix_figure(
+        result(classes=[f"c{i}" for i in range(n)], known=np.ones(n, bool), confusion=counts),
+        COLOURS,
+    )
+    assert left_out == 40
+    assert {"c0", f"c{n - 1}"} <= set(figure.layout.yaxis.ticktext)
+
+
+def test_training_means_and_range_over_seeds() -> None:
+    history = [
+        {"seed": 0, "step": 1, "source": 1.0},
+        {"seed": 0, "step": 2, "source": 0.5, "late": 4.0},
+        {"seed": 1, "step": 1, "source": 3.0},
+        {"seed": 1, "step": 2, "source": 1.5, "late": 4.0},
+    ]
+    step, mean, low, high = over_seeds(history, "source")
+    assert step.tolist() == [1, 2]
+    assert mean.tolist() == [2.0, 1.0]
+    assert low.tolist() == [1.0, 0.5]
+    assert high.tolist() == [3.0, 1.5]
+    drawn = training_figures(history)
+    assert list(drawn) == ["source", "late"]
+    # The seeds agree on the late term: there is no band to draw.
+    assert [len(figure.data) for figure in drawn.values()] == [2, 1]
+
+
+def test_long_training_is_averaged_in_blocks() -> None:
+    n = 10 * MOST_POINTS
+    history = [{"seed": 0, "step": i + 1, "a": float(i % 10)} for i in range(n)]
+    step, mean, _, _ = over_seeds(history, "a")
+    assert len(step) == MOST_POINTS
+    assert mean.tolist() == [4.5] * MOST_POINTS
+    assert step[0] == 5.5
+
+
+def test_tree_takes_the_colours() -> None:
+    graph = RelationGraph(
+        ("n1", "n2", "n3"), ("cat", "owl", "animal"), np.array([[0, 2], [1, 2]]), np.arange(2)
+    )
+    chosen = {"known": "#010203", "unknown": "#040506"}
+    figure = tree_figure(graph, np.array([True, False]), chosen)
+    lines = {trace.name: trace.marker.line.color for trace in figure.data if trace.name}
+    assert lines["known class"] == chosen["known"]
+    assert lines["unknown class"] == chosen["unknown"]
+
+
+def test_long_names_are_cut_and_escaped() -> None:
+    assert figures.label("a_b") == "a b"
+    assert figures.label("<i>") == "&lt;i&gt;"
+    assert len(figures.label("x" * 99)) == figures.LONGEST_LABEL
+
+
+def test_colours_are_checked() -> None:
+    assert figures.checked_colours({"known": "teal"}) == {**COLOURS, "known": "teal"}
+    with pytest.raises(ConfigError, match=r"report\.colors\.known: 'no;}' is no CSS colour"):
+        figures.checked_colours({"known": "no;}"})
+    with pytest.raises(ConfigError, match=r"report\.colors\.know: unknown key"):
+        figures.checked_colours({"know": "teal"})

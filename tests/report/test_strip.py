@@ -1,0 +1,98 @@
+"""The strip of target pictures."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sreclip.config.load import parse_params
+from sreclip.errors import StoreError
+from sreclip.plan import Plan
+from sreclip.report import strip as module
+from sreclip.report.inputs import load_results
+from sreclip.report.strip import make_strip, read_predictions, thumbnail_uri
+
+
+def strip_of(plan: Plan, **report: Any) -> module.Strip:
+    """The strip with other settings, on the same results."""
+    values = plan.params.model_dump(mode="json")
+    values["report"].update(report)
+    changed = dataclasses.replace(plan, params=parse_params(values))
+    return make_strip(changed, load_results(plan)[-1])
+
+
+def test_half_are_right_and_the_text_is_true(plan: Plan) -> None:
+    strip = strip_of(plan, pictures=8)
+    assert (len(strip.right), len(strip.wrong)) == (4, 4)
+    rows = read_predictions(plan, "sre_clip").set_index("path")
+    names = [entry.name for entry in plan.classes]
+    for picture in strip.pictures:
+        row = rows.loc[picture.path]
+        assert picture.true == names[row["label"]]
+        assert picture.predicted == names[row["predicted"]]
+        assert picture.right == (picture.true == picture.predicted)
+        assert picture.confidence == pytest.approx(row["confidence"])
+        assert picture.true_known == (picture.true not in ("owl", "pear", "axe"))
+
+
+def test_the_seed_picks(plan: Plan) -> None:
+    assert strip_of(plan, pictures=8, seed=1) == strip_of(plan, pictures=8, seed=1)
+    assert strip_of(plan, pictures=8, seed=1) != strip_of(plan, pictures=8, seed=2)
+
+
+def test_when_one_kind_runs_out_the_other_fills_up(plan: Plan) -> None:
+    rows = read_predictions(plan, "sre_clip")
+    rows = rows[rows["predicted"] >= 0]
+    n_right = int((rows["label"] == rows["predicted"]).sum())
+    strip = strip_of(plan, pictures=10_000)
+    assert len(strip.right) == n_right
+    assert len(strip.pictures) == len(rows)
+
+
+def test_none_are_shown_when_none_are_asked_for(plan: Plan) -> None:
+    assert strip_of(plan, pictures=0).pictures == []
+
+
+def test_unreadable_pictures_are_put_aside(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = module.read_predictions
+
+    def with_strangers(plan: Plan, method: str) -> pd.DataFrame:
+        rows = real(plan, method)
+        bad = pd.DataFrame(
+            {
+                "row_id": [1, 2],
+                "path": ["target/gone.png", "../../outside.png"],
+                "label": [0, 0],
+                "predicted": [0, 0],
+                "confidence": [0.5, 0.5],
+            }
+        )
+        return pd.concat([bad, rows[rows["label"] != rows["predicted"]]])
+
+    monkeypatch.setattr(module, "read_predictions", with_strangers)
+    strip = strip_of(plan, pictures=4)
+    assert strip.right == []
+    assert strip.put_aside == 2
+
+
+def test_missing_predictions_name_the_step(plan: Plan) -> None:
+    elsewhere = dataclasses.replace(plan, results=plan.results / "other")
+    for name in ("classes", "shards", "summary"):
+        elsewhere.__dict__[name] = getattr(plan, name)
+    with pytest.raises(StoreError, match=r"predictions\.parquet is missing"):
+        read_predictions(elsewhere, "sre_clip")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2000, 10), (300, 500)])
+def test_thumbnails_fit_and_decode(size: tuple[int, int]) -> None:
+    uri, width, height = thumbnail_uri(Image.new("RGB", size, "teal"))
+    assert max(width, height) <= module.THUMBNAIL_PIXELS
+    head, _, data = uri.partition(",")
+    assert head in ("data:image/png;base64", "data:image/jpeg;base64")
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (width, height)

@@ -1,0 +1,77 @@
+"""Files are whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from sreclip.errors import StoreError
+from sreclip.files import atomic_path, read_json, write_json, write_text
+
+
+def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_kill_leaves_no_final_file(tmp_path: Path) -> None:
+    code = textwrap.dedent("""
+        import sys, time
+        from pathlib import Path
+        from sreclip.files import atomic_path
+        with atomic_path(Path(sys.argv[1])) as temporary:
+            temporary.write_text("half")
+            print("ready", flush=True)
+            time.sleep(60)
+    """)
+    path = tmp_path / "a.txt"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written")]
+)
+def test_disk_faults_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreError, match=said) as caught:
+        write_text(tmp_path / "a.txt", "text")
+    assert "a.txt" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"b": [1, 2]})
+    assert read_json(path) == {"b": [1, 2]}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"b": float("nan")})
+    assert read_json(path) == {"b": [1, 2]}
+    path.write_text("{")
+    with pytest.raises(StoreError, match="not valid JSON"):
+        read_json(path)
+    with pytest.raises(StoreError, match="make it with: me"):
+        read_json(tmp_path / "none.json", made_by="me")

@@ -1,0 +1,47 @@
+"""Parameters and paths. Every cluster job parses this again, so nothing heavy is imported."""
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from sreclip.config import expand_dotted, parse_params
+from sreclip.data.tasks import task_inputs
+from sreclip.errors import SreclipError
+from sreclip.plan import Plan
+from sreclip.published import withdraw_incomplete
+from sreclip.snapshot import write_snapshot
+
+try:
+    PARAMS = parse_params(expand_dotted(config), "params.yaml and --config")
+    PARAMS_FILE = write_snapshot(PARAMS)
+    TASK_INPUTS = task_inputs(PARAMS.task.name, PARAMS.task.settings)
+    withdraw_incomplete(Path("reports"))
+except SreclipError as error:
+    raise WorkflowError(str(error)) from None
+
+PLAN = Plan(PARAMS)
+UNDER = f"{PARAMS.task.name}/{PARAMS.backbone.label}"
+
+
+wildcard_constraints:
+    key="[0-9a-f]{12}",
+    domain="source|target",
+    kind="classes|nodes",
+    method="[a-z0-9_]+",
+
+
+def planned(paths):
+    """Make an input function of what to ask of the plan, once the task is prepared.
+
+    Paths carry content keys, so that a file that is there is up to date: times do not matter.
+    """
+
+    def inputs(wildcards):
+        checkpoints.prepare_data.get()
+        try:
+            found = paths(PLAN, wildcards)
+        except SreclipError as error:
+            raise WorkflowError(str(error)) from None
+        return ancient([str(path) for path in found])
+
+    return inputs

@@ -1,0 +1,63 @@
+rule evaluate_method:
+    input:
+        planned(
+            lambda plan, wildcards: [
+                plan.model_dir(wildcards.method) / "scores.h5",
+                plan.task_dir / "target_labels.parquet",
+            ]
+        ),
+    output:
+        metrics=f"results/evaluations/{UNDER}/{{method}}-{{key}}/evaluation.json",
+        predictions=f"results/evaluations/{UNDER}/{{method}}-{{key}}/predictions.parquet",
+    log:
+        "logs/evaluate_method/{method}-{key}.log",
+    benchmark:
+        "logs/benchmarks/evaluate_method/{method}-{key}.tsv"
+    params:
+        file=PARAMS_FILE,
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=0,
+    shell:
+        "sreclip --log {log} evaluate {wildcards.method} --params {params.file}"
+
+
+rule compare_methods:
+    input:
+        planned(
+            lambda plan, wildcards: [
+                plan.evaluation_dir(method) / "evaluation.json"
+                for method in PARAMS.methods.run
+            ]
+        ),
+    output:
+        metrics=f"results/comparisons/{UNDER}/{{key}}/metrics.json",
+        results=report(
+            f"results/comparisons/{UNDER}/{{key}}/results.csv",
+            caption="../report/results.rst",
+            category="Results",
+        ),
+        curves=f"results/comparisons/{UNDER}/{{key}}/curves.csv",
+        per_class=f"results/comparisons/{UNDER}/{{key}}/per_class.csv",
+        confusion=f"results/comparisons/{UNDER}/{{key}}/confusion.csv",
+        training=f"results/comparisons/{UNDER}/{{key}}/training.csv",
+    log:
+        "logs/compare_methods/{key}.log",
+    benchmark:
+        "logs/benchmarks/compare_methods/{key}.tsv"
+    params:
+        file=PARAMS_FILE,
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "sreclip --log {log} compare --params {params.file}"
+
+
+rule evaluate:
+    input:
+        planned(lambda plan, wildcards: [plan.comparison_dir / "metrics.json"]),

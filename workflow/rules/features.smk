@@ -1,0 +1,74 @@
+rule extract_images:
+    input:
+        planned(lambda plan, wildcards: [plan.task_dir / "manifest.parquet"]),
+    output:
+        f"{PLAN.feature_dir}/images/{{key}}.h5",
+    log:
+        "logs/extract_images/{key}.log",
+    benchmark:
+        "logs/benchmarks/extract_images/{key}.tsv"
+    params:
+        file=PARAMS_FILE,
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=int(PARAMS.features.device != "cpu"),
+    shell:
+        "sreclip --log {log} extract-images --key {wildcards.key} --params {params.file}"
+
+
+rule join_images:
+    input:
+        planned(
+            lambda plan, wildcards: [
+                plan.image_features(shard.key)
+                for shard in plan.domain_shards(wildcards.domain)
+            ]
+        ),
+    output:
+        f"{PLAN.feature_dir}/joined/{{domain}}-{{key}}.h5",
+    log:
+        "logs/join_images/{domain}-{key}.log",
+    benchmark:
+        "logs/benchmarks/join_images/{domain}-{key}.tsv"
+    params:
+        file=PARAMS_FILE,
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+        gpu=0,
+    shell:
+        "sreclip --log {log} join-images {wildcards.domain} --params {params.file}"
+
+
+rule extract_text:
+    input:
+        planned(
+            lambda plan, wildcards: (
+                [plan.graph_dir / "graph.json"]
+                if wildcards.kind == "nodes"
+                else [plan.task_dir / "classes.json"]
+            )
+        ),
+    output:
+        f"{PLAN.feature_dir}/text/{{kind}}-{{key}}.h5",
+    log:
+        "logs/extract_text/{kind}-{key}.log",
+    benchmark:
+        "logs/benchmarks/extract_text/{kind}-{key}.tsv"
+    params:
+        file=PARAMS_FILE,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=int(PARAMS.features.device != "cpu"),
+    shell:
+        "sreclip --log {log} extract-text {wildcards.kind} --params {params.file}"
+
+
+rule extract_features:
+    input:
+        planned(lambda plan, wildcards: plan.all_features()),

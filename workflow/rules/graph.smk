@@ -1,0 +1,24 @@
+rule build_graph:
+    input:
+        planned(lambda plan, wildcards: [plan.task_dir / "classes.json"]),
+    output:
+        graph=f"results/graph/{PARAMS.task.name}-{{key}}/graph.json",
+        similarity=f"results/graph/{PARAMS.task.name}-{{key}}/similarity.safetensors",
+    log:
+        "logs/build_graph/{key}.log",
+    benchmark:
+        "logs/benchmarks/build_graph/{key}.tsv"
+    params:
+        file=PARAMS_FILE,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        gpu=0,
+    shell:
+        "sreclip --log {log} build-graph --params {params.file}"
+
+
+rule graph:
+    input:
+        planned(lambda plan, wildcards: [plan.graph_dir / "graph.json"]),

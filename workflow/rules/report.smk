@@ -1,0 +1,45 @@
+published_report = planned(lambda plan, wildcards: [plan.stamp])
+
+
+rule write_page:
+    input:
+        planned(lambda plan, wildcards: [plan.comparison_dir / "metrics.json"]),
+    output:
+        report(
+            f"results/pages/{UNDER}/{{key}}/index.html",
+            caption="../report/page.rst",
+            category="Page",
+        ),
+    log:
+        "logs/write_page/{key}.log",
+    benchmark:
+        "logs/benchmarks/write_page/{key}.tsv"
+    params:
+        file=PARAMS_FILE,
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "sreclip --log {log} report --params {params.file}"
+
+
+rule publish_report:
+    input:
+        planned(lambda plan, wildcards: [plan.page]),
+    output:
+        "reports/made-from-{key}.json",
+    log:
+        "logs/publish_report/{key}.log",
+    benchmark:
+        "logs/benchmarks/publish_report/{key}.tsv"
+    params:
+        file=PARAMS_FILE,
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "sreclip --log {log} publish --params {params.file}"

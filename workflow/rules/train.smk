@@ -1,0 +1,35 @@
+rule train_method:
+    input:
+        planned(
+            lambda plan, wildcards: [
+                *plan.all_features(),
+                plan.graph_dir / "graph.json",
+                plan.graph_dir / "similarity.safetensors",
+            ]
+        ),
+    output:
+        scores=f"results/models/{UNDER}/{{method}}-{{key}}/scores.h5",
+        model=f"results/models/{UNDER}/{{method}}-{{key}}/model.safetensors",
+        fit=f"results/models/{UNDER}/{{method}}-{{key}}/fit.json",
+    log:
+        "logs/train_method/{method}-{key}.log",
+    benchmark:
+        "logs/benchmarks/train_method/{method}-{key}.tsv"
+    params:
+        file=PARAMS_FILE,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=int(PARAMS.train.device != "cpu"),
+    shell:
+        "sreclip --log {log} train {wildcards.method} --params {params.file}"
+
+
+rule train:
+    input:
+        planned(
+            lambda plan, wildcards: [
+                plan.model_dir(method) / "scores.h5" for method in PARAMS.methods.run
+            ]
+        ),
