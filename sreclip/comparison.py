@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from sreclip.files import read_json, write_json, write_text
 from sreclip.metrics import METRICS
 from sreclip.plan import Plan
 
+HISTORY = "history.csv"
+TRAINING_POINTS = 100
+
 
 def compare_methods(plan: Plan) -> Path:
-    """Write ``metrics.json`` and the tables that `sreclip.published` names.
+    """Write ``metrics.json``, the tables that `sreclip.published` names, and `HISTORY`.
 
     ``metrics.json`` holds numbers only, nested as task, backbone, method, metric and one of
     mean, sd, low, high, n.
@@ -32,7 +36,9 @@ def compare_methods(plan: Plan) -> Path:
     write_csv(folder / "curves.csv", _curve_rows(evaluations))
     write_csv(folder / "per_class.csv", _class_rows(evaluations))
     write_csv(folder / "confusion.csv", _confusion_rows(evaluations[-1]))
-    write_csv(folder / "training.csv", _training_rows(plan))
+    history = _history_rows(plan)
+    write_csv(folder / HISTORY, history)
+    write_csv(folder / "training.csv", _training_rows(history))
     task, backbone = plan.params.task.name, plan.params.backbone.label
     numbers = {evaluation["method"]: evaluation["metrics"] for evaluation in evaluations}
     write_json(folder / "metrics.json", {task: {backbone: numbers}})
@@ -49,13 +55,14 @@ def _result_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _curve_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a point of known accuracy, one column of unknown accuracy a method."""
+    curves = {e["method"]: e["curve"] for e in evaluations if e["curve"]}
+    if not curves:
+        return []
+    grid = next(iter(curves.values()))["known"]
     return [
-        {"method": evaluation["method"], "known": known, "unknown": unknown}
-        for evaluation in evaluations
-        if evaluation["curve"]
-        for known, unknown in zip(
-            evaluation["curve"]["known"], evaluation["curve"]["unknown"], strict=True
-        )
+        {"known": known, **{method: curve["unknown"][row] for method, curve in curves.items()}}
+        for row, known in enumerate(grid)
     ]
 
 
@@ -86,23 +93,35 @@ def _confusion_rows(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _training_rows(plan: Plan) -> list[dict[str, Any]]:
+def _history_rows(plan: Plan) -> list[dict[str, Any]]:
+    """Every loss term of every step, seed and method."""
     rows: list[dict[str, Any]] = []
     for name in plan.params.methods.run:
-        fit = read_json(plan.model_dir(name) / "fit.json")
-        for record in fit["history"]:
-            terms = {key: value for key, value in record.items() if key not in ("seed", "step")}
+        for record in read_json(plan.model_dir(name) / "fit.json")["history"]:
+            place = {"method": name, "seed": record["seed"], "step": record["step"]}
             rows += [
-                {
-                    "method": name,
-                    "seed": record["seed"],
-                    "step": record["step"],
-                    "term": term,
-                    "value": value,
-                }
-                for term, value in terms.items()
+                {**place, "term": term, "value": value}
+                for term, value in record.items()
+                if term not in place
             ]
     return rows
+
+
+def _training_rows(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Loss terms averaged over seeds and blocks of steps, a column a method and term."""
+    last = max((row["step"] for row in history), default=0)
+    size = max(1, -(-last // TRAINING_POINTS))
+    blocks: dict[int, dict[str, list[float]]] = {}
+    for row in history:
+        block = blocks.setdefault((row["step"] - 1) // size, {})
+        block.setdefault(f"{row['method']}.{row['term']}", []).append(row["value"])
+    return [
+        {
+            "step": min((number + 1) * size, last),
+            **{name: fmean(values) for name, values in blocks[number].items()},
+        }
+        for number in sorted(blocks)
+    ]
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

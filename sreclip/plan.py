@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from sreclip.config.models import Params
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, read_classes, read_summary
 from sreclip.data.shards import Shard, read_shards
+from sreclip.features import EXTRACTION_VERSION
 from sreclip.keys import code_key, content_key
 from sreclip.split import known_mask
 
 PREPARE_VERSION = 1
-EXTRACT_VERSION = 1
 TEXT_KINDS = ("classes", "nodes")
 
 # Weights that come with the package: a new release of them must not meet older features.
@@ -73,7 +73,7 @@ class Plan:
         backbone, features = self.params.backbone, self.params.features
         return content_key(
             "backbone",
-            EXTRACT_VERSION,
+            EXTRACTION_VERSION,
             backbone.model_dump(include={"name", backbone.name}),
             features.model_dump(include={"dtype", "max_pixels"}),
             code_key(*SHIPPED_WEIGHTS.get(backbone.name, ())),
@@ -120,13 +120,18 @@ class Plan:
         """Feature file of one shard."""
         return self.feature_dir / "images" / f"{rows_key}.h5"
 
-    def joined_key(self, domain: Domain) -> str:
+    def domain_features(self, domain: Domain) -> list[Path]:
+        """Feature files of a domain's shards, in row order."""
+        return [self.image_features(shard.key) for shard in self.domain_shards(domain)]
+
+    def rows_key(self, domain: Domain) -> str:
         """Key of a domain's rows."""
-        return content_key("joined", [shard.key for shard in self.domain_shards(domain)])
+        return content_key("rows", [shard.key for shard in self.domain_shards(domain)])
 
     def joined_features(self, domain: Domain) -> Path:
-        """Virtual file over a domain's shards."""
-        return self.feature_dir / "joined" / f"{domain}-{self.joined_key(domain)}.h5"
+        """Virtual file over a domain's shards; it exists when not too many were rejected."""
+        key = content_key("joined", self.rows_key(domain), self.params.features.max_rejects)
+        return self.feature_dir / "joined" / f"{domain}-{key}.h5"
 
     @cached_property
     def graph_key(self) -> str:
@@ -161,8 +166,11 @@ class Plan:
 
     def all_features(self) -> list[Path]:
         """Everything that the features phase makes and a fit reads."""
-        joined = [self.joined_features(domain) for domain in DOMAINS]
-        return [*joined, *(self.text_features(kind) for kind in TEXT_KINDS)]
+        return [
+            *(path for domain in DOMAINS for path in self.domain_features(domain)),
+            *(self.joined_features(domain) for domain in DOMAINS),
+            *(self.text_features(kind) for kind in TEXT_KINDS),
+        ]
 
     # Fits and what comes after
 
@@ -175,7 +183,7 @@ class Plan:
             self.params.train.seeds,
             self.known.tolist(),
             self.backbone_key,
-            [self.joined_key("source"), self.joined_key("target")],
+            [self.rows_key(domain) for domain in DOMAINS],
             [self.text_key(kind) for kind in TEXT_KINDS],
             self.params.graph.text_weight,
             code_key(f"methods/{method}.py", *FIT_CODE),

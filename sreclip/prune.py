@@ -45,10 +45,7 @@ def wanted(plan: Plan, stage: str) -> list[Path]:
     return {
         "data": lambda: [plan.task_dir],
         "graph": lambda: [plan.graph_dir],
-        "features": lambda: [
-            *(plan.image_features(shard.key) for shard in plan.shards),
-            *plan.all_features(),
-        ],
+        "features": plan.all_features,
         "models": lambda: [plan.model_dir(method) for method in methods],
         "evaluations": lambda: [plan.evaluation_dir(method) for method in methods],
         "comparisons": lambda: [plan.comparison_dir],

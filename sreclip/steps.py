@@ -31,7 +31,6 @@ def extract_shard(plan: Plan, rows_key: str, *, progress: bool = True) -> Path:
         dtype=features.dtype,
         batch_size=features.batch_size,
         workers=features.workers,
-        max_rejects=features.max_rejects,
         max_pixels=features.max_pixels,
         progress=progress,
     )
@@ -39,11 +38,13 @@ def extract_shard(plan: Plan, rows_key: str, *, progress: bool = True) -> Path:
 
 
 def join_domain(plan: Plan, domain: Domain) -> Path:
-    """Join a domain's shards into one virtual file."""
+    """Join a domain's shards into one virtual file, if not too many pictures were rejected."""
     from sreclip.features.join import join_shards
+    from sreclip.features.rejects import check_rejects
 
-    out = plan.joined_features(domain)
-    join_shards(out, [plan.image_features(shard.key) for shard in plan.domain_shards(domain)])
+    out, shards = plan.joined_features(domain), plan.domain_features(domain)
+    check_rejects(shards, plan.params.features.max_rejects)
+    join_shards(out, shards)
     return out
 
 

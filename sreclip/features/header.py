@@ -3,7 +3,9 @@
 A feature file is plain HDF5 whose attributes name what made it. The *content key* hashes the
 attributes that decide the numbers; library versions are recorded but not keyed. Attributes are
 fixed-length byte strings: variable-length ones lie in a heap that carries no checksum, and a
-flipped bit there can crash the HDF5 library instead of raising an error.
+flipped bit there can crash the HDF5 library instead of raising an error. Virtual data sets need
+that heap, so the user block (the first `USER_BLOCK` bytes, which HDF5 leaves to the user) holds a
+*seal*, the SHA-256 of the rest of the file, that readers of joined files look at beforehand.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import h5py
 import numpy as np
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 FORMAT = "sreclip-features"
 FORMAT_VERSION = 1
+USER_BLOCK = 512  # the least that HDF5 allows
 Kind = Literal["images", "joined", "text"]
 Dtype = Literal["float16", "float32"]
 REMADE_BY: Mapping[str, str] = {
@@ -288,6 +292,32 @@ def open_hdf5(path: Path) -> h5py.File:
     if not path.exists():
         raise FileNotFoundError(str(path))
     return h5py.File(path, "r", locking=False)
+
+
+def seal(file: BinaryIO | io.RawIOBase) -> None:
+    """Write the hash of a finished file into its user block."""
+    content = _seal_of(file)
+    file.seek(0)
+    file.write(content)
+
+
+def check_seal(path: Path, kind: str) -> None:
+    """Compare a whole file with its seal.
+
+    Raises
+    ------
+    StoreError
+        They differ.
+    """
+    with path.open("rb") as file:
+        if file.read(USER_BLOCK) != _seal_of(file):
+            raise damaged(path, "its bytes do not match their SHA-256", kind)
+
+
+def _seal_of(file: Any) -> bytes:
+    file.seek(USER_BLOCK)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{FORMAT} {FORMAT_VERSION}, SHA-256 of the rest: {digest}\n".encode().ljust(USER_BLOCK)
 
 
 def json_bytes(value: Any) -> np.ndarray:

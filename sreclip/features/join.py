@@ -133,6 +133,7 @@ def _add_view(
     fill: float,
 ) -> None:
     layout = h5py.VirtualLayout((sum(entry.rows for entry in entries), *width), dtype)
+    layout.dcpl.set_obj_track_times(False)
     start = 0
     for entry in entries:
         # HDF5 takes "%b" in a path for the number of a block; "%%" stands for the sign itself.

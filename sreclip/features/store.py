@@ -13,8 +13,8 @@ A text file holds
 - ``templates``: ``(n_names, n_templates, dim)``, float16, averaged over prompt names;
 - ``names``, ``prompt_names`` and ``template_texts``: JSON bytes.
 
-Readers check the header and the shapes; HDF5's fletcher32 guards the blocks that they read.
-`verify_file` reads everything.
+Readers check the header and the shapes; HDF5's fletcher32 guards the blocks that they read. A
+joined file is small and checked whole. `verify_file` reads everything.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from sreclip.features.header import (
     Provenance,
     block_rows,
     check_expected,
+    check_seal,
     damaged,
     joined_rows_key,
     open_hdf5,
@@ -281,6 +282,8 @@ def open_images(path: Path, expected: Mapping[str, Any] | None = None) -> ImageF
             if header.kind == "text":
                 raise StoreError(f"{path} holds texts, not images", "give an image feature file")
             check_expected(header, expected, path)
+            if header.kind == "joined":
+                check_seal(path, header.kind)
             check_shapes(file, header, path)
             images = ImageFeatures(path, file, header)
             if images.shards:

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from sreclip.errors import StoreError
 from sreclip.features.checks import Reject, check_rows, rejects_bytes, verify_file
 from sreclip.features.header import (
+    USER_BLOCK,
     Header,
     PayloadHash,
     Provenance,
     block_rows,
     json_bytes,
     new_header,
+    seal,
     text_rows_key,
     write_header,
 )
@@ -109,12 +111,13 @@ def new_file(out: Path) -> Iterator[tuple[h5py.File, _Disk]]:
     with atomic_path(out) as temporary:
         with contextlib.closing(_Disk(temporary)) as disk:
             try:
-                with h5py.File(disk, "w") as file:
+                with h5py.File(disk, "w", userblock_size=USER_BLOCK) as file:
                     yield file, disk
             except Exception:
                 # A write error is the cause of whatever HDF5 makes of it.
                 disk.check()
                 raise
+            seal(disk)
         disk.check()
         try:
             verify_file(temporary, follow=False)

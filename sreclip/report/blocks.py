@@ -84,7 +84,7 @@ def _plain_figure(figure: Figure) -> dict[str, Any]:
 def bars_block(results: Sequence[MethodResult], colours: Mapping[str, str], n_seeds: int) -> Block:
     spread = (
         f"The whiskers are the Student-t interval of the mean over {n_seeds} seeds; "
-        "a method without any random choice has none."
+        "they have no length where every seed gives the same."
         if n_seeds > 1
         else "There is one seed, so there are no intervals."
     )

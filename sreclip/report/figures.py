@@ -15,7 +15,7 @@ import numpy as np
 
 from sreclip.errors import ConfigError
 from sreclip.report.inputs import MethodResult
-from sreclip.report.numbers import format_with_interval, half_width
+from sreclip.report.numbers import NOISE, format_with_interval, half_width
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -117,6 +117,7 @@ def bars_figure(results: Sequence[MethodResult], colours: Mapping[str, str]) -> 
         summaries = [result.metrics.get(kind) for result in results]
         halves = [half_width(summary) if summary else None for summary in summaries]
         means = [summary["mean"] if summary else 0.0 for summary in summaries]
+        whiskers = [half or 0.0 for half in halves]
         texts = [
             format_with_interval(100 * mean, None if half is None else 100 * half)
             for mean, half in zip(means, halves, strict=True)
@@ -130,10 +131,13 @@ def bars_figure(results: Sequence[MethodResult], colours: Mapping[str, str]) -> 
                 marker={"color": colour, "pattern": pattern_of(kind)},
                 error_x={
                     "type": "data",
-                    "array": percent([half or 0.0 for half in halves]),
+                    "symmetric": False,
+                    "array": percent(whiskers),
+                    # No accuracy is below zero, wherever the interval ends.
+                    "arrayminus": percent([min(*p) for p in zip(whiskers, means, strict=True)]),
                     "color": "black",
                     "thickness": 1.5,
-                    "visible": any(half for half in halves),
+                    "visible": any(half > NOISE for half in whiskers),
                 },
                 customdata=texts,
                 hovertemplate=f"{title}: %{{customdata}} %<extra></extra>",

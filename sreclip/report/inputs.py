@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sreclip.comparison import HISTORY
 from sreclip.errors import StoreError
 from sreclip.files import read_json
 from sreclip.plan import Plan
@@ -71,7 +72,7 @@ def load_results(plan: Plan) -> list[MethodResult]:
     StoreError
         A file is missing, damaged or lacks a field.
     """
-    history = read_history(plan.comparison_dir / "training.csv")
+    history = read_history(plan.comparison_dir / HISTORY)
     return [_load(plan, name, history.get(name, [])) for name in plan.params.methods.run]
 
 

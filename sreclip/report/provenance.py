@@ -50,8 +50,8 @@ def stage_keys(plan: Plan) -> dict[str, Any]:
     return {
         "task": plan.task_dir.name.rpartition("-")[2],
         "backbone": plan.backbone_key,
-        "source_features": plan.joined_key("source"),
-        "target_features": plan.joined_key("target"),
+        "source_features": plan.rows_key("source"),
+        "target_features": plan.rows_key("target"),
         "graph": plan.graph_key,
         **{f"text_{kind}": plan.text_key(kind) for kind in TEXT_KINDS},
         "fits": {name: plan.model_key(name) for name in methods},

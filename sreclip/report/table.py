@@ -127,6 +127,8 @@ def table_notes(
     notes = [
         f"percent; {spread}; " + ("bold: best mean; " if best else "") + "ECE: lower is better"
     ]
+    if seeds > 1:
+        notes.append("± 0: the same with every seed")
     if transductive:
         notes.append("T: transductive, the fit sees the unlabelled target pictures")
     notes.append(f"selection: {SELECTION}")

@@ -107,7 +107,7 @@ def test_float16_rounding_of_unit_rows() -> None:
     rows = unit_rows(2000)
     stored = rows.astype(np.float16).astype(np.float32)
     assert abs(np.linalg.norm(stored, axis=1) - 1).max() < 5e-4
-    assert abs(stored @ stored[:50].T - rows @ rows[:50].T).max() < 1e-4
+    assert abs(stored @ stored.T - rows @ rows.T).max() < 2e-4
 
 
 def test_plain_hdf5_reads_it(tmp_path: Path) -> None:
@@ -139,16 +139,28 @@ def test_no_flipped_byte_passes_as_other_content(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     features = write(path, 40, bad=(7,)).astype(np.float16)
     whole = path.read_bytes()
-    header = verify_file(path)
     for at in np.random.default_rng(0).integers(0, len(whole), size=150):
         flip(path, int(at))
+        with pytest.raises(StoreError, match=r"a\.h5"):
+            verify_file(path)
         try:
-            assert verify_file(path) == header
             with open_images(path) as images:
                 np.testing.assert_array_equal(images.features[:], features)
         except StoreError as error:
             assert str(path) in str(error)
         path.write_bytes(whole)
+
+
+def test_any_flipped_byte_of_a_joined_file_is_found_when_it_is_opened(tmp_path: Path) -> None:
+    paths, _ = shards(tmp_path)
+    joined = tmp_path / "joined.h5"
+    join_shards(joined, paths)
+    whole = joined.read_bytes()
+    for at in range(0, len(whole), 97):
+        flip(joined, at)
+        with pytest.raises(StoreError, match=r"joined\.h5"):
+            open_images(joined)
+        joined.write_bytes(whole)
 
 
 @pytest.mark.parametrize("keep", [0.95, 0.5, 0.01, 0.0])
@@ -336,6 +348,7 @@ def test_joining_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     paths, _ = shards(tmp_path)
     join_shards(tmp_path / "a.h5", paths)
     first = (tmp_path / "a.h5").read_bytes()
+    time.sleep(1.1)
     join_shards(tmp_path / "a.h5", paths)
     assert (tmp_path / "a.h5").read_bytes() == first
 

@@ -43,9 +43,7 @@ def problem() -> dict[str, Any]:
     return {
         "source_features": F.normalize(text[source_labels] + 0.2 * noise(60, DIM), dim=1),
         "source_labels": source_labels,
-        "target_features": F.normalize(
-            text[target_labels] + shift + 0.2 * noise(80, DIM), dim=1
-        ),
+        "target_features": F.normalize(text[target_labels] + shift + 0.2 * noise(80, DIM), dim=1),
         "text": ClassText(text, 20.0, known),
         "graph": ClassGraph(
             nodes,
@@ -95,9 +93,7 @@ def test_a_prediction_does_not_depend_on_the_batch(name: str, problem: dict[str,
     target = problem["target_features"]
     alone = torch.cat([method.logits(row[None]) for row in target])
     torch.testing.assert_close(method.logits(target), alone, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(
-        method.logits(target.flip(0)), alone.flip(0), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(method.logits(target.flip(0)), alone.flip(0), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sre_clip"])
@@ -161,7 +157,9 @@ def test_each_term_can_be_switched_on_and_off(term: str, problem: dict[str, Any]
 
 def test_attention_can_be_switched_off(problem: dict[str, Any]) -> None:
     target = problem["target_features"]
-    one, two = (make("sre_clip", attention=on).fit(**problem).logits(target) for on in (True, False))
+    one, two = (
+        make("sre_clip", attention=on).fit(**problem).logits(target) for on in (True, False)
+    )
     assert not torch.equal(one, two)
 
 

@@ -53,6 +53,7 @@ def test_bars_hold_means_and_half_widths() -> None:
     assert known.marker.color == COLOURS["known"]
     assert list(unknown.x) == [25.0]
     assert unknown.marker.pattern.shape == "/"
+    assert list(unknown.error_x.array) == [0.0]
     assert not unknown.error_x.visible
     assert list(h.x) == [33.3]
 
@@ -192,3 +193,10 @@ def test_colours_are_checked() -> None:
         figures.checked_colours({"known": "no;}"})
     with pytest.raises(ConfigError, match=r"report\.colors\.know: unknown key"):
         figures.checked_colours({"know": "teal"})
+
+
+def test_whiskers_stay_above_zero() -> None:
+    wide = {"mean": 0.01, "sd": 0.1, "low": -0.02, "high": 0.04, "n": 3}
+    (bar,) = figures.bars_figure([result(metrics={"known": wide})], COLOURS).data
+    assert list(bar.error_x.array) == [3.0]
+    assert list(bar.error_x.arrayminus) == [1.0]

@@ -34,8 +34,8 @@ def test_half_are_right_and_the_text_is_true(plan: Plan) -> None:
     names = [entry.name for entry in plan.classes]
     for picture in strip.pictures:
         row = rows.loc[picture.path]
-        assert picture.true == names[row["label"]]
-        assert picture.predicted == names[row["predicted"]]
+        assert picture.true == names[int(row["label"])]
+        assert picture.predicted == names[int(row["predicted"])]
         assert picture.right == (picture.true == picture.predicted)
         assert picture.confidence == pytest.approx(row["confidence"])
         assert picture.true_known == (picture.true not in ("owl", "pear", "axe"))

@@ -43,6 +43,7 @@ rule compare_methods:
         per_class=f"results/comparisons/{UNDER}/{{key}}/per_class.csv",
         confusion=f"results/comparisons/{UNDER}/{{key}}/confusion.csv",
         training=f"results/comparisons/{UNDER}/{{key}}/training.csv",
+        history=f"results/comparisons/{UNDER}/{{key}}/history.csv",
     log:
         "logs/compare_methods/{key}.log",
     benchmark:

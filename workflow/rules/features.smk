@@ -21,10 +21,7 @@ rule extract_images:
 rule join_images:
     input:
         planned(
-            lambda plan, wildcards: [
-                plan.image_features(shard.key)
-                for shard in plan.domain_shards(wildcards.domain)
-            ]
+            lambda plan, wildcards: plan.domain_features(wildcards.domain),
         ),
     output:
         f"{PLAN.feature_dir}/joined/{{domain}}-{{key}}.h5",

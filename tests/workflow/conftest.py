@@ -1,0 +1,125 @@
+"""A project folder of its own for each test module: the real workflow on tiny real pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).parents[2]
+CLASSES = {"cat": "n02121620", "dog": "n02084071", "horse": "n02374451", "car": "n02958343"}
+WORKFLOW_FILES = ("Snakefile", "workflow", "dvc.yaml")
+
+
+@dataclass
+class Project:
+    """A folder with the workflow, parameters and pictures."""
+
+    folder: Path
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder, with the environment of these tests first on the path."""
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        }
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=500,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command} failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def snakemake(self, *arguments: str, check: bool = True) -> str:
+        """Run snakemake and give everything it printed."""
+        done = self.run("snakemake", "--cores", "2", *arguments, check=check)
+        return done.stdout + done.stderr
+
+    def planned_jobs(self, *arguments: str) -> dict[str, int]:
+        """Which jobs a run would do, by rule; target rules left out."""
+        return job_counts(self.snakemake("--dry-run", *arguments))
+
+    def edit(self, **changes: object) -> None:
+        """Change parameters, named ``section__key``."""
+        path = self.folder / "params.yaml"
+        values = yaml.safe_load(path.read_text())
+        for name, value in changes.items():
+            *parents, last = name.split("__")
+            section = values
+            for parent in parents:
+                section = section.setdefault(parent, {})
+            section[last] = value
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+TARGETS = {"all", "graph", "extract_features", "train", "evaluate"}
+
+
+def job_counts(printed: str) -> dict[str, int]:
+    """Read the job table that snakemake prints."""
+    table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", printed, re.DOTALL)
+    if table is None:
+        assert "Nothing to be done" in printed, printed
+        return {}
+    rows = (line.split() for line in table[1].splitlines())
+    return {rule: int(count) for rule, count in rows if rule not in TARGETS}
+
+
+def draw_picture(path: Path, kind: int, seed: int, *, lines: bool) -> None:
+    """Draw a shape a class; the source is filled, the target outlined."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", (96, 96), "white")
+    pen = ImageDraw.Draw(image)
+    x, y = rng.integers(8, 24, 2)
+    box = (int(x), int(y), int(x) + 56, int(y) + 56)
+    color = tuple(int(c) for c in rng.integers(0, 200, 3))
+    style = {"outline": "black", "width": 3} if lines else {"fill": color}
+    draw: Callable[..., None] = (pen.ellipse, pen.rectangle, pen.rounded_rectangle, pen.chord)[kind]
+    extra = {2: {"radius": 20}, 3: {"start": 0, "end": 200}}.get(kind, {})
+    draw(box, **extra, **style)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give the workflow with a ``folder`` task of 4 classes, one of them unknown; nothing run."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in WORKFLOW_FILES:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    for kind, name in enumerate(CLASSES):
+        for number in range(6):
+            seed = 100 * kind + number
+            if name != "car":
+                draw_picture(folder / f"data/source/{name}/{number}.png", kind, seed, lines=False)
+            draw_picture(folder / f"data/target/{name}/{number}.png", kind, seed + 50, lines=True)
+    params = {
+        "task": {"name": "folder", "folder": {"root": "data"}, "shard_size": 8},
+        "features": {"workers": 0, "batch_size": 16},
+        "graph": {"senses": CLASSES},
+        "methods": {
+            "run": ["zero_shot", "clip_adapter", "sre_clip"],
+            "clip_adapter": {"steps": 5},
+            "sre_clip": {"steps": 3, "rounds": 1, "width": 8, "gcn_width": 8},
+        },
+        "train": {"seeds": [0, 1]},
+        "report": {"pictures": 6},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return Project(folder)

@@ -1,0 +1,172 @@
+"""The real snakemake: a whole run, then one change at a time and exactly the jobs that it needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import Project, draw_picture
+
+pytestmark = pytest.mark.workflow
+
+AFTER_FIT = {"compare_methods": 1, "write_page": 1, "publish_report": 1}
+ALL_METHODS = {"train_method": 3, "evaluate_method": 3}
+
+
+@pytest.fixture(scope="module")
+def done(project: Project) -> Project:
+    """Run everything once."""
+    printed = project.snakemake("all")
+    assert "100%" in printed
+    return project
+
+
+@pytest.fixture
+def restored(done: Project) -> Project:
+    """Give the finished project and put its parameters back afterwards."""
+    path = done.folder / "params.yaml"
+    text = path.read_text()
+    yield done
+    path.write_text(text)
+
+
+def test_results_are_there(done: Project) -> None:
+    metrics = json.loads((done.folder / "reports/metrics.json").read_text())
+    methods = metrics["folder"]["mini"]
+    assert list(methods) == ["zero_shot", "clip_adapter", "sre_clip"]
+    for values in methods.values():
+        assert set(values) >= {"known", "unknown", "h", "ausuc", "ece", "macro_f1", "zsl"}
+        assert set(values["known"]) == {"mean", "sd", "low", "high", "n"}
+        assert all(
+            isinstance(x, int | float) for metric in values.values() for x in metric.values()
+        )
+    page = (done.folder / "reports/index.html").read_text()
+    assert "mini" in page
+    assert "substitute" in page
+    assert (done.folder / "logs/prepare_data.log").read_text().strip()
+    assert list((done.folder / "logs/benchmarks").rglob("*.tsv"))
+
+
+def test_a_second_run_has_nothing_to_do(done: Project) -> None:
+    assert done.planned_jobs("all") == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "jobs"),
+    [
+        ({"methods__sre_clip__lr": 0.002}, {"train_method": 1, "evaluate_method": 1, **AFTER_FIT}),
+        ({"train__seeds": [0, 1, 2]}, {**ALL_METHODS, **AFTER_FIT}),
+        ({"split__unknown": ["car", "dog"]}, {**ALL_METHODS, **AFTER_FIT}),
+        ({"evaluate__ece_bins": 7}, {"evaluate_method": 3, **AFTER_FIT}),
+        ({"report__title": "another"}, {"write_page": 1, "publish_report": 1}),
+        ({"methods__run": ["zero_shot"]}, AFTER_FIT),
+        ({"features__workers": 1}, {}),
+        (
+            {"graph__similarity": "lin"},
+            {"build_graph": 1, "extract_text": 1, **ALL_METHODS, **AFTER_FIT},
+        ),
+        (
+            {"prompts__templates": ["a {}."]},
+            {"extract_text": 2, **ALL_METHODS, **AFTER_FIT},
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) and value else "nothing",
+)
+def test_an_edit_runs_exactly_what_it_must(
+    restored: Project, change: dict[str, object], jobs: dict[str, int]
+) -> None:
+    restored.edit(**change)
+    assert restored.planned_jobs("all") == jobs
+
+
+def test_overrides_on_the_command_line(done: Project) -> None:
+    jobs = done.planned_jobs("all", "--config", "methods.sre_clip.lr=0.002")
+    assert jobs == {"train_method": 1, "evaluate_method": 1, **AFTER_FIT}
+    printed = done.snakemake("-n", "all", "--config", "methods.sre_clip.lrr=1", check=False)
+    assert "methods.sre_clip.lrr: unknown key" in printed
+    assert "did you mean 'lr'?" in printed
+    assert "Traceback" not in printed
+
+
+def test_without_records_and_with_other_times_nothing_is_made_again(done: Project) -> None:
+    """As in a fresh clone: no Snakemake records, file times in any order."""
+    shutil.rmtree(done.folder / ".snakemake")
+    now = time.time()
+    for number, path in enumerate(sorted((done.folder / "results").rglob("*"), reverse=True)):
+        if path.is_file():
+            os.utime(path, (now + number, now + number))
+    assert done.planned_jobs("all") == {}
+
+
+def test_going_back_finds_the_earlier_results(restored: Project) -> None:
+    before = (restored.folder / "reports/metrics.json").read_text()
+    restored.edit(evaluate__ece_bins=3)
+    restored.snakemake("all")
+    assert (restored.folder / "reports/metrics.json").read_text() != before
+    restored.edit(evaluate__ece_bins=15)
+    assert restored.planned_jobs("all") == {"publish_report": 1}
+    restored.snakemake("all")
+    assert (restored.folder / "reports/metrics.json").read_text() == before
+
+
+def test_a_removed_page_is_published_again(done: Project) -> None:
+    (done.folder / "reports/index.html").unlink()
+    assert done.planned_jobs("all") == {"publish_report": 1}
+    done.snakemake("all")
+    assert (done.folder / "reports/index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"trian": {}}, "trian: unknown key"),
+        ({"backbone__name": "minni"}, "did you mean 'mini'?"),
+        ({"split__unknown": 9}, "9 of 4 classes"),
+        ({"split__unknown": ["cra"]}, "did you mean 'car'?"),
+        ({"task__folder__root": "nowhere"}, "nowhere"),
+    ],
+)
+def test_bad_parameters_stop_before_any_job(
+    restored: Project, change: dict[str, object], said: str
+) -> None:
+    restored.edit(**change)
+    printed = restored.snakemake("all", check=False)
+    assert said in printed
+    assert "Traceback" not in printed
+    assert "Execute" not in printed
+
+
+def test_a_damaged_feature_file_is_refused_by_name(done: Project) -> None:
+    shard = next((done.folder / "results/features").rglob("images/*.h5"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-200])
+    try:
+        found = done.run("sreclip", "verify", check=False)
+        assert found.returncode == 1
+        assert shard.name in found.stdout
+        printed = done.run("sreclip", "train", "zero_shot", check=False).stderr
+        assert shard.name in printed
+        assert "Traceback" not in printed
+    finally:
+        shard.write_bytes(whole)
+    assert done.run("sreclip", "verify").returncode == 0
+
+
+def test_a_new_picture_touches_its_shard_alone(done: Project) -> None:
+    """Last: it changes the data."""
+    before = set((done.folder / "results/features").rglob("images/*.h5"))
+    draw_picture(done.folder / "data/target/cat/99.png", 0, 999, lines=True)
+    done.snakemake("all")
+    new = set((done.folder / "results/features").rglob("images/*.h5")) - before
+    assert 1 <= len(new) < len(before)
+    assert done.planned_jobs("all") == {}
+
+
+def test_lint(project: Project) -> None:
+    printed = project.snakemake("--lint")
+    assert "Congratulations" in printed
