@@ -17,7 +17,7 @@ help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/demo.stamp  ## Install, run the whole pipeline on the demo task, print the table
-	@snakemake --cores all --quiet rules progress -- all
+	@snakemake --cores all --quiet host progress reason rules -- all
 	@sreclip results
 
 test: $(VENV)/test.stamp  ## Install with the test extras and run the tests
@@ -54,7 +54,7 @@ $(VENV)/bin/python:
 $(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the pinned requirements (torch is large: a few minutes) ..."
 	@$(PIP) install -r requirements/demo.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) install --no-deps --no-build-isolation --editable . 2>&1 | grep -v -e "^ *\*\*" -e "^ *!!" -e careful -e "name as your" -e "with strategy" -e BuildBackendWarning -e "^ *$$" || true
 	@touch $@
 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/demo.stamp

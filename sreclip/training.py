@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -212,9 +211,9 @@ def _fit_seed(plan: Plan, name: str, seed: int, inputs: FitInputs, progress: boo
 
     cls = load_registered("method", name, METHODS)
     settings = getattr(plan.params.methods, name).model_dump()
-    with tqdm(
-        desc=f"{name}, seed {seed}", unit="step", leave=False, disable=None if progress else True, file=sys.stderr
-    ) as bar:
+    # tqdm's None means: a bar on a terminal, nothing elsewhere.
+    hidden = None if progress else True
+    with tqdm(desc=f"{name}, seed {seed}", unit="step", leave=False, disable=hidden) as bar:
 
         def show(step: int, total: int, terms: dict[str, float]) -> None:
             bar.total = total

@@ -52,7 +52,17 @@ class SreClipSettings(Settings):
     )
     rank: NonNegative = Field(1.0, description="Weight of the rank loss on class vectors.")
     rank_pairs: int = Field(4096, ge=1, description="Pairs of class distances sampled a step.")
-    retention: NonNegative = Field(0.3, description="Weight of the KL from zero-shot on targets.")
+    retention: NonNegative = Field(
+        0.0, description="Weight of the KL from the zero-shot distribution on target images."
+    )
+    unknown_retention: NonNegative = Field(
+        3.0, description="Weight of the same KL among unknown classes alone, on all images."
+    )
+    calibration: bool = Field(
+        True,
+        description="Shift unknown logits so that as many target images go to unknown classes as "
+        "with the frozen model.",
+    )
     anchor: NonNegative = Field(1.0, description="Weight of 1 - e_c.w_c.")
     self_training: NonNegative = Field(1.0, description="Weight of KL to the refined soft labels.")
     rounds: int = Field(2, ge=0, description="Rounds of self-training after the first fit.")

@@ -19,6 +19,8 @@ from sreclip.errors import DataError
 
 __all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "RejectedPicture", "read_image"]
 
+# A backbone scales the short side up to its own size; a thin strip would then fill the memory.
+MOST_SIDES = 200
 MAX_PIXELS = 178_956_970
 # What people keep pictures in; a PostScript or PDF file must not reach an interpreter.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -115,6 +117,8 @@ def _decode(handle: BinaryIO, max_pixels: int) -> Image.Image:
         width, height = image.size
         if width * height > max_pixels:
             raise RejectedPicture(f"{width} x {height} is more than {max_pixels} pixels")
+        if max(width, height) > MOST_SIDES * min(width, height):
+            raise RejectedPicture(f"{width} x {height} is too thin to be resized")
         raw_mode = _raw_mode(image)
         image.load()
         rgb = _to_rgb(image, raw_mode)

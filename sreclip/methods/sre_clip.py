@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sreclip.calibration import unknown_bias
 from sreclip.losses import (
     anchor_loss,
     balance_loss,
@@ -109,7 +110,9 @@ class SreClip(Method):
         relation_temperature: float = 0.1,
         rank: float = 1.0,
         rank_pairs: int = 4096,
-        retention: float = 0.3,
+        retention: float = 0.0,
+        unknown_retention: float = 3.0,
+        calibration: bool = True,
         anchor: float = 1.0,
         self_training: float = 1.0,
         rounds: int = 2,
@@ -137,6 +140,8 @@ class SreClip(Method):
         self.rank = rank
         self.rank_pairs = rank_pairs
         self.retention = retention
+        self.unknown_retention = unknown_retention
+        self.calibration = calibration
         self.anchor = anchor
         self.self_training = self_training
         self.rounds = rounds
@@ -173,19 +178,26 @@ class SreClip(Method):
         self.prior_ = float(self.zero_shot_.softmax(dim=1)[:, ~text.known].sum(dim=1).mean())
         self._texts = torch.cat([text.features, graph.node_features])
         self._semantic_distances = torch.cdist(text.features, text.features)
+        self.bias_ = torch.zeros(len(text.known), device=device)
         rounds = self.rounds if self.self_training else 0
+        soft_labels: Tensor | None = None
         for number in range(rounds + 1):
-            soft_labels = self._soft_labels(target_features) if number else None
             self._train_round(number, source_features, source_labels, target_features, soft_labels)
-        self.prototypes_ = self._prototypes()
+            soft_labels = self._calibrate(target_features, refine=number < rounds)
         return self
 
-    def _soft_labels(self, target_features: Tensor) -> Tensor:
+    @torch.no_grad()
+    def _calibrate(self, target_features: Tensor, *, refine: bool) -> Tensor | None:
+        """Settle class vectors and bias; with ``refine`` give soft labels for the next round."""
         self._modules.eval()
-        with torch.inference_mode():
-            adapted = self.image_adapter_(target_features, self._texts)
-            soft = transclip(adapted, self.text_.logit_scale * adapted @ self._prototypes().T)
-        return soft.clone()
+        self.prototypes_ = self.class_adapter_(self.text_.features, self.graph_)
+        self.bias_ = torch.zeros_like(self.bias_)
+        adapted = self.image_adapter_(target_features, self._texts)
+        logits = self.text_.logit_scale * adapted @ self.prototypes_.T
+        if self.calibration:
+            bias = unknown_bias(logits, self.zero_shot_, self.text_.known)
+            self.bias_ = bias * (~self.text_.known).to(logits.dtype)
+        return transclip(adapted, logits + self.bias_).clone() if refine else None
 
     def _train_round(
         self,
@@ -211,6 +223,7 @@ class SreClip(Method):
             terms = self._terms(
                 source_logits,
                 source_labels[rows],
+                self.text_.zero_shot_logits(source_features[rows]),
                 target_logits,
                 self.zero_shot_[target],
                 prototypes,
@@ -231,6 +244,7 @@ class SreClip(Method):
         self,
         source_logits: Tensor,
         source_labels: Tensor,
+        source_zero_shot: Tensor,
         target_logits: Tensor,
         zero_shot_logits: Tensor,
         prototypes: Tensor,
@@ -259,10 +273,14 @@ class SreClip(Method):
             terms["rank"] = (self.rank, value)
         if self.retention:
             terms["retention"] = (self.retention, retention_loss(target_logits, zero_shot_logits))
+        if self.unknown_retention and (~known).any():
+            value = retention_loss(target_logits[:, ~known], zero_shot_logits[:, ~known])
+            value = value + retention_loss(source_logits[:, ~known], source_zero_shot[:, ~known])
+            terms["unknown_retention"] = (self.unknown_retention, value)
         if self.anchor:
             terms["anchor"] = (self.anchor, anchor_loss(prototypes, self.text_.features))
         if soft_labels is not None and self.self_training:
-            value = soft_label_loss(target_logits, soft_labels)
+            value = soft_label_loss(target_logits + self.bias_, soft_labels)
             terms["self_training"] = (self.self_training, value)
         if self.entropy:
             terms["entropy"] = (self.entropy, entropy_loss(target_logits))
@@ -277,18 +295,13 @@ class SreClip(Method):
             terms["balance"] = (self.balance, balance_loss(mass, self.prior_))
         return terms
 
-    @torch.inference_mode()
-    def _prototypes(self) -> Tensor:
-        self._modules.eval()
-        return self.class_adapter_(self.text_.features, self.graph_)
-
     def _score(self, features: Tensor, prototypes: Tensor) -> Tensor:
         adapted = self.image_adapter_(features, self._texts)
         return self.text_.logit_scale * adapted @ prototypes.T
 
     def _logits(self, features: Tensor) -> Tensor:
         self._modules.eval()
-        return self._score(features, self.prototypes_)
+        return self._score(features, self.prototypes_) + self.bias_
 
     def state(self) -> dict[str, Tensor]:
         """Image adapter, adapted class vectors and the texts that the attention runs over."""
@@ -296,4 +309,9 @@ class SreClip(Method):
             f"image_adapter.{name}": value
             for name, value in self.image_adapter_.state_dict().items()
         }
-        return {**adapter, "prototypes": self.prototypes_, "texts": self._texts}
+        return {
+            **adapter,
+            "prototypes": self.prototypes_,
+            "texts": self._texts,
+            "bias": self.bias_,
+        }

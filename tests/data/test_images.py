@@ -383,3 +383,11 @@ def test_damaged_pictures_never_crash(tmp_path_factory, seed, edits, cut):
     for place, value in edits:
         data[int(place * len(data))] = value
     read_or_reject(tmp_path_factory.getbasetemp(), bytes(data[: int(len(data) * cut) + 1]))
+
+
+def test_a_thin_strip_is_rejected(tmp_path: Path) -> None:
+    Image.new("RGB", (10, 2001)).save(tmp_path / "thin.png")
+    with pytest.raises(RejectedPicture, match="10 x 2001"):
+        read_image(tmp_path / "thin.png")
+    Image.new("RGB", (10, 2000)).save(tmp_path / "thin.png")
+    assert read_image(tmp_path / "thin.png").size == (10, 2000)

@@ -131,17 +131,18 @@ def test_relation_of_the_wrong_size(name: str, problem: dict[str, Any]) -> None:
         make(name).fit(**problem | {"graph": wrong})
 
 
-TERMS = {
-    "source": "source",
-    "relation": "relation",
-    "rank": "rank",
-    "retention": "retention",
-    "anchor": "anchor",
-    "self_training": "self_training",
-    "entropy": "entropy",
-    "diversity": "diversity",
-    "balance": "balance",
-}
+TERMS = (
+    "source",
+    "relation",
+    "rank",
+    "retention",
+    "unknown_retention",
+    "anchor",
+    "self_training",
+    "entropy",
+    "diversity",
+    "balance",
+)
 
 
 @pytest.mark.parametrize("term", TERMS)

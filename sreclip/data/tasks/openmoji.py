@@ -223,6 +223,7 @@ def prepare(settings: Mapping[str, Any], folder: Path) -> TaskData:
         relative = f"{domain}/{emoji.class_name.replace(' ', '_')}/{emoji.code}.png"
         _write_if_changed(root / relative, draw(drawing(emoji, STYLES[domain]), size))
         pictures.append(Picture(relative, domain, labels[emoji.class_name]))
+    _remove_others(root, {root / picture.path for picture in pictures})
     classes = [ClassEntry(c.name, c.prompt_names, c.wnid) for c in DEMO_CLASSES]
     return TaskData(root, pictures, classes, CREDITS)
 
@@ -231,6 +232,13 @@ def _demo() -> Iterator[tuple[Domain, Emoji]]:
     for domain in DOMAINS:
         for emoji in demo_items(domain):
             yield domain, emoji
+
+
+def _remove_others(root: Path, wanted: set[Path]) -> None:
+    """Remove pictures of an earlier split or release, so that the folder holds the task alone."""
+    for path in root.rglob("*.png"):
+        if path not in wanted:
+            path.unlink()
 
 
 def _write_if_changed(path: Path, content: bytes) -> None:

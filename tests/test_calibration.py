@@ -1,0 +1,40 @@
+"""The label-free bias on unknown logits."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sreclip.calibration import unknown_bias
+
+KNOWN = torch.tensor([True, True, False])
+
+
+def share(logits: torch.Tensor) -> int:
+    return int((logits.argmax(dim=1) == 2).sum())
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 30), st.floats(0, 5))
+def test_keeps_the_number_of_unknown_predictions(seed: int, n: int, favour: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    frozen = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+    adapted = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+    adapted[:, :2] += favour
+    bias = unknown_bias(adapted, frozen, KNOWN)
+    assert share(adapted + bias * (~KNOWN)) == share(frozen)
+
+
+def test_by_hand() -> None:
+    # Margins of the adapted model: 1, 2, 4; the frozen model calls one image unknown.
+    adapted = torch.tensor([[1.0, 0, 0], [2, 0, 0], [4, 0, 0]])
+    frozen = torch.tensor([[0.0, 0, 1], [1, 0, 0], [1, 0, 0]])
+    assert unknown_bias(adapted, frozen, KNOWN) == 1.5
+
+
+def test_zero_when_nothing_is_to_mend() -> None:
+    logits = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    assert unknown_bias(logits, logits, KNOWN) == 0
+    assert unknown_bias(logits + 1, logits, KNOWN) == 0
+    assert unknown_bias(logits, logits, torch.ones(3, dtype=torch.bool)) == 0
