@@ -54,7 +54,8 @@ $(VENV)/bin/python:
 $(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the pinned requirements (torch is large: a few minutes) ..."
 	@$(PIP) install -r requirements/demo.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable . 2>&1 | grep -v -e "^ *\*\*" -e "^ *!!" -e careful -e "name as your" -e "with strategy" -e BuildBackendWarning -e "^ *$$" || true
+	@$(PIP) install --no-deps --no-build-isolation --editable . >$(VENV)/install.log 2>&1 || \
+		{ cat $(VENV)/install.log; exit 1; }
 	@touch $@
 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/demo.stamp

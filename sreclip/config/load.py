@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -55,23 +53,6 @@ def parse_params(values: Any, origin: str = "parameters") -> Params:
     except ValidationError as error:
         lines = [_explain(problem) for problem in error.errors()]
         raise ConfigError(f"{origin}: " + "\n".join(lines)) from None
-
-
-def expand_dotted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn top-level keys such as ``train.seeds`` into nested sections, in a copy.
-
-    So ``snakemake --config methods.sre_clip.lr=0.01`` means what it says.
-    """
-    result = copy.deepcopy({key: value for key, value in values.items() if "." not in key})
-    for path in (key for key in values if "." in key):
-        *parents, last = path.split(".")
-        section = result
-        for parent in parents:
-            section = section.setdefault(parent, {})
-            if not isinstance(section, dict):
-                raise ConfigError(f"{path}: {parent!r} is not a section")
-        section[last] = values[path]
-    return result
 
 
 def dump_params(params: Params) -> str:

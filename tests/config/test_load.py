@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sreclip.config import dump_params, expand_dotted, load_params, parse_params
+from sreclip.config import dump_params, load_params, parse_params
 from sreclip.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -78,14 +78,3 @@ def test_broken_file(tmp_path: Path, text: str, said: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_params(tmp_path / "none.yaml")
-
-
-def test_expand_dotted() -> None:
-    values = {"train": {"device": "cpu"}, "train.seeds": [7], "methods.sre_clip.lr": 0.5}
-    assert expand_dotted(values) == {
-        "train": {"device": "cpu", "seeds": [7]},
-        "methods": {"sre_clip": {"lr": 0.5}},
-    }
-    assert values["train"] == {"device": "cpu"}
-    with pytest.raises(ConfigError, match="not a section"):
-        expand_dotted({"train": 3, "train.seeds": [1]})

@@ -4,17 +4,20 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from sreclip.config import expand_dotted, parse_params
-from sreclip.data.tasks import task_inputs
+from sreclip.config import parse_params
+from sreclip.data.tasks import expected_classes, task_inputs
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
 from sreclip.published import withdraw_incomplete
 from sreclip.snapshot import write_snapshot
+from sreclip.split import known_mask
 
 try:
-    PARAMS = parse_params(expand_dotted(config), "params.yaml and --config")
+    PARAMS = parse_params(config, "params.yaml and --config")
     PARAMS_FILE = write_snapshot(PARAMS)
     TASK_INPUTS = task_inputs(PARAMS.task.name, PARAMS.task.settings)
+    expected = expected_classes(PARAMS.task.name, PARAMS.task.settings)
+    known_mask(list(expected), list(expected.values()), PARAMS.split)
     withdraw_incomplete(Path("reports"))
 except SreclipError as error:
     raise WorkflowError(str(error)) from None

@@ -11,12 +11,14 @@ checkpoint prepare_data:
         "logs/prepare_data.log",
     benchmark:
         "logs/benchmarks/prepare_data.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 2
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=0,
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} prepare-data --params {params.file}"

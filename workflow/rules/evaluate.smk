@@ -13,13 +13,15 @@ rule evaluate_method:
         "logs/evaluate_method/{method}-{key}.log",
     benchmark:
         "logs/benchmarks/evaluate_method/{method}-{key}.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
         gpu=0,
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} evaluate {wildcards.method} --params {params.file}"
 
@@ -48,13 +50,15 @@ rule compare_methods:
         "logs/compare_methods/{key}.log",
     benchmark:
         "logs/benchmarks/compare_methods/{key}.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} compare --params {params.file}"
 

@@ -7,13 +7,15 @@ rule extract_images:
         "logs/extract_images/{key}.log",
     benchmark:
         "logs/benchmarks/extract_images/{key}.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 2
     resources:
         mem_mb=4000,
         runtime=120,
         gpu=int(PARAMS.features.device != "cpu"),
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} extract-images --key {wildcards.key} --params {params.file}"
 
@@ -29,13 +31,15 @@ rule join_images:
         "logs/join_images/{domain}-{key}.log",
     benchmark:
         "logs/benchmarks/join_images/{domain}-{key}.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
         gpu=0,
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} join-images {wildcards.domain} --params {params.file}"
 
@@ -55,13 +59,15 @@ rule extract_text:
         "logs/extract_text/{kind}-{key}.log",
     benchmark:
         "logs/benchmarks/extract_text/{kind}-{key}.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
         gpu=int(PARAMS.features.device != "cpu"),
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} extract-text {wildcards.kind} --params {params.file}"
 

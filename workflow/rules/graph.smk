@@ -8,13 +8,15 @@ rule build_graph:
         "logs/build_graph/{key}.log",
     benchmark:
         "logs/benchmarks/build_graph/{key}.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
         gpu=0,
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} build-graph --params {params.file}"
 

@@ -14,13 +14,15 @@ rule write_page:
         "logs/write_page/{key}.log",
     benchmark:
         "logs/benchmarks/write_page/{key}.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
         gpu=0,
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} report --params {params.file}"
 
@@ -34,12 +36,14 @@ rule publish_report:
         "logs/publish_report/{key}.log",
     benchmark:
         "logs/benchmarks/publish_report/{key}.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} publish --params {params.file}"

@@ -15,13 +15,15 @@ rule train_method:
         "logs/train_method/{method}-{key}.log",
     benchmark:
         "logs/benchmarks/train_method/{method}-{key}.tsv"
-    params:
-        file=PARAMS_FILE,
+    conda:
+        "../envs/sreclip.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
         gpu=int(PARAMS.train.device != "cpu"),
+    params:
+        file=PARAMS_FILE,
     shell:
         "sreclip --log {log} train {wildcards.method} --params {params.file}"
 

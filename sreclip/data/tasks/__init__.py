@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sreclip.registry import load_registered
@@ -43,6 +44,21 @@ def task_inputs(name: str, settings: Mapping[str, Any]) -> list[Path]:
     DataError
         The task's folders are missing.
     """
-    module = importlib.import_module(TASKS[name].partition(":")[0])
-    inputs: Callable[[Mapping[str, Any]], list[Path]] | None = getattr(module, "inputs", None)
+    inputs = getattr(_module(name), "inputs", None)
     return inputs(settings) if inputs else []
+
+
+def expected_classes(name: str, settings: Mapping[str, Any]) -> dict[str, int]:
+    """Class names of a task before it is prepared, with 0 for those without source pictures.
+
+    Raises
+    ------
+    DataError
+        The task's folders or its class list cannot be used.
+    """
+    classes: dict[str, int] = _module(name).expected_classes(settings)
+    return classes
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(TASKS[name].partition(":")[0])

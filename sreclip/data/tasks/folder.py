@@ -102,6 +102,26 @@ def inputs(settings: Mapping[str, Any]) -> list[Path]:
     return [*picture_folders(settings), *([listed] if listed else [])]
 
 
+def expected_classes(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Class names, with 1 for those that have a source folder, from folder names alone.
+
+    Cheap: for checking the split before anything is prepared.
+    """
+    root, starts = _layout(settings)
+    folders = {
+        domain: {
+            display_name(path.name) for path in (root / starts[domain]).iterdir() if path.is_dir()
+        }
+        for domain in DOMAINS
+    }
+    list_path = classes_file(settings)
+    if list_path is None:
+        listed = {name: name for domain in DOMAINS for name in folders[domain]}
+    else:
+        listed = {item.entry.name: display_name(item.folder) for item in read_class_list(list_path)}
+    return {name: int(folder in folders["source"]) for name, folder in listed.items()}
+
+
 def _layout(settings: Mapping[str, Any]) -> tuple[Path, dict[Domain, str]]:
     if not settings.get("root"):
         raise DataError("the folder task has no data root", "set task.folder.root")

@@ -228,6 +228,11 @@ def prepare(settings: Mapping[str, Any], folder: Path) -> TaskData:
     return TaskData(root, pictures, classes, CREDITS)
 
 
+def expected_classes(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Class names, each with 1: all of them have source pictures."""
+    return {demo_class.name: 1 for demo_class in DEMO_CLASSES}
+
+
 def _demo() -> Iterator[tuple[Domain, Emoji]]:
     for domain in DOMAINS:
         for emoji in demo_items(domain):
