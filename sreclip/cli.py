@@ -57,8 +57,13 @@ def _start_logging(file: Path | None) -> None:
     log.handlers = [console]
     log.setLevel(logging.INFO)
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(file, mode="w", encoding="utf-8")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handler = logging.FileHandler(file, mode="w", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"--log {file}: the file cannot be written ({error.strerror})", "choose another"
+            ) from error
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(handler)
 

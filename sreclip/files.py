@@ -24,7 +24,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises
     ------
     StoreError
-        The folder cannot be written or the disk is full.
+        The folder cannot be written, the disk is full, or the name is taken by a folder.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -41,6 +41,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise StoreError(
                 f"{path}: the folder cannot be written ({error.strerror})",
                 "make it writable or choose another output folder",
+            ) from error
+        if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+            raise StoreError(
+                f"{path} cannot be written ({error.strerror})",
+                "a folder stands in the way of a file, or a file in that of a folder",
             ) from error
         raise
     finally:
@@ -79,6 +84,8 @@ def read_json(path: Path, *, made_by: str = "") -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing", made_by and f"make it with: {made_by}") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror})") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise StoreError(
             f"{path} is not valid JSON ({error})", made_by and f"make it again with: {made_by}"

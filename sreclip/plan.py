@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from sreclip.config.models import Params
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, read_classes, read_summary
-from sreclip.data.shards import Shard, read_shards
+from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
+from sreclip.errors import DataError
 from sreclip.features import EXTRACTION_VERSION
 from sreclip.keys import code_key, content_key
 from sreclip.split import known_mask
@@ -31,7 +32,14 @@ SHIPPED_WEIGHTS = {"mini": ("backbones/mini_map.safetensors",)}
 GRAPH_CODE = tuple(
     f"graph/{name}.py" for name in ("adjacency", "relation", "relation_graph", "senses", "wordnet")
 )
-FIT_CODE = ("losses.py", "training.py", "methods/base.py", "refinement/transclip.py")
+FIT_CODE = (
+    "calibration.py",
+    "losses.py",
+    "methods/adapters.py",
+    "methods/base.py",
+    "refinement/transclip.py",
+    "training.py",
+)
 EVALUATE_CODE = ("evaluation.py", "metrics.py", "statistics.py")
 COMPARE_CODE = ("comparison.py",)
 REPORT_CODE = tuple(
@@ -110,7 +118,13 @@ class Plan:
 
     def shard(self, rows_key: str) -> Shard:
         """Find a shard by its key."""
-        return next(shard for shard in self.shards if shard.key == rows_key)
+        for shard in self.shards:
+            if shard.key == rows_key:
+                return shard
+        raise DataError(
+            f"no shard of {self.task_dir} has the key {rows_key!r}",
+            f"the keys are in {self.task_dir / SHARDS_FILE}",
+        )
 
     def domain_shards(self, domain: Domain) -> list[Shard]:
         """Shards of one domain, in row order."""

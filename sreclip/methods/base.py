@@ -75,11 +75,22 @@ class ClassGraph:
         )
 
 
+@dataclass(frozen=True)
+class FitData:
+    """What `Method.fit` was given."""
+
+    source_features: Tensor
+    source_labels: Tensor
+    target_features: Tensor
+    text: ClassText
+    graph: ClassGraph
+
+
 class Method(ABC):
     """A way to adapt a frozen image-text model.
 
-    Subclasses store their constructor's arguments and nothing else; ``fit`` validates, forgets
-    what an earlier fit learned, and sets attributes that end in an underscore.
+    Subclasses store their constructor's arguments and nothing else, and learn in ``_fit``; a fit
+    forgets what an earlier one learned, and sets attributes that end in an underscore.
     """
 
     title: ClassVar[str]
@@ -92,7 +103,6 @@ class Method(ABC):
     def __init__(self) -> None:
         self.history_: list[dict[str, float]] = []
 
-    @abstractmethod
     def fit(
         self,
         source_features: Tensor,
@@ -119,6 +129,17 @@ class Method(ABC):
         FitError
             The inputs do not fit together, or a loss stopped being finite.
         """
+        data = FitData(source_features, source_labels, target_features, text, graph)
+        check_data(data)
+        self.history_ = []
+        self.text_ = text
+        torch.manual_seed(self.seed)
+        self._fit(data, torch.Generator().manual_seed(self.seed))
+        return self
+
+    @abstractmethod
+    def _fit(self, data: FitData, generator: torch.Generator) -> None:
+        """Learn; ``generator`` is freshly seeded, and so is torch's own."""
 
     @abstractmethod
     def _logits(self, features: Tensor) -> Tensor:
@@ -147,13 +168,7 @@ class Method(ABC):
             self.progress(step, total, values)
 
 
-def check_inputs(
-    source_features: Tensor,
-    source_labels: Tensor,
-    target_features: Tensor,
-    text: ClassText,
-    graph: ClassGraph,
-) -> None:
+def check_data(data: FitData) -> None:
     """Check that what goes into a fit fits together.
 
     Raises
@@ -161,8 +176,9 @@ def check_inputs(
     FitError
         Naming the tensor, its shape or value, and what was expected.
     """
+    text, graph = data.text, data.graph
     n_classes, dim = text.features.shape
-    for name, features in (("source", source_features), ("target", target_features)):
+    for name, features in (("source", data.source_features), ("target", data.target_features)):
         if features.ndim != 2 or features.shape[1] != dim:
             raise FitError(
                 f"{name} features have shape {tuple(features.shape)}, class vectors are {dim} wide"
@@ -175,7 +191,7 @@ def check_inputs(
     if text.known.shape != (n_classes,) or not text.known.any():
         raise FitError(f"of {n_classes} classes none is known")
     present = torch.zeros(n_classes, dtype=torch.bool, device=text.known.device)
-    present[source_labels] = True
+    present[data.source_labels] = True
     if (present & ~text.known).any():
         wrong = int((present & ~text.known).nonzero()[0])
         raise FitError(f"class {wrong} is unknown but has labelled source pictures in the fit")

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sreclip.losses import known_cross_entropy
-from sreclip.methods.base import (
-    ClassGraph,
-    ClassText,
-    Method,
-    Progress,
-    batches,
-    check_inputs,
-)
+from sreclip.methods.base import FitData, Method, Progress, batches
 
 
 class ClipAdapter(Method):
@@ -64,39 +55,26 @@ class ClipAdapter(Method):
         self.seed = seed
         self.progress = progress
 
-    def fit(
-        self,
-        source_features: Tensor,
-        source_labels: Tensor,
-        target_features: Tensor,
-        text: ClassText,
-        graph: ClassGraph,
-    ) -> Self:
-        """Train the bottleneck on labelled source features."""
-        check_inputs(source_features, source_labels, target_features, text, graph)
-        self.history_ = []
-        self.text_ = text
+    def _fit(self, data: FitData, generator: torch.Generator) -> None:
+        text = data.text
         dim = text.features.shape[1]
-        torch.manual_seed(self.seed)
-        generator = torch.Generator().manual_seed(self.seed)
+        width = max(1, dim // self.reduction)
         self.adapter_ = nn.Sequential(
-            nn.Linear(dim, max(1, dim // self.reduction), bias=False),
+            nn.Linear(dim, width, bias=False),
             nn.ReLU(),
-            nn.Linear(max(1, dim // self.reduction), dim, bias=False),
+            nn.Linear(width, dim, bias=False),
             nn.ReLU(),
         ).to(text.features.device)
         optimizer = torch.optim.Adam(self.adapter_.parameters(), lr=self.lr)
-        rows = batches(len(source_features), self.batch_size, generator)
+        rows = batches(len(data.source_features), self.batch_size, generator)
         for step in range(1, self.steps + 1):
             batch = next(rows)
-            loss = known_cross_entropy(
-                self._logits(source_features[batch]), source_labels[batch], text.known
-            )
+            logits = self._logits(data.source_features[batch])
+            loss = known_cross_entropy(logits, data.source_labels[batch], text.known)
             self._record(step, self.steps, {"source": loss})
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        return self
 
     def _logits(self, features: Tensor) -> Tensor:
         mixed = self.ratio * self.adapter_(features) + (1 - self.ratio) * features

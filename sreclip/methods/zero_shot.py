@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
-
+import torch
 from torch import Tensor
 
-from sreclip.methods.base import ClassGraph, ClassText, Method, check_inputs
+from sreclip.methods.base import FitData, Method, Progress
 
 
 class ZeroShot(Method):
@@ -16,23 +15,13 @@ class ZeroShot(Method):
     citation = "Radford et al., ICML 2021"
     transductive = False
 
-    def __init__(self, seed: int = 0, progress: object = None) -> None:
+    def __init__(self, seed: int = 0, progress: Progress | None = None) -> None:
         super().__init__()
         self.seed = seed
+        self.progress = progress
 
-    def fit(
-        self,
-        source_features: Tensor,
-        source_labels: Tensor,
-        target_features: Tensor,
-        text: ClassText,
-        graph: ClassGraph,
-    ) -> Self:
-        """Keep the class vectors; nothing is learned."""
-        check_inputs(source_features, source_labels, target_features, text, graph)
-        self.text_ = text
-        self.history_ = []
-        return self
+    def _fit(self, data: FitData, generator: torch.Generator) -> None:
+        """Nothing is learned."""
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.text_.zero_shot_logits(features)

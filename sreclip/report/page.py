@@ -17,7 +17,7 @@ from sreclip.report import blocks
 from sreclip.report.figures import checked_colours
 from sreclip.report.inputs import MethodResult, baseline_of, load_results
 from sreclip.report.numbers import format_with_interval, half_width, plain
-from sreclip.report.provenance import flat_keys, git_state, params_yaml, stage_keys, versions
+from sreclip.report.provenance import flat_keys, params_yaml, stage_keys, versions
 from sreclip.report.rejects import list_rejects
 from sreclip.report.strip import make_strip, share_of_right
 from sreclip.report.table import MEANINGS, MINI_NOTE, TITLES, table_cells, table_notes
@@ -133,7 +133,7 @@ def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "keys": flat_keys(stage_keys(plan)),
         "report_key": plan.report_key,
         "versions": versions(),
-        "git": git_state(),
+        "stamp": plan.stamp.name,
         "credits": credit_lines(plan.summary.get("credits", "")),
     }
 
