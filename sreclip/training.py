@@ -170,7 +170,8 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
     folder = plan.model_dir(name)
     settings = getattr(plan.params.methods, name).model_dump()
     key = plan.model_key(name)
-    metadata = {"method": name, "key": key, "settings": json.dumps(settings)}
+    # One entry: safetensors writes several in a random order.
+    metadata = {"sreclip": json.dumps({"method": name, "key": key, "settings": settings})}
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file(tensors, temporary, metadata=metadata)
     cls = load_registered("method", name, METHODS)

@@ -92,7 +92,7 @@ def hash_pictures(
     done = []
     with (
         ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4)) as pool,
-        tqdm(total=len(paths), desc="hash", unit="file", disable=not progress) as bar,
+        tqdm(total=len(paths), desc="hash", unit="file", disable=None if progress else True) as bar,
     ):
         try:
             for result in pool.map(run, batches):

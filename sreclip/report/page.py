@@ -133,7 +133,6 @@ def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "keys": flat_keys(stage_keys(plan)),
         "report_key": plan.report_key,
         "versions": versions(),
-        "stamp": plan.stamp.name,
         "credits": credit_lines(plan.summary.get("credits", "")),
     }
 

@@ -1,11 +1,9 @@
-"""What a report was made from: keys, versions, the commit, the parameters."""
+"""What a report was made from: keys, versions, parameters."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -30,7 +28,6 @@ PACKAGES = (
     "snakemake",
     "dvc",
 )
-GIT_SECONDS = 10
 
 
 def versions() -> dict[str, str]:
@@ -73,37 +70,6 @@ def flat_keys(keys: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def git_state(folder: Path | None = None) -> dict[str, Any] | None:
-    """The commit and whether tracked files differ from it; None where there is none to tell.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Anywhere in the repository; the working directory by default.
-    """
-    commit = _git("rev-parse", "HEAD", folder=folder)
-    changed = _git("status", "--porcelain", "--untracked-files=no", folder=folder)
-    if commit is None or changed is None:
-        return None
-    return {"commit": commit, "dirty": bool(changed)}
-
-
-def _git(*arguments: str, folder: Path | None) -> str | None:
-    try:
-        done = subprocess.run(
-            # Without optional locks, a job beside this one is not kept from the index.
-            ["git", "--no-optional-locks", *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=GIT_SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
 def params_yaml(plan: Plan) -> str:
     """All parameters, those left at their defaults too, as YAML."""
     values = plan.params.model_dump(mode="json")
@@ -121,6 +87,5 @@ def describe(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
             {"name": r.name, "title": r.title, "transductive": r.transductive} for r in results
         ],
         "keys": stage_keys(plan),
-        "git": git_state(),
         "versions": versions(),
     }

@@ -244,11 +244,3 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 def page(plan: Plan) -> str:
     """The page of those results."""
     return render_page(plan)
-
-
-@pytest.fixture
-def outside_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder that no repository holds."""
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path

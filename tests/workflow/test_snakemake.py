@@ -50,6 +50,13 @@ def test_results_are_there(done: Project) -> None:
     assert list((done.folder / "logs/benchmarks").rglob("*.tsv"))
 
 
+def test_fits_give_the_same_bytes_again(done: Project) -> None:
+    folder = next((done.folder / "results/models").rglob("sre_clip-*"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    done.run("sreclip", "train", "sre_clip")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_second_run_has_nothing_to_do(done: Project) -> None:
     assert done.planned_jobs("all") == {}
 

@@ -1,5 +1,8 @@
 """Parameters and paths. Every cluster job parses this again, so nothing heavy is imported."""
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -23,6 +26,9 @@ except SreclipError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(PARAMS)
+if shutil.which("sreclip") is None:
+    # Called as .venv/bin/snakemake: the other programs lie beside this Python.
+    shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 UNDER = f"{PARAMS.task.name}/{PARAMS.backbone.label}"
 
 
