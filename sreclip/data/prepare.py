@@ -151,7 +151,7 @@ def _settle_duplicates(
 
     if shared.any() and rule == "error":
         raise DataError(
-            f"{int(shared.sum())} target pictures are also in the source (same bytes): "
+            f"target pictures that the source has too (same bytes), {int(shared.sum())} in all: "
             + _some_pairs(rows, codes, source, np.flatnonzero(shared)),
             "a picture with a label must not be in the test; take them out of one domain, or set "
             "task.duplicates to 'drop_target' (leave them out of the target) or 'keep'",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sreclip.backbones import load_backbone
+from sreclip.backbones.base import Backbone
 from sreclip.errors import GraphError, StoreError
 from sreclip.files import atomic_path, write_text
 from sreclip.graph.relation import text_similarity, wordnet_similarity
@@ -63,12 +66,14 @@ def build_graph(plan: Plan) -> Path:
 
 
 def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
-    from sreclip.backbones import load_backbone
+    """Give the backbone's text encoder, loaded when it is first asked."""
 
-    backbone = load_backbone(
-        plan.params.backbone.name, plan.params.backbone.settings, plan.params.features.device
-    )
-    return lambda texts: backbone.encode_text(list(texts)).cpu().numpy()
+    @cache
+    def backbone() -> Backbone:
+        chosen = plan.params.backbone
+        return load_backbone(chosen.name, chosen.settings, plan.params.features.device)
+
+    return lambda texts: backbone().encode_text(list(texts)).cpu().numpy()
 
 
 def read_graph(plan: Plan) -> RelationGraph:

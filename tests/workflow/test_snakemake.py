@@ -71,6 +71,7 @@ def test_a_second_run_has_nothing_to_do(done: Project) -> None:
         ({"report__title": "another"}, {"write_page": 1, "publish_report": 1}),
         ({"methods__run": ["zero_shot"]}, AFTER_FIT),
         ({"features__workers": 1}, {}),
+        ({"features__max_rejects": 0.01}, {"join_images": 2}),
         (
             {"graph__similarity": "lin"},
             {"build_graph": 1, "extract_text": 1, **ALL_METHODS, **AFTER_FIT},

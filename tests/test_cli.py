@@ -1,0 +1,338 @@
+"""The ``sreclip`` command: its steps on files, its exit statuses, what it tells people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sreclip import __version__
+from sreclip.cli import main
+
+REFERENCE = Path(__file__).parent / "graph" / "i2awa_reference.json"
+PARAMS = {"task": {"name": "openmoji"}, "methods": {"run": ["zero_shot"]}}
+
+
+@dataclass
+class Done:
+    """Exit status and what was printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Give the command, run as its entry point runs it, in a folder with a ``params.yaml``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+
+    def call(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["sreclip", *arguments])
+        capsys.readouterr()
+        status: Any = 0
+        try:
+            main()
+        except SystemExit as stop:
+            status = stop.code or 0
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        return Done(status, printed.out, printed.err)
+
+    logger = logging.getLogger("sreclip")
+    before = logger.handlers, logger.level
+    yield call
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers, logger.level = before
+
+
+@pytest.fixture(scope="session")
+def i2awa() -> dict[str, Any]:
+    reference: dict[str, Any] = json.loads(REFERENCE.read_text(encoding="utf-8"))
+    return reference
+
+
+@pytest.fixture
+def graph_file(run: Run, i2awa: dict[str, Any], tmp_path: Path) -> Path:
+    """Give the graph of I2AwA's 50 classes with ImageNet's, made by the command."""
+    (tmp_path / "wnids.txt").write_text("\n".join(["# I2AwA", *i2awa["class_wnids"]]) + "\n")
+    done = run(
+        "build-graph", "--wnids", "wnids.txt", "--include-imagenet", "--out", "deep/graph.json"
+    )
+    assert done.status == 0, done.err
+    assert f"{len(i2awa['wnids'])} nodes, {len(i2awa['edges'])} edges" in done.err
+    return tmp_path / "deep/graph.json"
+
+
+def test_help_lists_the_steps_and_imports_nothing_heavy() -> None:
+    """In a process of its own: this one has imported everything."""
+    program = (
+        "import sys; sys.argv = ['sreclip', '--help']\n"
+        "from sreclip.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'torchvision', 'pandas', 'h5py', 'scipy', 'plotly', 'open_clip'}\n"
+        "print('IMPORTED', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "IMPORTED []" in done.stdout
+    for step in ("prepare-data", "extract-images", "build-graph", "train", "evaluate", "report"):
+        assert step in done.stdout
+
+
+def test_version_and_no_arguments(run: Run) -> None:
+    assert run("--version").out.strip() == f"sreclip {__version__}"
+    asked = run()
+    assert asked.status in (0, 2)
+    assert "Usage" in asked.out + asked.err
+
+
+def test_mistyped_command_and_option(run: Run) -> None:
+    for arguments in (("trian", "zero_shot"), ("train", "zero_shot", "--parms", "x.yaml")):
+        done = run(*arguments)
+        assert done.status == 2
+        assert arguments[0] in done.err or "--parms" in done.err
+
+
+def test_build_graph_of_50_ids_is_the_published_graph(
+    graph_file: Path, i2awa: dict[str, Any]
+) -> None:
+    graph = json.loads(graph_file.read_text(encoding="utf-8"))
+    assert len(graph["wnids"]) == len(set(graph["wnids"]))
+    assert set(graph["wnids"]) == set(i2awa["wnids"])
+
+    def by_id(value: dict[str, Any]) -> list[tuple[str, str]]:
+        return sorted((value["wnids"][child], value["wnids"][up]) for child, up in value["edges"])
+
+    assert by_id(graph) == by_id(i2awa)
+    # Child first: the dog's parents are not the dog's children.
+    number = graph["wnids"].index("n02084071")
+    parents = {graph["wnids"][up] for child, up in graph["edges"] if child == number}
+    assert parents == {"n02083346", "n01317541"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("n02084071\nn99999999\n", "n99999999"),
+        ("n02084071\ndog\n", "dog"),
+        ("n02084071\nn02084071\n", "n02084071 is there twice"),
+        ("# nothing\n\n", "wnids.txt"),
+        (None, "wnids.txt"),
+    ],
+)
+def test_build_graph_refuses_a_wrong_list(
+    run: Run, tmp_path: Path, lines: str | None, said: str
+) -> None:
+    if lines is not None:
+        (tmp_path / "wnids.txt").write_text(lines)
+    done = run("build-graph", "--wnids", "wnids.txt", "--out", "graph.json")
+    assert done.status == 2
+    assert said in done.err
+    assert not (tmp_path / "graph.json").exists()
+
+
+def test_build_graph_needs_a_place_to_write(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "wnids.txt").write_text("n02084071\n")
+    done = run("build-graph", "--wnids", "wnids.txt")
+    assert done.status == 2
+    assert "--out" in done.err
+
+
+def test_show_graph_prints_a_tree_and_draws(run: Run, graph_file: Path, tmp_path: Path) -> None:
+    shown = run("show-graph", "--graph", str(graph_file))
+    assert shown.status == 0
+    lines = shown.out.splitlines()
+    dalmatian = next(i for i, line in enumerate(lines) if "dalmatian" in line)
+    dogs = next(i for i, line in enumerate(lines) if line.endswith(" dog"))
+    assert dogs < dalmatian
+    assert lines[dalmatian].index("dalmatian") > lines[dogs].index("dog")
+
+    assert run("show-graph", "--graph", str(graph_file), "--out", "x.svg").status == 0
+    drawing = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    assert drawing.startswith("<svg")
+    assert "dalmatian" in drawing
+    assert run("show-graph", "--graph", str(graph_file), "--out", "x.html").status == 0
+    page = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert "dalmatian" in page
+    assert 'src="http' not in page
+
+
+def test_show_graph_refuses_other_pictures_and_other_files(
+    run: Run, graph_file: Path, tmp_path: Path
+) -> None:
+    done = run("show-graph", "--graph", str(graph_file), "--out", "x.bmp")
+    assert done.status == 2
+    assert "x.bmp" in done.err
+    assert ".svg" in done.err
+    assert not (tmp_path / "x.bmp").exists()
+    for name, text in (("none.json", None), ("text.json", "graph"), ("list.json", "[1, 2]")):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        done = run("show-graph", "--graph", name)
+        assert done.status == 2
+        assert name in done.err
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"not HDF5 at all", b"\x89HDF\r\n\x1a\n" + bytes(200)]
+)
+def test_inspect_refuses_what_is_no_feature_file(
+    run: Run, tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "odd.h5").write_bytes(content)
+    done = run("inspect", "odd.h5")
+    assert done.status == 2
+    assert "odd.h5" in done.err
+
+
+def test_verify(run: Run, tmp_path: Path) -> None:
+    done = run("verify", "nowhere")
+    assert done.status == 2
+    assert "nowhere" in done.err
+    (tmp_path / "cached").mkdir()
+    assert "0 feature files" in run("verify", "cached").out
+    (tmp_path / "cached/odd.h5").write_text("x")
+    (tmp_path / "cached/.odd.h5.1.tmp").write_text("x")
+    done = run("verify", "cached")
+    assert done.status == 1
+    assert "cached/odd.h5" in done.out
+    assert ".odd.h5.1.tmp was left by a step that was killed" in done.out
+
+
+def test_check(run: Run, tmp_path: Path) -> None:
+    done = run("check")
+    assert done.status == 0
+    assert "params.yaml: valid" in done.err
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"train": {"seed": 3}}))
+    done = run("check", "--params", "mine.yaml")
+    assert done.status == 2
+    assert "train.seed: unknown key" in done.err
+    assert "'seeds'" in done.err
+    done = run("check", "--params", "nowhere.yaml")
+    assert done.status == 2
+    assert "nowhere.yaml" in done.err
+
+
+@pytest.mark.parametrize("step", ["train", "evaluate"])
+def test_unknown_method(run: Run, step: str) -> None:
+    done = run(step, "sre_clp")
+    assert done.status == 2
+    assert "'sre_clp'" in done.err
+    assert "did you mean 'sre_clip'?" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--domain", "source"), ("--shard", "0")],
+    ids=["neither", "no shard", "no domain"],
+)
+def test_extract_images_needs_a_shard(run: Run, arguments: tuple[str, ...]) -> None:
+    done = run("extract-images", *arguments)
+    assert done.status == 2
+    assert "--domain and --shard" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("extract-images", "--domain", "source", "--shard", "0"),
+        ("extract-images", "--key", "0123456789ab"),
+        ("join-images", "source"),
+        ("extract-text", "classes"),
+        ("build-graph",),
+        ("train", "zero_shot"),
+        ("evaluate", "zero_shot"),
+        ("compare",),
+        ("report",),
+        ("publish",),
+        ("results",),
+        ("show-graph",),
+    ],
+    ids=" ".join,
+)
+def test_a_step_before_its_time_names_what_is_missing(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = run(*arguments)
+    assert done.status == 2
+    assert "results/data/openmoji-" in done.err
+    assert "prepare_data" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--log", "folder", "check"), "--log folder"),
+        (("--log", "file/x.log", "check"), "--log file/x.log"),
+        (("check", "--params", "folder"), "folder cannot be read"),
+        (("build-graph", "--wnids", "folder", "--out", "graph.json"), "folder cannot be read"),
+        (("build-graph", "--wnids", "file", "--out", "folder"), "folder cannot be written"),
+        (("build-graph", "--wnids", "file", "--out", "file/graph.json"), "file/graph.json"),
+        (("show-graph", "--graph", "folder"), "folder cannot be read"),
+        (("inspect", "folder"), "folder cannot be read"),
+        (("verify", "file"), "file is not a folder"),
+        (("reference", "file"), "file/parameters.md cannot be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_folder_for_a_file_and_a_file_for_a_folder(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("n02084071\n")
+    done = run(*arguments)
+    assert done.status == 2
+    assert said in done.err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "params.yaml"]
+
+
+def test_prune_refuses_an_unknown_stage(run: Run) -> None:
+    done = run("prune", "feature")
+    assert done.status == 2
+    assert "did you mean 'features'?" in done.err
+
+
+def test_log_file(run: Run, tmp_path: Path) -> None:
+    assert run("--log", "logs/deep/check.log", "check").status == 0
+    text = (tmp_path / "logs/deep/check.log").read_text(encoding="utf-8")
+    assert "INFO params.yaml: valid" in text
+    failed = run("--log", "logs/deep/check.log", "train", "nothing")
+    assert failed.status == 2
+    text = (tmp_path / "logs/deep/check.log").read_text(encoding="utf-8")
+    assert "ERROR sreclip: method 'nothing' is not registered" in text
+    assert "valid" not in text
+
+
+def test_a_bug_keeps_its_traceback(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("sreclip.cli._plan", broken)
+    monkeypatch.setattr(sys, "argv", ["sreclip", "check"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert "RuntimeError: a bug" in capsys.readouterr().err
