@@ -217,7 +217,7 @@ def test_duplicates_across_domains_stop(doubled, tmp_path):
     before = {name: (tmp_path / "out" / name).read_bytes() for name in OUTPUTS}
     with pytest.raises(DataError) as caught:
         run(doubled, tmp_path / "out")
-    assert "1 target pictures" in caught.value.message
+    assert "1 in all" in caught.value.message
     assert "target/again.jpg = source/dog/1.jpg" in caught.value.message
     assert "drop_target" in caught.value.hint and "task.duplicates" in caught.value.hint
     assert {name: (tmp_path / "out" / name).read_bytes() for name in OUTPUTS} == before
@@ -226,7 +226,7 @@ def test_duplicates_across_domains_stop(doubled, tmp_path):
 def test_many_duplicates_are_summed_up(root, tmp_path):
     for i in range(9):
         put(root / f"target/again{i}.jpg", (root / "source/dog/1.jpg").read_bytes())
-    with pytest.raises(DataError, match=r"^9 target pictures .* and 4 more"):
+    with pytest.raises(DataError, match=r"9 in all: .* and 4 more"):
         run(root, tmp_path / "out")
 
 
