@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from sreclip.config import Params, load_params
@@ -24,10 +23,10 @@ from sreclip.data.manifest import read_target_labels
 from sreclip.methods import METHODS
 from sreclip.metrics import run_metrics
 from sreclip.plan import Plan
-from sreclip.refinement.transclip import transclip
 from sreclip.registry import load_registered
 from sreclip.training import FitInputs, load_inputs
 
+DETERMINISTIC = ("zero_shot", "transclip")
 COLUMNS = ("known", "unknown", "h", "all", "zsl", "ausuc")
 
 
@@ -47,15 +46,18 @@ def with_unknown(params: Params, unknown: list[str]) -> Plan:
     return Plan(params.model_copy(update={"split": split}))
 
 
-def predict(name: str, plan: Plan, inputs: FitInputs, seed: int) -> torch.Tensor:
-    """Target logits of a method, or of TransCLIP on zero-shot logits."""
-    data = (inputs.source_features, inputs.source_labels, inputs.target_features)
-    if name == "transclip":
-        logits = inputs.text.zero_shot_logits(inputs.target_features)
-        return (transclip(inputs.target_features, logits) + 1e-12).log()
+def predict(name: str, plan: Plan, inputs: FitInputs, seed: int) -> np.ndarray:
+    """Target logits of a method, ``(n_target, n_classes)``."""
     settings = getattr(plan.params.methods, name).model_dump()
     method = load_registered("method", name, METHODS)(**settings, seed=seed)
-    return method.fit(*data, inputs.text, inputs.graph).logits(inputs.target_features)
+    method.fit(
+        inputs.source_features,
+        inputs.source_labels,
+        inputs.target_features,
+        inputs.text,
+        inputs.graph,
+    )
+    return method.logits(inputs.target_features).cpu().numpy()
 
 
 def main() -> None:
@@ -74,17 +76,16 @@ def main() -> None:
     names = [entry.name for entry in base.classes]
     size = arguments.size or int((~base.known).sum())
     chosen = list(splits(names, arguments.draws, size, arguments.pairs, arguments.first))
-    methods = ["zero_shot", "transclip", *(m for m in params.methods.run if m != "zero_shot")]
+    methods = list(dict.fromkeys([*DETERMINISTIC, *params.methods.run]))
     rows: dict[str, list[list[float]]] = {method: [] for method in methods}
     for unknown in tqdm(chosen, desc="splits", disable=None):
         plan = with_unknown(params, unknown)
         inputs = load_inputs(plan)
         labels = read_target_labels(plan.task_dir, inputs.target_row_id)[inputs.target_ok]
         for name in methods:
-            deterministic = name in ("zero_shot", "transclip")
             runs = []
-            for seed in range(1 if deterministic else arguments.seeds):
-                logits = predict(name, plan, inputs, seed).cpu().numpy()
+            for seed in range(1 if name in DETERMINISTIC else arguments.seeds):
+                logits = predict(name, plan, inputs, seed)
                 ok = np.ones(len(labels), dtype=bool)
                 metrics = run_metrics(logits, ok, labels, plan.known, 15)
                 runs.append([metrics[column] for column in COLUMNS])

@@ -40,6 +40,13 @@ FIT_CODE = (
     "refinement/transclip.py",
     "training.py",
 )
+# What a method needs beside its own file and FIT_CODE.
+METHOD_CODE = {
+    "gcn_zsl": ("methods/sre_clip_reference.py",),
+    "tip_adapter_f": ("methods/tip_adapter.py",),
+    "transclip": ("methods/transductive.py",),
+    "zlap": ("methods/transductive.py", "refinement/zlap.py"),
+}
 EVALUATE_CODE = ("evaluation.py", "metrics.py", "statistics.py")
 COMPARE_CODE = ("comparison.py",)
 REPORT_CODE = tuple(
@@ -200,7 +207,7 @@ class Plan:
             [self.rows_key(domain) for domain in DOMAINS],
             [self.text_key(kind) for kind in TEXT_KINDS],
             self.params.graph.text_weight,
-            code_key(f"methods/{method}.py", *FIT_CODE),
+            code_key(f"methods/{method}.py", *FIT_CODE, *METHOD_CODE.get(method, ())),
         )
 
     def model_dir(self, method: str) -> Path:

@@ -3,5 +3,13 @@
 METHODS = {
     "zero_shot": "sreclip.methods.zero_shot:ZeroShot",
     "clip_adapter": "sreclip.methods.clip_adapter:ClipAdapter",
+    "linear_probe": "sreclip.methods.linear_probe:LinearProbe",
+    "tip_adapter": "sreclip.methods.tip_adapter:TipAdapter",
+    "tip_adapter_f": "sreclip.methods.tip_adapter_f:TipAdapterF",
+    "taskres": "sreclip.methods.taskres:TaskRes",
+    "transclip": "sreclip.methods.transclip:TransClip",
+    "zlap": "sreclip.methods.zlap:Zlap",
+    "gcn_zsl": "sreclip.methods.gcn_zsl:GcnZsl",
+    "sre_clip_reference": "sreclip.methods.sre_clip_reference:SreClipReference",
     "sre_clip": "sreclip.methods.sre_clip:SreClip",
 }

@@ -12,6 +12,7 @@ INNER_STEPS = 5
 LIKELIHOOD_WEIGHT = 1 / 50
 CONFIDENT = 8
 CHUNK = 2048
+NEGLIGIBLE = 1e-20
 
 
 @torch.inference_mode()
@@ -52,6 +53,8 @@ def transclip(features: Tensor, logits: Tensor) -> Tensor:
             pull -= pull.max(dim=1, keepdim=True).values
             assignments = text * pull.exp()
             assignments /= assignments.sum(dim=1, keepdim=True)
+            # Denormal numbers would make the matrix products many times slower.
+            assignments[assignments < NEGLIGIBLE] = 0
         if outer < OUTER_STEPS:
             means = _means(features, assignments, means)
             variance = _variance(features, assignments, means)

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+import sreclip
 from sreclip.errors import FitError
 from sreclip.methods import METHODS
 from sreclip.methods.base import ClassGraph, ClassText, Method, batches, known_labels
+from sreclip.plan import FIT_CODE, METHOD_CODE
 from sreclip.registry import load_registered
 
 DIM, CLASSES, UNKNOWN = 16, 5, 2
 FEW_STEPS: dict[str, dict[str, Any]] = {
     "clip_adapter": {"steps": 20},
+    "linear_probe": {"l2_count": 2},
+    "tip_adapter_f": {"epochs": 5},
+    "taskres": {"steps": 20},
+    "gcn_zsl": {"steps": 10, "width": 8},
+    "sre_clip_reference": {
+        "steps": 8,
+        "warmup_steps": 3,
+        "width": 8,
+        "gcn_width": 8,
+        "batch_size": 40,
+        "bank_size": 80,
+    },
     "sre_clip": {"steps": 10, "width": 8, "gcn_width": 8},
 }
+# Nothing random in the fit, or (linear_probe) only the hold-out that picks a penalty.
+DETERMINISTIC = {"zero_shot", "linear_probe", "transclip", "zlap"}
+# The reference's adapter attends over the batch, as the authors' does; the other two label only
+# the target of their fit, as a whole.
+DEPENDS_ON_THE_BATCH = {"sre_clip_reference", "transclip", "zlap"}
 
 
 def make(name: str, **settings: Any) -> Method:
@@ -79,7 +100,7 @@ def test_same_seed_same_numbers_and_a_second_fit_forgets(
     assert torch.equal(make(name, seed=3).fit(**problem).logits(problem["target_features"]), first)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "zero_shot"])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in DETERMINISTIC])
 def test_seeds_differ(name: str, problem: dict[str, Any]) -> None:
     one, two = (
         make(name, seed=seed).fit(**problem).logits(problem["target_features"]) for seed in (0, 1)
@@ -87,13 +108,42 @@ def test_seeds_differ(name: str, problem: dict[str, Any]) -> None:
     assert not torch.equal(one, two)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in DEPENDS_ON_THE_BATCH])
 def test_a_prediction_does_not_depend_on_the_batch(name: str, problem: dict[str, Any]) -> None:
     method = make(name).fit(**problem)
     target = problem["target_features"]
     alone = torch.cat([method.logits(row[None]) for row in target])
     torch.testing.assert_close(method.logits(target), alone, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(method.logits(target.flip(0)), alone.flip(0), rtol=1e-4, atol=1e-4)
+
+
+def test_the_reference_depends_on_the_batch(problem: dict[str, Any]) -> None:
+    method = make("sre_clip_reference").fit(**problem)
+    target = problem["target_features"]
+    assert not torch.allclose(method.logits(target)[:1], method.logits(target[:1]))
+
+
+@pytest.mark.parametrize("name", ["transclip", "zlap"])
+def test_transductive_methods_refuse_other_images(name: str, problem: dict[str, Any]) -> None:
+    method = make(name).fit(**problem)
+    target = problem["target_features"]
+    assert torch.equal(method.logits(target.clone()), method.logits(target))
+    for other in (target[:1], target.flip(0), target.double(), problem["source_features"]):
+        with pytest.raises(FitError, match="only the 80 target images of its fit"):
+            method.logits(other)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_fit_is_keyed_by_the_code_it_runs(name: str) -> None:
+    root = Path(sreclip.__file__).parent
+    keyed = {f"methods/{name}.py", *FIT_CODE, *METHOD_CODE.get(name, ())}
+    for module in keyed:
+        for node in ast.walk(ast.parse((root / module).read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                ("sreclip.methods.", "sreclip.refinement.")
+            ):
+                imported = node.module.removeprefix("sreclip.").replace(".", "/") + ".py"
+                assert imported in keyed, f"{module} imports {imported}"
 
 
 @pytest.mark.parametrize("name", ["sre_clip"])

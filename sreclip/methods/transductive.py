@@ -1,0 +1,53 @@
+"""Methods that label the target images of the fit, all at once, and no others."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from sreclip.errors import FitError
+from sreclip.methods.base import FitData, Method
+
+
+class TransductiveMethod(Method):
+    """A method whose fit gives the logits of its target images; nothing else is learned."""
+
+    transductive = True
+
+    @abstractmethod
+    def _target_logits(self, data: FitData) -> Tensor:
+        """Logits of the fit's target images, ``(n_target, n_classes)``."""
+
+    def _fit(self, data: FitData, generator: torch.Generator) -> None:
+        self._target_features = data.target_features
+        self.logits_ = self._target_logits(data)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits of the fit's target features, in their order.
+
+        Raises
+        ------
+        FitError
+            The features are others: there is no prediction for an image that was not in the fit.
+        """
+        fitted = self._target_features
+        if features is not fitted and not (
+            features.dtype == fitted.dtype
+            and features.device == fitted.device
+            and torch.equal(features, fitted)
+        ):
+            raise FitError(
+                f"{self.title} labels only the {len(fitted)} target images of its fit, "
+                "in their order",
+                "fit it again with the images to be labelled as the target",
+            )
+        return self.logits_
+
+    def _logits(self, features: Tensor) -> Tensor:
+        return self.logits(features)
+
+    def state(self) -> dict[str, Tensor]:
+        """Class vectors."""
+        return {"text": self.text_.features}

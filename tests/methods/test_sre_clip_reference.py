@@ -1,0 +1,240 @@
+"""Pieces of the reference SRE-CLIP against plain numpy and values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.special import log_softmax, softmax
+
+from sreclip.methods.base import ClassGraph, ClassText
+from sreclip.methods.sre_clip_reference import (
+    BatchAttentionAdapter,
+    FeatureBank,
+    GraphConvolution,
+    PrototypeGcn,
+    SreClipReference,
+    rate_factor,
+)
+
+SMALL = {"width": 6, "gcn_width": 5, "batch_size": 8, "bank_size": 16}
+
+
+def array(value: torch.Tensor) -> np.ndarray:
+    return value.detach().double().numpy()
+
+
+def linear(x: np.ndarray, layer: torch.nn.Linear) -> np.ndarray:
+    return x @ array(layer.weight).T + array(layer.bias)
+
+
+def problem(n_unknown: int = 1) -> dict[str, object]:
+    generator = torch.Generator().manual_seed(0)
+    nodes = F.normalize(torch.randn(6, 4, generator=generator), dim=1)
+    known = torch.arange(4) < 4 - n_unknown
+    labels = torch.arange(16) % (4 - n_unknown)
+    adjacency = torch.eye(6) + torch.eye(6).roll(1, 0)
+    return {
+        "source_features": F.normalize(nodes[labels] + 0.1, dim=1),
+        "source_labels": labels,
+        "target_features": F.normalize(torch.randn(24, 4, generator=generator), dim=1),
+        "text": ClassText(nodes[:4], 20.0, known),
+        "graph": ClassGraph(nodes, (adjacency / 2).to_sparse(), torch.arange(4), torch.eye(4)),
+    }
+
+
+def test_adapter_in_numpy() -> None:
+    torch.manual_seed(0)
+    adapter = BatchAttentionAdapter(4, 6)
+    x = torch.randn(5, 4)
+    q, k, v = (linear(array(x), layer) for layer in (adapter.query, adapter.key, adapter.value))
+    expected = softmax(q @ k.T / np.sqrt(6), axis=1) @ v + v
+    np.testing.assert_allclose(array(adapter(x)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adapter_on_one_image_doubles_the_value() -> None:
+    adapter = BatchAttentionAdapter(4, 6)
+    x = torch.randn(1, 4)
+    torch.testing.assert_close(adapter(x), 2 * adapter.value(x))
+
+
+def test_graph_convolution_by_hand() -> None:
+    layer = GraphConvolution(2, 1, dropout=0.0)
+    assert layer.bias.tolist() == [0]
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0], [2.0]]))
+        layer.bias.fill_(0.5)
+    nodes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
+    adjacency = torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]).to_sparse()
+    # Projections 1, 2, 5; the first two are averaged.
+    assert layer(nodes, adjacency).squeeze(1).tolist() == [2.0, 2.0, 5.5]
+
+
+def test_graph_convolution_drops_only_in_training() -> None:
+    torch.manual_seed(0)
+    layer = GraphConvolution(50, 1)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    nodes, adjacency = torch.ones(1, 50), torch.eye(1).to_sparse()
+    total = layer(nodes, adjacency).item()
+    assert total != 50
+    assert total % 2 == 0
+    assert layer.eval()(nodes, adjacency).item() == 50
+
+
+def test_prototypes_in_numpy() -> None:
+    torch.manual_seed(0)
+    graph = problem()["graph"]
+    gcn = PrototypeGcn(4, 5, 6, 0.5).eval()
+    a, x = array(graph.adjacency.to_dense()), array(graph.node_features)
+    h = a @ x @ array(gcn.first.weight)
+    h = np.where(h > 0, h, 0.2 * h)
+    e = (a @ h @ array(gcn.second.weight))[:4]
+    e /= np.linalg.norm(e, axis=1, keepdims=True)
+    np.testing.assert_allclose(array(gcn(graph)), e, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 1.0), (599, 1.0), (600, 1.0), (1600, 2**-0.75), (2999, 3.399**-0.75)]
+)
+def test_rate_factor(step: int, expected: float) -> None:
+    assert rate_factor(step, 600, 1e-3, 0.75) == pytest.approx(expected)
+
+
+def test_the_optimiser_follows_the_schedule() -> None:
+    method = SreClipReference(**SMALL, steps=2, warmup_steps=1, decay=1.0)
+    method.fit(**problem())
+    optimizer, schedule = method._optimizer()
+    rates = []
+    for _ in range(4):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    expected = np.outer([1, 1, 2**-0.75, 3**-0.75], [1e-3, 5e-3])
+    np.testing.assert_allclose(rates, expected)
+    assert all(
+        group["nesterov"] and group["momentum"] == 0.9 and group["weight_decay"] == 1e-4
+        for group in optimizer.param_groups
+    )
+
+
+def test_bank_keeps_the_last_and_says_when_it_was_full() -> None:
+    bank = FeatureBank(3)
+    rows = torch.arange(8.0, requires_grad=True).reshape(4, 2, 1)
+    assert [bank.add(batch) for batch in rows] == [False, False, True, True]
+    assert bank.features is not None
+    assert bank.features.flatten().tolist() == [5, 6, 7]
+    assert not bank.features.requires_grad
+
+
+def test_terms_and_their_sum_in_numpy() -> None:
+    data = problem()
+    method = SreClipReference(**SMALL, steps=0)
+    method.fit(**data)
+    generator = torch.Generator().manual_seed(1)
+    images = F.normalize(torch.randn(8, 6, generator=generator), dim=1) / 0.05
+    prototypes = F.normalize(torch.randn(4, 6, generator=generator), dim=1)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+    terms = method._source_terms(images, labels, prototypes)
+    e = array(prototypes)
+    p = array(images) @ e.T
+    relations = e @ e.T
+    assert terms["cross_entropy"].item() == pytest.approx(
+        -log_softmax(p, axis=1)[np.arange(8), labels.numpy()].mean(), rel=1e-4
+    )
+    assert terms["relation"].item() == pytest.approx(
+        ((p - relations[p.argmax(axis=1)]) ** 2).mean(), rel=1e-4
+    )
+    distance = np.linalg.norm(e[:, None] - e[None], axis=2)
+    nodes = array(data["graph"].node_features[:4])
+    semantic = np.linalg.norm(nodes[:, None] - nodes[None], axis=2)
+    upper = np.triu_indices(4, 1)
+    pairs = [
+        max(0.0, a - b)
+        for a, sa in zip(distance[upper], semantic[upper], strict=True)
+        for b, sb in zip(distance[upper], semantic[upper], strict=True)
+        if sa < sb
+    ]
+    assert terms["rank"].item() == pytest.approx(np.mean(pairs), rel=1e-4)
+    total = terms["cross_entropy"] + 100 * terms["rank"] + 0.01 * terms["relation"]
+    assert method._weighted(terms).item() == pytest.approx(total.item())
+
+    bank = FeatureBank(16)
+    bank.add(images)
+    assert set(method._target_terms(images.flip(1), prototypes, bank)) == {"entropy"}
+    terms = method._target_terms(images, prototypes, bank)
+    mean = softmax(np.concatenate([array(images.flip(1)), array(images)]) @ e.T, axis=1).mean(0)
+    q = softmax(p, axis=1)
+    assert terms["entropy"].item() == pytest.approx(-(q * np.log(q)).sum(1).mean(), rel=1e-4)
+    assert terms["diversity"].item() == pytest.approx((mean * np.log(mean)).sum(), rel=1e-4)
+    u = q[:, 3].mean()
+    assert terms["balance"].item() == pytest.approx(u + 0.09 / u, rel=1e-4)
+    total = 3 * terms["entropy"] + 5 * terms["diversity"] + 5 * terms["balance"]
+    assert method._weighted(terms).item() == pytest.approx(total.item())
+
+
+def test_which_side_each_target_term_trains() -> None:
+    method = SreClipReference(**SMALL, steps=0)
+    method.fit(**problem())
+    bank = FeatureBank(8)
+    bank.add(torch.randn(8, 6))
+    reached = {}
+    for term in ("entropy", "diversity", "balance"):
+        images = torch.randn(8, 6, requires_grad=True)
+        prototypes = torch.randn(4, 6, requires_grad=True)
+        value = method._target_terms(images, prototypes, bank)[term]
+        gradients = torch.autograd.grad(value, [images, prototypes], allow_unused=True)
+        reached[term] = [gradient is not None for gradient in gradients]
+    assert reached == {
+        "entropy": [True, False],
+        "diversity": [False, True],
+        "balance": [True, True],
+    }
+
+
+def test_warm_up_has_the_source_terms_alone_and_fills_the_bank() -> None:
+    method = SreClipReference(**SMALL, steps=5, warmup_steps=3)
+    method.fit(**problem())
+    source = {"step", "cross_entropy", "rank", "relation"}
+    target = {"entropy", "diversity", "balance"}
+    assert [set(record) for record in method.history_] == [source] * 3 + [source | target] * 2
+    method = SreClipReference(**SMALL, steps=3, warmup_steps=0)
+    method.fit(**problem())
+    assert ["diversity" in record for record in method.history_] == [False, False, True]
+
+
+@pytest.mark.parametrize("name", ["rank", "relation", "entropy", "diversity", "balance"])
+def test_a_weight_of_zero_switches_a_term_off(name: str) -> None:
+    method = SreClipReference(**SMALL, steps=5, warmup_steps=2, **{name: 0.0})
+    method.fit(**problem())
+    assert not any(name in record for record in method.history_)
+
+
+def test_rank_as_coded_is_float_noise() -> None:
+    method = SreClipReference(**SMALL, steps=3, rank_pairs="as_coded")
+    method.fit(**problem())
+    assert all(record["rank"] < 1e-2 for record in method.history_)
+
+
+def test_evaluation_batches_are_shuffled_mixed_and_of_equal_size() -> None:
+    data = problem()
+    method = SreClipReference(**SMALL, steps=2)
+    method.fit(**data)
+    features = data["target_features"][:17]
+    order = torch.randperm(17, generator=torch.Generator().manual_seed(0))
+    expected = torch.empty(17, 4)
+    for rows in (order[:6], order[6:12], order[12:]):
+        v = F.normalize(method.adapter_(features[rows]), dim=1)
+        expected[rows] = (20 * v @ method.prototypes_.T).detach()
+    torch.testing.assert_close(method.logits(features), expected)
+    assert method.logits(features[:0]).shape == (0, 4)
+
+
+def test_one_known_class_and_no_unknown_one() -> None:
+    for n_unknown in (3, 0):
+        method = SreClipReference(**SMALL, steps=4, warmup_steps=1)
+        data = problem(n_unknown)
+        method.fit(**data)
+        assert torch.isfinite(method.logits(data["target_features"])).all()
+        assert any("balance" in record for record in method.history_) == bool(n_unknown)
