@@ -56,6 +56,7 @@ def _start_logging(file: Path | None) -> None:
     console.setFormatter(logging.Formatter("%(message)s"))
     log.handlers = [console]
     log.setLevel(logging.INFO)
+    log.propagate = False  # open_clip gives the root logger a handler; a line would come twice
     if file is not None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -13,31 +13,14 @@ import numpy as np
 
 from sreclip.errors import GraphError
 from sreclip.files import read_json, write_json
-from sreclip.graph.adjacency import (
-    ancestor_adjacency,
-    as_integers,
-    check_range,
-    find_cycle,
-    normalized_adjacency,
-)
+from sreclip.graph.adjacency import as_integers, check_range, find_cycle
 from sreclip.graph.wordnet import WordNet
 
 if TYPE_CHECKING:
     from sreclip.graph.senses import SenseMap
 
-__all__ = [
-    "TEXT_PREFIX",
-    "RelationGraph",
-    "ancestor_adjacency",
-    "attach_unmapped",
-    "build_relation_graph",
-    "graph_from_senses",
-    "imagenet_1k",
-    "normalized_adjacency",
-]
-
 TEXT_PREFIX = "text:"
-GRAPH_STEP = "snakemake graph"
+GRAPH_STEP = "snakemake --cores all graph"
 
 
 @dataclass(frozen=True, eq=False)
