@@ -210,15 +210,22 @@ class EvaluateSettings(Section):
     confidence: float = Field(0.95, gt=0, lt=1, description="Level of the Student-t interval.")
 
 
+Colour = Annotated[str, Field(pattern=r"^(#[0-9a-fA-F]{6}|[a-z]{3,24})$")]
+
+
+class ColourSettings(Section):
+    """Colours of the page: ``#rrggbb`` or a CSS name."""
+
+    known: Colour = Field("#3b6fb6", description="Known classes.")
+    unknown: Colour = Field("#d9822b", description="Unknown classes.")
+
+
 class ReportSettings(Section):
     """The page."""
 
     title: str = Field("sreclip report", description="Title of the page.")
     pictures: int = Field(24, ge=0, description="Target pictures in the strip.")
-    colors: dict[str, str] = Field(
-        {"known": "#3b6fb6", "unknown": "#d9822b"},
-        description="Colours of known and unknown classes (CSS).",
-    )
+    colors: ColourSettings = ColourSettings()
     seed: int = Field(0, ge=0, description="Seed that picks the pictures of the strip.")
 
 

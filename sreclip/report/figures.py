@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sreclip.errors import ConfigError
 from sreclip.report.inputs import MethodResult
 from sreclip.report.numbers import NOISE, format_with_interval, half_width
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-DEFAULT_COLOURS = {"known": "#3b6fb6", "unknown": "#d9822b"}
 NEUTRAL = "#8a8f98"
 # Of middling lightness, so that they stand out on a light and on a dark ground.
 METHOD_COLOURS = (
@@ -38,30 +36,6 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 LONGEST_LABEL = 26
 MOST_BARS = 40
 BAR_PIXELS = 22
-
-
-def checked_colours(chosen: Mapping[str, str]) -> dict[str, str]:
-    """Give the colours of ``known`` and ``unknown``, the defaults where none is chosen.
-
-    Raises
-    ------
-    ConfigError
-        An unknown name, or a value that is no CSS colour.
-    """
-    from plotly.graph_objects import layout
-
-    for name, value in chosen.items():
-        if name not in DEFAULT_COLOURS:
-            raise ConfigError(
-                f"report.colors.{name}: unknown key; allowed here: {', '.join(DEFAULT_COLOURS)}"
-            )
-        try:
-            layout.Font(color=value)
-        except ValueError:
-            raise ConfigError(
-                f"report.colors.{name}: {value!r} is no CSS colour", "write it as '#3b6fb6'"
-            ) from None
-    return {**DEFAULT_COLOURS, **chosen}
 
 
 def label(name: str, longest: int = LONGEST_LABEL) -> str:

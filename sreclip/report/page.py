@@ -14,7 +14,6 @@ from sreclip.files import write_text
 from sreclip.metrics import METRICS
 from sreclip.plan import Plan
 from sreclip.report import blocks
-from sreclip.report.figures import checked_colours
 from sreclip.report.inputs import MethodResult, baseline_of, load_results
 from sreclip.report.numbers import format_with_interval, half_width, plain
 from sreclip.report.provenance import flat_keys, params_yaml, stage_keys, versions
@@ -48,8 +47,6 @@ def write_page(plan: Plan) -> Path:
     ------
     StoreError
         A result that the page shows is missing or damaged.
-    ConfigError
-        A colour of ``report.colors`` is none.
     """
     write_text(plan.page, render_page(plan))
     return plan.page
@@ -90,7 +87,7 @@ def script_hash(text: str) -> str:
 
 def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
     params, last = plan.params, results[-1]
-    colours = checked_colours(params.report.colors)
+    colours = params.report.colors.model_dump()
     n_seeds = len(last.seeds)
     return {
         "title": params.report.title,

@@ -35,6 +35,8 @@ ROOT = Path(__file__).parents[2]
         ({"methods": {"run": ["sre-clip"]}}, ["methods.run:", "did you mean 'sre_clip'?"]),
         ({"methods": {"run": ["zero_shot", "zero_shot"]}}, ["methods.run:", "twice"]),
         ({"prompts": {"templates": ["a photo"]}}, ["prompts.templates:", "{}"]),
+        ({"report": {"colors": {"known": "no;}"}}}, ["report.colors.known:", "'no;}'"]),
+        ({"report": {"colors": {"know": "teal"}}}, ["report.colors.know:", "mean 'known'?"]),
         ({"split": {"unknown": -1}}, ["split.unknown", "negative"]),
         ({"methods": {"sre_clip": {"lr": float("nan")}}}, ["methods.sre_clip.lr"]),
     ],

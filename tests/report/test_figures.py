@@ -6,9 +6,8 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import pytest
 
-from sreclip.errors import ConfigError
+from sreclip.config.models import ColourSettings
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures
 from sreclip.report.curves import MOST_POINTS, over_seeds, training_figures
@@ -16,7 +15,7 @@ from sreclip.report.inputs import MethodResult
 from sreclip.report.matrix import MOST_CLASSES, matrix_figure
 from sreclip.report.tree import tree_figure
 
-COLOURS = figures.DEFAULT_COLOURS
+COLOURS = ColourSettings().model_dump()
 
 
 def result(**changes: Any) -> MethodResult:
@@ -185,14 +184,6 @@ def test_long_names_are_cut_and_escaped() -> None:
     assert figures.label("a_b") == "a b"
     assert figures.label("<i>") == "&lt;i&gt;"
     assert len(figures.label("x" * 99)) == figures.LONGEST_LABEL
-
-
-def test_colours_are_checked() -> None:
-    assert figures.checked_colours({"known": "teal"}) == {**COLOURS, "known": "teal"}
-    with pytest.raises(ConfigError, match=r"report\.colors\.known: 'no;}' is no CSS colour"):
-        figures.checked_colours({"known": "no;}"})
-    with pytest.raises(ConfigError, match=r"report\.colors\.know: unknown key"):
-        figures.checked_colours({"know": "teal"})
 
 
 def test_whiskers_stay_above_zero() -> None:
