@@ -157,7 +157,9 @@ class FeatureSettings(Section):
     workers: int = Field(1, ge=0, description="Decoding processes beside the model.")
     device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
     max_rejects: Share = Field(
-        0.05, description="Largest share of undecodable pictures that is put up with."
+        0.05,
+        description="Largest share of undecodable pictures that is put up with; looked at when the "
+        "features are joined.",
     )
     max_pixels: int = Field(
         178_956_970, ge=1, description="Largest picture that is decoded, in pixels."

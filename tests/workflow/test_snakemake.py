@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from sreclip.files import file_sha256
 from tests.workflow.conftest import Project, draw_picture
 
 pytestmark = pytest.mark.workflow
@@ -51,10 +52,11 @@ def test_results_are_there(done: Project) -> None:
 
 
 def test_fits_give_the_same_bytes_again(done: Project) -> None:
+    """On one machine, with the same number of threads (snakemake gives the rule's)."""
     folder = next((done.folder / "results/models").rglob("sre_clip-*"))
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    done.run("sreclip", "train", "sre_clip")
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    before = {path.name: file_sha256(path) for path in folder.iterdir()}
+    done.run("env", "OMP_NUM_THREADS=1", "sreclip", "train", "sre_clip")
+    assert {path.name: file_sha256(path) for path in folder.iterdir()} == before
 
 
 def test_a_second_run_has_nothing_to_do(done: Project) -> None:
@@ -71,7 +73,6 @@ def test_a_second_run_has_nothing_to_do(done: Project) -> None:
         ({"report__title": "another"}, {"write_page": 1, "publish_report": 1}),
         ({"methods__run": ["zero_shot"]}, AFTER_FIT),
         ({"features__workers": 1}, {}),
-        ({"features__max_rejects": 0.01}, {"join_images": 2}),
         (
             {"graph__similarity": "lin"},
             {"build_graph": 1, "extract_text": 1, **ALL_METHODS, **AFTER_FIT},

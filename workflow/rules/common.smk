@@ -8,7 +8,6 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from sreclip.config import parse_params
-from sreclip.data.manifest import DOMAINS
 from sreclip.data.tasks import expected_classes, task_inputs
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
