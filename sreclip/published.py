@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+from sreclip.files import file_sha256
 
 TABLES = ("results.csv", "curves.csv", "per_class.csv", "confusion.csv", "training.csv")
 PUBLISHED = ("metrics.json", "index.html", *(f"tables/{name}" for name in TABLES))
@@ -13,9 +16,26 @@ def stamps(reports: Path) -> list[Path]:
     return sorted(reports.glob("made-from-*.json"))
 
 
-def withdraw_incomplete(reports: Path) -> None:
-    """Remove the stamp when a published file is gone, so that publication runs again."""
-    if all((reports / name).exists() for name in PUBLISHED):
+def published_hashes(reports: Path) -> dict[str, str | None]:
+    """SHA-256 of each published file, None where it is missing."""
+    paths = {name: reports / name for name in PUBLISHED}
+    return {name: file_sha256(path) if path.is_file() else None for name, path in paths.items()}
+
+
+def withdraw_stale(reports: Path) -> None:
+    """Remove a stamp that does not speak of the files beside it, so that they are published again.
+
+    So it is after a file was removed or edited, and after a pull that brought a new stamp from git
+    beside a page of an earlier run, which git does not track.
+    """
+    found = stamps(reports)
+    if not found:
         return
-    for stamp in stamps(reports):
-        stamp.unlink(missing_ok=True)
+    hashes = published_hashes(reports)
+    for stamp in found:
+        try:
+            files = json.loads(stamp.read_text(encoding="utf-8")).get("files")
+        except (ValueError, AttributeError):
+            files = None
+        if files != hashes:
+            stamp.unlink(missing_ok=True)

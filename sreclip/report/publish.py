@@ -8,7 +8,7 @@ from pathlib import Path
 from sreclip.errors import StoreError
 from sreclip.files import atomic_path, write_json
 from sreclip.plan import Plan
-from sreclip.published import PUBLISHED, stamps
+from sreclip.published import PUBLISHED, published_hashes, stamps
 from sreclip.report.inputs import load_results
 from sreclip.report.provenance import describe
 
@@ -41,7 +41,7 @@ def publish(plan: Plan) -> Path:
     for source, target in copies.items():
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
-    write_json(plan.stamp, stamp)
+    write_json(plan.stamp, stamp | {"files": published_hashes(plan.reports)})
     return plan.stamp
 
 

@@ -11,7 +11,7 @@ from sreclip.config import parse_params
 from sreclip.data.tasks import expected_classes, task_inputs
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
-from sreclip.published import withdraw_incomplete
+from sreclip.published import withdraw_stale
 from sreclip.snapshot import write_snapshot
 from sreclip.split import known_mask
 
@@ -21,7 +21,7 @@ try:
     TASK_INPUTS = task_inputs(PARAMS.task.name, PARAMS.task.settings)
     expected = expected_classes(PARAMS.task.name, PARAMS.task.settings)
     known_mask(list(expected), list(expected.values()), PARAMS.split)
-    withdraw_incomplete(Path("reports"))
+    withdraw_stale(Path("reports"))
 except SreclipError as error:
     raise WorkflowError(str(error)) from None
 
