@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
 
-def unknown_bias(logits: Tensor, zero_shot_logits: Tensor, known: Tensor) -> float:
+def unknown_bias(margin: ArrayLike, zero_shot_margin: ArrayLike) -> float:
     """Bias on unknown logits that keeps the frozen model's share of unknown predictions.
 
     Training on known classes makes a model favour them. Calibrated stacking (Chao et al., ECCV
@@ -15,28 +16,22 @@ def unknown_bias(logits: Tensor, zero_shot_logits: Tensor, known: Tensor) -> flo
 
     Parameters
     ----------
-    logits, zero_shot_logits : Tensor
-        Adapted and frozen logits of the target, ``(n_images, n_classes)``.
-    known : Tensor
-        ``(n_classes,)``, bool.
+    margin, zero_shot_margin : array
+        Best known minus best unknown logit of each target image, adapted and frozen,
+        ``(n_images,)``; infinite where there is no known or no unknown class.
 
     Returns
     -------
     float
         Zero when there is no unknown class, or when all classes are.
     """
-    if known.all() or not known.any():
+    margins = np.sort(np.asarray(margin, dtype=np.float64))
+    if not np.isfinite(margins).all():
         return 0.0
-    margins = _margins(logits, known).sort().values
-    wanted = int((_margins(zero_shot_logits, known) < 0).sum())
+    wanted = int((np.asarray(zero_shot_margin) < 0).sum())
     # An image goes to an unknown class when the bias is above its margin.
-    low = float(margins[wanted - 1]) if wanted else float(margins[0]) - 2.0
-    high = float(margins[wanted]) if wanted < len(margins) else float(margins[-1]) + 2.0
+    low = margins[wanted - 1] if wanted else margins[0] - 2.0
+    high = margins[wanted] if wanted < len(margins) else margins[-1] + 2.0
     if low < 0 <= high:
         return 0.0
-    return (low + high) / 2
-
-
-def _margins(logits: Tensor, known: Tensor) -> Tensor:
-    """Best known minus best unknown logit, ``(n_images,)``."""
-    return logits[:, known].amax(dim=1) - logits[:, ~known].amax(dim=1)
+    return float(low + high) / 2

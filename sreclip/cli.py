@@ -255,6 +255,14 @@ def compare(params: ParamsFile = DEFAULT_PARAMS) -> None:
 
 
 @app.command(rich_help_panel=STEPS)
+def tabulate_sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Put the evaluations of the sweep into one tidy table, Parquet and CSV."""
+    from sreclip.sweep import tabulate_sweep as tabulate
+
+    log.info("%s", tabulate(_plan(params)))
+
+
+@app.command(rich_help_panel=STEPS)
 def report(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Write the page."""
     from sreclip.report.page import write_page
@@ -293,6 +301,34 @@ def results(params: ParamsFile = DEFAULT_PARAMS) -> None:
     console = Console()
     console.print(render_table(plan))
     console.print(f"Page: {plan.reports / 'index.html'}")
+
+
+@app.command(rich_help_panel=LOOKS)
+def sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Print methods and variants over the splits of the sweep, and where its table is."""
+    from rich.console import Console
+
+    from sreclip.report.sweep import sweep_view
+    from sreclip.sweep import Sweep
+
+    plan = _plan(params)
+    console = Console()
+    console.print(sweep_view(plan))
+    console.print(f"All numbers: {Sweep(plan).table.with_suffix('.csv')}")
+
+
+@app.command(rich_help_panel=LOOKS)
+def ablate(
+    method: Annotated[str, typer.Argument(help="A method named in sweep.ablate.")] = "sre_clip",
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Print what each part of a method is worth: switched off in turn, and together."""
+    from rich.console import Console
+
+    from sreclip.report.sweep import ablation_view
+
+    plan = _plan(params)
+    Console().print(ablation_view(plan, _method(plan, method)))
 
 
 @app.command(rich_help_panel=LOOKS)

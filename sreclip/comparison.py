@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from sreclip.files import read_json, write_json, write_text
 from sreclip.metrics import METRICS
 from sreclip.plan import Plan
+from sreclip.significance import COLUMNS, SIGNIFICANCE, compare_pairs
 
 HISTORY = "history.csv"
 TRAINING_POINTS = 100
@@ -20,12 +23,18 @@ def compare_methods(plan: Plan) -> Path:
     """Write ``metrics.json``, the tables that `sreclip.published` names, and `HISTORY`.
 
     ``metrics.json`` holds numbers only, nested as task, backbone, method, metric and one of
-    mean, sd, low, high, n.
+    mean, sd, low, high, n. ``significance.csv`` holds the rows of `compare_pairs`, and nothing but
+    its header when ``evaluate.bootstrap`` is 0.
 
     Returns
     -------
     Path
         The folder of the files.
+
+    Raises
+    ------
+    StoreError
+        A method's evaluation is missing or damaged, or was made on other pictures.
     """
     evaluations = [
         read_json(plan.evaluation_dir(name) / "evaluation.json", made_by="sreclip evaluate " + name)
@@ -36,7 +45,9 @@ def compare_methods(plan: Plan) -> Path:
     write_csv(folder / "curves.csv", _curve_rows(evaluations))
     write_csv(folder / "per_class.csv", _class_rows(evaluations))
     write_csv(folder / "confusion.csv", _confusion_rows(evaluations[-1]))
-    history = _history_rows(plan)
+    differences = [asdict(row) for row in compare_pairs(plan, evaluations)]
+    write_csv(folder / SIGNIFICANCE, differences, COLUMNS)
+    history = _history_rows(plan, evaluations)
     write_csv(folder / HISTORY, history)
     write_csv(folder / "training.csv", _training_rows(history))
     task, backbone = plan.params.task.name, plan.params.backbone.label
@@ -47,7 +58,12 @@ def compare_methods(plan: Plan) -> Path:
 
 def _result_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {"method": evaluation["method"], "metric": name, **evaluation["metrics"][name]}
+        {
+            "method": evaluation["method"],
+            "selection": evaluation["selection"],
+            "metric": name,
+            **evaluation["metrics"][name],
+        }
         for evaluation in evaluations
         for name in METRICS
         if name in evaluation["metrics"]
@@ -93,11 +109,13 @@ def _confusion_rows(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _history_rows(plan: Plan) -> list[dict[str, Any]]:
+def _history_rows(plan: Plan, evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every loss term of every step, seed and method."""
     rows: list[dict[str, Any]] = []
-    for name in plan.params.methods.run:
-        for record in read_json(plan.model_dir(name) / "fit.json")["history"]:
+    for evaluation in evaluations:
+        name = evaluation["method"]
+        fit = plan.candidates(name)[evaluation["candidate"]].model_dir(name) / "fit.json"
+        for record in read_json(fit, made_by=f"sreclip train {name}")["history"]:
             place = {"method": name, "seed": record["seed"], "step": record["step"]}
             rows += [
                 {**place, "term": term, "value": value}
@@ -124,9 +142,9 @@ def _training_rows(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows that share (or lack some of) the first rows' columns."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+def write_csv(path: Path, rows: list[dict[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write rows that may lack some of the columns; without ``columns``, all that a row has."""
+    columns = columns or list(dict.fromkeys(column for row in rows for column in row))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()

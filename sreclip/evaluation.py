@@ -24,13 +24,15 @@ from sreclip.scores import Scores, read_scores
 from sreclip.statistics import summarise
 
 CURVE_POINTS = 101
+FROM_FIT = ("method", "title", "citation", "transductive", "baseline", "settings")
 
 
 def evaluate_method(plan: Plan, method: str) -> Path:
     """Write ``evaluation.json`` and ``predictions.parquet`` of a method.
 
     Pictures without a label are left out; labelled pictures that could not be read count as
-    wrong.
+    wrong. With ``train.selection.rule: oracle`` the candidate with the best mean H counts (without
+    an unknown picture: with the best mean over all classes).
 
     Returns
     -------
@@ -42,6 +44,27 @@ def evaluate_method(plan: Plan, method: str) -> Path:
     DataError
         No target picture has a label.
     """
+    evaluated = [_evaluate(candidate, method) for candidate in plan.candidates(method)]
+    means = [_goal(result["metrics"]) for _, result, _ in evaluated]
+    number = int(np.argmax(means))
+    scores, result, labels = evaluated[number]
+    folder = plan.evaluation_dir(method)
+    _write_predictions(folder / "predictions.parquet", plan, scores, labels)
+    about = {
+        "key": plan.evaluation_key(method),
+        "selection": plan.params.train.selection.rule,
+        "candidate": number,
+    }
+    write_json(folder / "evaluation.json", result | about)
+    return folder
+
+
+def _goal(metrics: dict[str, dict[str, float]]) -> float:
+    return metrics["h" if "h" in metrics else "all"]["mean"]
+
+
+def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[np.int64]]:
+    """Scores of a fit, what is said of them, and the labels."""
     scores = read_scores(plan.model_dir(method) / "scores.h5", plan.model_key(method))
     labels = read_target_labels(plan.task_dir, scores.row_id)
     labelled = labels >= 0
@@ -51,14 +74,9 @@ def evaluate_method(plan: Plan, method: str) -> Path:
             "put target pictures into class folders, or stop after training "
             "(snakemake --cores all train)",
         )
-    folder = plan.evaluation_dir(method)
     fit = read_json(plan.model_dir(method) / "fit.json")
     result = {
-        "method": method,
-        "title": fit["title"],
-        "citation": fit["citation"],
-        "transductive": fit["transductive"],
-        "key": plan.evaluation_key(method),
+        **{name: fit[name] for name in FROM_FIT},
         "seeds": list(scores.seeds),
         "n_images": int(labelled.sum()),
         "n_unlabelled": int((~labelled).sum()),
@@ -67,9 +85,7 @@ def evaluate_method(plan: Plan, method: str) -> Path:
         "known": scores.known.tolist(),
         **_over_seeds(scores, labels, labelled, plan),
     }
-    _write_predictions(folder / "predictions.parquet", plan, scores, labels)
-    write_json(folder / "evaluation.json", result)
-    return folder
+    return scores, result, labels
 
 
 def _over_seeds(
@@ -83,15 +99,15 @@ def _over_seeds(
     grid = np.linspace(0, 1, CURVE_POINTS)
     runs, curves, per_class = [], [], []
     counts = np.zeros((n_classes, n_classes + 1), dtype=np.int64)
-    for run_logits in scores.logits:
-        logits = run_logits[labelled]
-        runs.append(run_metrics(logits, ok, labels, scores.known, settings.ece_bins))
-        predicted = predictions(logits, ok)
+    for run in scores.runs:
+        images = run[labelled]
+        runs.append(run_metrics(images, ok, labels, scores.known, settings.ece_bins))
+        predicted = predictions(images, ok)
         present, accuracy = class_accuracy(predicted == labels, labels)
         per_class.append(accuracy)
         counts += confusion(predicted, labels, n_classes)
         if both:
-            known, unknown = known_unknown_curve(logits, ok, labels, scores.known)
+            known, unknown = known_unknown_curve(images, ok, labels, scores.known)
             curves.append(np.interp(grid, known, unknown, right=0.0))
     accuracies = np.full(n_classes, np.nan)
     accuracies[present] = np.mean(per_class, axis=0)
@@ -111,19 +127,25 @@ def _over_seeds(
 
 
 def _write_predictions(path: Path, plan: Plan, scores: Scores, labels: NDArray[np.int64]) -> None:
-    """Write path, label, prediction and confidence of each target picture, for the first seed."""
+    """Write path, label and predictions of each target picture, with the first seed's confidence.
+
+    ``predicted`` is the first seed's, ``predicted_seed_S`` that of seed S.
+    """
     import pandas as pd
 
-    logits = scores.logits[0]
-    confidence = 1 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
+    predicted = [predictions(run, scores.ok) for run in scores.runs]
     paths = read_manifest(plan.task_dir).set_index("row_id")["path"]
     frame = pd.DataFrame(
         {
             "row_id": scores.row_id,
             "path": paths.reindex(scores.row_id).to_numpy(),
             "label": labels,
-            "predicted": predictions(logits, scores.ok),
-            "confidence": np.where(scores.ok, confidence, 0.0),
+            "predicted": predicted[0],
+            "confidence": np.where(scores.ok, scores.runs[0].confidence, 0.0),
+            **{
+                f"predicted_seed_{seed}": values
+                for seed, values in zip(scores.seeds, predicted, strict=True)
+            },
         }
     )
     with atomic_path(path) as temporary:

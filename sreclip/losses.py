@@ -105,18 +105,37 @@ def rank_loss(
         prototype = prototype_distances[rows, columns]
         semantic = semantic_distances[rows, columns]
     if len(prototype) <= MAX_EXACT_DISTANCES:
-        excess = prototype[:, None] - prototype[None, :]
-        ordered = semantic[:, None] < semantic[None, :]
+        total, count = _misordered(prototype, semantic)
     else:
         first, second = torch.randint(len(prototype), (2, sample), generator=generator)
         swap = semantic[first] > semantic[second]
         first, second = torch.where(swap, second, first), torch.where(swap, first, second)
-        excess = prototype[first] - prototype[second]
         ordered = semantic[first] < semantic[second]
-    count = ordered.sum()
-    if count == 0:
-        return prototype_distances.sum() * 0
-    return (F.relu(excess) * ordered).sum() / count
+        total = (F.relu(prototype[first] - prototype[second]) * ordered).sum()
+        count = int(ordered.sum())
+    return total / count if count else prototype_distances.sum() * 0
+
+
+def _misordered(prototype: Tensor, semantic: Tensor) -> tuple[Tensor, int]:
+    """Sum of ``ReLU(prototype[a] - prototype[b])`` over semantic[a] < semantic[b]; their number.
+
+    A distance enters the sum as often as it is too long, less the times it is too short: by how
+    many places it stands further back among the prototype distances than among the semantic ones.
+    So two sorts do instead of a table of all pairs. Of equal distances, those that are equal in
+    the other order as well share a pair with no excess: each order is refined by the other.
+    """
+    by_semantic = semantic.argsort(stable=True)
+    _, tied = torch.unique_consecutive(semantic[by_semantic], return_counts=True)
+    group = torch.repeat_interleave(tied)
+    in_order = prototype[by_semantic]
+    by_prototype = in_order.detach().argsort(stable=True)
+    refined = by_prototype[group[by_prototype].argsort(stable=True)]
+    places = torch.arange(len(in_order), device=in_order.device)
+    too_far_back = torch.empty_like(places).scatter_(0, by_prototype, places)
+    too_far_back -= torch.empty_like(places).scatter_(0, refined, places)
+    # The places sum to zero. Without their mean the distances hardly cancel, so less is rounded.
+    total = (too_far_back * (in_order - in_order.detach().mean())).sum()
+    return total, (len(in_order) ** 2 - int(tied.square().sum())) // 2
 
 
 def entropy_loss(logits: Tensor) -> Tensor:
@@ -166,3 +185,20 @@ def soft_label_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:
 def anchor_loss(prototypes: Tensor, text: Tensor) -> Tensor:
     """Mean of ``1 - e_c . w_c`` over classes (ours); unit-norm rows, ``(n_classes, dim)``."""
     return (1 - (prototypes * text).sum(dim=1)).mean()
+
+
+def matched_pair_loss(source: Tensor, target: Tensor, matched: Tensor) -> Tensor:
+    """Mean Euclidean distance of the pairs that are matched; zero when none is.
+
+    The semantic-guided matching discrepancy of UODTN (Zhuo et al., CVPR 2019), with weights that
+    are 1 or 0.
+
+    Parameters
+    ----------
+    source, target : Tensor
+        Image vectors of pairs, ``(n_pairs, dim)``.
+    matched : Tensor
+        ``(n_pairs,)``, bool.
+    """
+    distances = torch.linalg.vector_norm(source - target, dim=1)
+    return (distances * matched).sum() / matched.sum().clamp_min(1)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sreclip.scores import TOP, ImageScores
+
 REJECTED = -1
 METRICS = (
     "known",
@@ -21,7 +23,9 @@ METRICS = (
     "all_micro",
     "h_micro",
     "zsl",
+    "top5",
     "ausuc",
+    "h_oracle",
     "ece",
     "macro_f1",
 )
@@ -32,14 +36,14 @@ Floats = NDArray[np.floating]
 
 
 def run_metrics(
-    logits: Floats, ok: Mask, labels: Labels, known: Mask, ece_bins: int
+    scores: ImageScores, ok: Mask, labels: Labels, known: Mask, ece_bins: int
 ) -> dict[str, float]:
     """All metrics of one run.
 
     Parameters
     ----------
-    logits : ndarray
-        ``(n_images, n_classes)``; rows of rejected pictures are not looked at.
+    scores : ImageScores
+        Of ``n_images`` images; rows of rejected pictures are not looked at.
     ok : ndarray
         False for rejected pictures, ``(n_images,)``.
     labels : ndarray
@@ -53,9 +57,9 @@ def run_metrics(
     -------
     dict
         Shares in [0, 1] by the names of `METRICS`; a metric that the labels leave undefined
-        (no unknown image, say) is absent.
+        (no unknown image, say) is absent, and so is ``top5`` with five classes or fewer.
     """
-    predicted = predictions(logits, ok)
+    predicted = predictions(scores, ok)
     right = predicted == labels
     is_known = known[labels]
     result: dict[str, float | None] = {}
@@ -64,18 +68,21 @@ def run_metrics(
         result[f"{name}_micro"] = float(right[images].mean()) if images.any() else None
     result["h"] = harmonic_mean(result["known"], result["unknown"])
     result["h_micro"] = harmonic_mean(result["known_micro"], result["unknown_micro"])
-    result["zsl"] = zsl_accuracy(logits, ok, labels, known)
-    result["ausuc"] = None
+    result["zsl"] = zsl_accuracy(scores, ok, labels, known)
+    among_top = (scores.top_class == labels[:, None]).any(axis=1) & ok
+    result["top5"] = class_mean(among_top, labels) if len(known) > TOP else None
+    result["ausuc"] = result["h_oracle"] = None
     if is_known.any() and (~is_known).any():
-        result["ausuc"] = area_under(*known_unknown_curve(logits, ok, labels, known))
-    result["ece"] = calibration_error(logits[ok], labels[ok], ece_bins) if ok.any() else None
+        curve = known_unknown_curve(scores, ok, labels, known)
+        result["ausuc"], result["h_oracle"] = area_under(*curve), best_harmonic_mean(*curve)
+    result["ece"] = calibration_error(scores[ok], labels[ok], ece_bins) if ok.any() else None
     result["macro_f1"] = macro_f1(predicted, labels)
     return {name: value for name in METRICS if (value := result[name]) is not None}
 
 
-def predictions(logits: Floats, ok: Mask) -> Labels:
+def predictions(scores: ImageScores, ok: Mask) -> Labels:
     """Most likely class of each image, `REJECTED` where the picture was not readable."""
-    return np.where(ok, logits.argmax(axis=1), REJECTED)
+    return np.where(ok, scores.top_class[:, 0], REJECTED).astype(np.int64)
 
 
 def class_mean(right: Mask, labels: Labels) -> float | None:
@@ -98,18 +105,15 @@ def harmonic_mean(a: float | None, b: float | None) -> float | None:
     return 2 * a * b / (a + b) if a + b else 0.0
 
 
-def zsl_accuracy(logits: Floats, ok: Mask, labels: Labels, known: Mask) -> float | None:
+def zsl_accuracy(scores: ImageScores, ok: Mask, labels: Labels, known: Mask) -> float | None:
     """Class mean over unknown images with only the unknown classes to choose from."""
     images = ~known[labels]
-    if not images.any():
-        return None
-    unknown = np.flatnonzero(~known)
-    predicted = np.where(ok[images], unknown[logits[images][:, unknown].argmax(axis=1)], REJECTED)
-    return class_mean(predicted == labels[images], labels[images])
+    right = (scores.unknown_class == labels) & ok
+    return class_mean(right[images], labels[images])
 
 
 def known_unknown_curve(
-    logits: Floats, ok: Mask, labels: Labels, known: Mask
+    scores: ImageScores, ok: Mask, labels: Labels, known: Mask
 ) -> tuple[Floats, Floats]:
     """Class-mean known and unknown accuracy as a bias on unknown logits falls from +inf to -inf.
 
@@ -121,13 +125,10 @@ def known_unknown_curve(
     known_accuracy, unknown_accuracy : ndarray
         Known rises from 0, unknown falls to 0; both ``(n_margins + 1,)``.
     """
-    known_classes, unknown_classes = np.flatnonzero(known), np.flatnonzero(~known)
-    best_known = logits[:, known_classes].max(axis=1)
-    best_unknown = logits[:, unknown_classes].max(axis=1)
-    margin = np.where(ok, best_known - best_unknown, 0)
+    margin = np.where(ok, scores.margin, 0)
     is_known = known[labels]
-    right_among_known = known_classes[logits[:, known_classes].argmax(axis=1)] == labels
-    right_among_unknown = unknown_classes[logits[:, unknown_classes].argmax(axis=1)] == labels
+    right_among_known = scores.known_class == labels
+    right_among_unknown = scores.unknown_class == labels
     counts = np.bincount(labels, minlength=len(known))
     present = counts > 0
     share = 1 / np.maximum(counts, 1)[labels]
@@ -146,11 +147,17 @@ def area_under(known_accuracy: Floats, unknown_accuracy: Floats) -> float:
     return float(np.trapezoid(unknown_accuracy, known_accuracy))
 
 
-def calibration_error(logits: Floats, labels: Labels, bins: int) -> float:
+def best_harmonic_mean(known_accuracy: Floats, unknown_accuracy: Floats) -> float:
+    """H at the best bias on unknown logits: an upper bound, since the labels choose the bias."""
+    total = known_accuracy + unknown_accuracy
+    product = 2 * known_accuracy * unknown_accuracy
+    return float(np.divide(product, total, out=np.zeros_like(total), where=total > 0).max())
+
+
+def calibration_error(scores: ImageScores, labels: Labels, bins: int) -> float:
     """Expected calibration error of the largest softmax value, equal-width bins."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    confidence = 1 / shifted.sum(axis=1)
-    right = logits.argmax(axis=1) == labels
+    confidence = scores.confidence
+    right = scores.top_class[:, 0] == labels
     position = np.minimum((confidence * bins).astype(int), bins - 1)
     gap = np.bincount(position, weights=right - confidence, minlength=bins)
     return float(np.abs(gap).sum() / len(labels))

@@ -8,10 +8,11 @@ hash of the code that makes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,31 +25,46 @@ from sreclip.features import EXTRACTION_VERSION
 from sreclip.keys import code_key, content_key
 from sreclip.split import known_mask
 
-PREPARE_VERSION = 1
+PREPARE_VERSION = 2
 TEXT_KINDS = ("classes", "nodes")
 
 # Weights that come with the package: a new release of them must not meet older features.
 SHIPPED_WEIGHTS = {"mini": ("backbones/mini_map.safetensors",)}
 GRAPH_CODE = tuple(
-    f"graph/{name}.py" for name in ("adjacency", "relation", "relation_graph", "senses", "wordnet")
+    f"graph/{name}.py"
+    for name in ("adjacency", "build", "relation", "relation_graph", "senses", "wordnet")
 )
 FIT_CODE = (
     "calibration.py",
+    "inputs.py",
     "losses.py",
     "methods/adapters.py",
     "methods/base.py",
+    "methods/blocks.py",
+    "refinement/candidates.py",
+    "refinement/neighbours.py",
+    "refinement/pairs.py",
+    "refinement/refine.py",
     "refinement/transclip.py",
+    "refinement/zlap.py",
+    "scores.py",
+    "selection.py",
     "training.py",
 )
 # What a method needs beside its own file and FIT_CODE.
 METHOD_CODE = {
+    "bgcn": ("methods/gcn_zsl.py", "methods/sre_clip_reference.py"),
     "gcn_zsl": ("methods/sre_clip_reference.py",),
     "tip_adapter_f": ("methods/tip_adapter.py",),
     "transclip": ("methods/transductive.py",),
+    "tsce": ("methods/bgcn.py", "methods/gcn_zsl.py", "methods/sre_clip_reference.py"),
+    "uodtn": ("methods/bgcn.py", "methods/gcn_zsl.py", "methods/sre_clip_reference.py"),
     "zlap": ("methods/transductive.py", "refinement/zlap.py"),
 }
-EVALUATE_CODE = ("evaluation.py", "metrics.py", "statistics.py")
-COMPARE_CODE = ("comparison.py",)
+EVALUATE_CODE = ("evaluation.py", "metrics.py", "scores.py", "statistics.py")
+COMPARE_CODE = ("comparison.py", "significance.py", "statistics.py")
+# Settings of the comparison alone: another number of resamples evaluates nothing again.
+BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
 REPORT_CODE = tuple(
     sorted(
         path.relative_to(Path(__file__).parent).as_posix()
@@ -68,6 +84,15 @@ class Plan:
     params: Params
     results: Path = Path("results")
     reports: Path = Path("reports")
+
+    def changed(self, **sections: Any) -> Self:
+        """Give the plan of the same task with other sections of the parameters."""
+        plan = replace(self, params=self.params.model_copy(update=sections))
+        if plan.task_dir == self.task_dir:
+            for name in ("classes", "shards", "summary"):
+                if name in vars(self):
+                    vars(plan)[name] = vars(self)[name]
+        return plan
 
     # What the parameters alone decide
 
@@ -195,14 +220,36 @@ class Plan:
 
     # Fits and what comes after
 
+    def candidates(self, method: str) -> list[Self]:
+        """Plans of the fits that evaluation chooses from: one, but for the rule ``oracle``."""
+        selection = self.params.train.selection
+        if selection.rule != "oracle" or method not in selection.candidates:
+            return [self]
+        train = self.params.train.model_copy(update={"selection": type(selection)()})
+        return [
+            self.changed(methods=self.params.methods.changed(method, overrides), train=train)
+            for overrides in selection.candidates[method]
+        ]
+
+    def pseudo_candidates(self, method: str) -> list[Mapping[str, Any]]:
+        """Settings that the fit itself chooses from, by the rule ``pseudo_unknown``."""
+        selection = self.params.train.selection
+        if selection.rule != "pseudo_unknown":
+            return []
+        return list(selection.candidates.get(method, []))
+
     def model_key(self, method: str) -> str:
         """Key of a method's fits."""
+        candidates = self.pseudo_candidates(method)
+        selection = self.params.train.selection.model_dump(include={"folds", "holdout", "seed"})
         return content_key(
             "fit",
             method,
-            getattr(self.params.methods, method).model_dump(),
+            self.params.methods.settings(method).model_dump(),
+            [candidates, selection] if candidates else None,
             self.params.train.seeds,
             self.known.tolist(),
+            self.summary["source_labels_key"],
             self.backbone_key,
             [self.rows_key(domain) for domain in DOMAINS],
             [self.text_key(kind) for kind in TEXT_KINDS],
@@ -218,9 +265,10 @@ class Plan:
         """Key of a method's metrics."""
         return content_key(
             "evaluation",
-            self.model_key(method),
-            self.params.evaluate.model_dump(),
-            self.summary["labels_key"],
+            self.params.train.selection.rule,
+            [plan.model_key(method) for plan in self.candidates(method)],
+            self.params.evaluate.model_dump(exclude=BOOTSTRAP_SETTINGS),
+            self.summary["target_labels_key"],
             code_key(*EVALUATE_CODE),
         )
 
@@ -233,7 +281,10 @@ class Plan:
         """Key of the table over all methods."""
         methods = self.params.methods.run
         return content_key(
-            "comparison", [self.evaluation_key(name) for name in methods], code_key(*COMPARE_CODE)
+            "comparison",
+            [self.evaluation_key(name) for name in methods],
+            self.params.evaluate.model_dump(include=BOOTSTRAP_SETTINGS),
+            code_key(*COMPARE_CODE),
         )
 
     @cached_property
@@ -257,6 +308,10 @@ class Plan:
     def stamp(self) -> Path:
         """The file that says which results ``reports/`` holds."""
         return self.reports / f"made-from-{self.report_key}.json"
+
+    def sweep_dir(self, key: str) -> Path:
+        """Folder with ``sweep.parquet`` and ``sweep.csv``."""
+        return self._under("sweeps", key)
 
     def _under(self, stage: str, leaf: str) -> Path:
         return self.results / stage / self.params.task.name / self.params.backbone.label / leaf

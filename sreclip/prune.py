@@ -9,8 +9,9 @@ from pathlib import Path
 from sreclip.errors import ConfigError
 from sreclip.plan import Plan
 from sreclip.registry import unknown_name
+from sreclip.sweep import Sweep
 
-STAGES = ("data", "graph", "features", "models", "evaluations", "comparisons", "pages")
+STAGES = ("data", "graph", "features", "models", "evaluations", "comparisons", "pages", "sweeps")
 
 
 def prune(plan: Plan, stages: Iterable[str]) -> list[Path]:
@@ -41,15 +42,18 @@ def prune(plan: Plan, stages: Iterable[str]) -> list[Path]:
 
 def wanted(plan: Plan, stage: str) -> list[Path]:
     """Files and folders of one stage that the plan names."""
-    methods = plan.params.methods.run
+    sweep = Sweep(plan)
     return {
         "data": lambda: [plan.task_dir],
         "graph": lambda: [plan.graph_dir],
         "features": plan.all_features,
-        "models": lambda: [plan.model_dir(method) for method in methods],
-        "evaluations": lambda: [plan.evaluation_dir(method) for method in methods],
+        "models": lambda: [fit.model_dir(name) for (name, _), fit in sweep.fits.items()],
+        "evaluations": lambda: [
+            evaluated.evaluation_dir(name) for (name, _), evaluated in sweep.evaluations.items()
+        ],
         "comparisons": lambda: [plan.comparison_dir],
         "pages": lambda: [plan.page.parent],
+        "sweeps": lambda: [sweep.table.parent],
     }[stage]()
 
 

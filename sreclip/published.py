@@ -7,7 +7,14 @@ from pathlib import Path
 
 from sreclip.files import file_sha256
 
-TABLES = ("results.csv", "curves.csv", "per_class.csv", "confusion.csv", "training.csv")
+TABLES = (
+    "results.csv",
+    "significance.csv",
+    "curves.csv",
+    "per_class.csv",
+    "confusion.csv",
+    "training.csv",
+)
 PUBLISHED = ("metrics.json", "index.html", *(f"tables/{name}" for name in TABLES))
 
 

@@ -3,145 +3,31 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sreclip.data.manifest import read_manifest
-from sreclip.errors import ConfigError, FitError, StoreError
+from sreclip.calibration import unknown_bias
+from sreclip.config.methods import Settings
+from sreclip.errors import FitError
 from sreclip.files import atomic_path, write_json
-from sreclip.graph.build import read_graph, read_similarity
+from sreclip.inputs import FitInputs, load_inputs
 from sreclip.methods import METHODS
-from sreclip.plan import TEXT_KINDS, Plan
+from sreclip.plan import Plan
 from sreclip.registry import load_registered
-from sreclip.scores import Scores, write_scores
+from sreclip.scores import ImageScores, Scores, write_scores
 
 if TYPE_CHECKING:
     import torch
 
-    from sreclip.methods.base import ClassGraph, ClassText, Method
-
-
-@dataclass(frozen=True)
-class FitInputs:
-    """What a fit sees, and what its scores are about; no target label is in it."""
-
-    source_features: torch.Tensor
-    source_labels: torch.Tensor
-    target_features: torch.Tensor
-    target_row_id: NDArray[np.int64]
-    target_ok: NDArray[np.bool_]
-    text: ClassText
-    graph: ClassGraph
-    backbone: dict[str, Any]
-
-
-def load_inputs(plan: Plan) -> FitInputs:
-    """Read features, texts and graph, on the device that ``train.device`` names.
-
-    Source rows of unknown classes and rejected pictures are left out.
-
-    Raises
-    ------
-    StoreError
-        A file is missing, damaged, or was made with another backbone than the rest.
-    """
-    import torch
-
-    from sreclip.features.store import open_images, read_text
-    from sreclip.methods.base import ClassText
-
-    device = checked_device(plan.params.train.device)
-    labels = read_manifest(plan.task_dir).set_index("row_id")["label"]
-    with open_images(plan.joined_features("source")) as source:
-        row_label = labels.reindex(source.row_id).to_numpy(dtype=np.int64)
-        keep = source.ok & plan.known[row_label]
-        source_features = source.features[:].astype(np.float32)[keep]
-        header = source.header
-    with open_images(plan.joined_features("target")) as target:
-        target_ok, target_row_id = target.ok, target.row_id
-        target_features = target.features[:].astype(np.float32)[target_ok]
-        _same_backbone(header, target.header, plan.joined_features("target"))
-    texts = {kind: read_text(plan.text_features(kind)) for kind in TEXT_KINDS}
-    for vectors in texts.values():
-        _same_backbone(header, vectors.header, vectors.path)
-    text = ClassText(
-        features=torch.from_numpy(texts["classes"].features),
-        logit_scale=header.logit_scale,
-        known=torch.from_numpy(plan.known),
-    )
-    return FitInputs(
-        source_features=torch.from_numpy(source_features).to(device),
-        source_labels=torch.from_numpy(row_label[keep]).to(device),
-        target_features=torch.from_numpy(target_features).to(device),
-        target_row_id=target_row_id,
-        target_ok=target_ok,
-        text=text.to(device),
-        graph=_class_graph(plan, texts["classes"].features, texts["nodes"].features).to(device),
-        backbone={"label": header.backbone, "weights_sha256": header.weights_sha256},
-    )
-
-
-def checked_device(name: str) -> str:
-    """Give ``name`` back when torch has that device.
-
-    Raises
-    ------
-    ConfigError
-        It has not.
-    """
-    import torch
-
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {name!r} cannot be used: {reason}", "use 'cpu'") from error
-    return name
-
-
-def _same_backbone(first: Any, other: Any, path: Path) -> None:
-    if other.weights_sha256 != first.weights_sha256:
-        raise StoreError(
-            f"{path} was made with weights {other.weights_sha256[:12]}, "
-            f"the source features with {first.weights_sha256[:12]}",
-            "the checkpoint changed: delete the older feature files and run again",
-        )
-
-
-def _class_graph(
-    plan: Plan, class_text: NDArray[np.float32], node_text: NDArray[np.float32]
-) -> ClassGraph:
-    import torch
-
-    from sreclip.graph.adjacency import normalized_adjacency
-    from sreclip.graph.relation import relation_matrix, text_similarity
-    from sreclip.methods.base import ClassGraph
-
-    graph = read_graph(plan)
-    relation = relation_matrix(
-        read_similarity(plan), text_similarity(class_text), plan.params.graph.text_weight
-    )
-    adjacency = normalized_adjacency(graph.n_nodes, graph.edges).tocoo()
-    sparse = torch.sparse_coo_tensor(
-        torch.from_numpy(np.stack([adjacency.row, adjacency.col]).astype(np.int64)),
-        torch.from_numpy(adjacency.data.astype(np.float32)),
-        adjacency.shape,
-        check_invariants=False,
-    )
-    return ClassGraph(
-        node_features=torch.from_numpy(node_text),
-        adjacency=sparse.coalesce(),
-        class_nodes=torch.from_numpy(np.asarray(graph.class_nodes, dtype=np.int64)),
-        relation=torch.from_numpy(relation),
-    )
+    from sreclip.methods.base import Method
+    from sreclip.methods.blocks import Block
 
 
 def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
     """Fit a method with every seed and write ``scores.h5``, ``model.safetensors``, ``fit.json``.
+
+    A method in which nothing is drawn is fitted once for all seeds.
 
     Returns
     -------
@@ -151,30 +37,30 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
     Raises
     ------
     FitError
-        A fit cannot start or its loss stopped being finite; nothing is written then.
+        A fit cannot start or its loss stopped being finite; none of the three is written then,
+        and the last good state is kept beside them.
     """
-    from safetensors.torch import save_file
+    from sreclip.selection import choose_settings
 
     inputs = load_inputs(plan)
+    settings, selection = choose_settings(plan, name, inputs)
     seeds = plan.params.train.seeds
-    n_classes = len(plan.classes)
-    logits = np.zeros((len(seeds), len(inputs.target_ok), n_classes), dtype=np.float32)
+    folder, key = plan.model_dir(name), plan.model_key(name)
+    cls = load_registered("method", name, METHODS)
+    runs: list[ImageScores] = []
     tensors: dict[str, torch.Tensor] = {}
     history: list[dict[str, float]] = []
-    for index, seed in enumerate(seeds):
-        method = _fit_seed(plan, name, seed, inputs, progress)
-        logits[index, inputs.target_ok] = method.logits(inputs.target_features).cpu().numpy()
-        for key, value in method.state().items():
-            tensors[f"seed-{seed}.{key}"] = value.detach().cpu().contiguous().clone()
+    for seed in seeds:
+        if cls.deterministic and runs:
+            runs.append(runs[0])
+            continue
+        method = _fit_seed(name, settings, seed, inputs, folder, progress)
+        runs.append(score_target(method, settings, inputs.target_features).spread(inputs.target_ok))
+        tensors |= {f"seed-{seed}.{part}": value for part, value in _state(method).items()}
         history += [{"seed": seed, **record} for record in method.history_]
-    folder = plan.model_dir(name)
-    settings = getattr(plan.params.methods, name).model_dump()
-    key = plan.model_key(name)
     # One entry: safetensors writes several in a random order.
-    metadata = {"sreclip": json.dumps({"method": name, "key": key, "settings": settings})}
-    with atomic_path(folder / "model.safetensors") as temporary:
-        save_file(tensors, temporary, metadata=metadata)
-    cls = load_registered("method", name, METHODS)
+    about = {"method": name, "key": key, "settings": settings.model_dump()}
+    _save_tensors(folder / "model.safetensors", tensors, about)
     write_json(
         folder / "fit.json",
         {
@@ -182,8 +68,10 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
             "title": cls.title,
             "citation": cls.citation,
             "transductive": cls.transductive,
+            "baseline": cls.baseline,
             "key": key,
-            "settings": settings,
+            "settings": settings.model_dump(),
+            "selection": selection,
             "seeds": seeds,
             "backbone": inputs.backbone,
             "n_source": len(inputs.source_features),
@@ -196,7 +84,7 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
         Scores(
             row_id=inputs.target_row_id,
             ok=inputs.target_ok,
-            logits=logits,
+            runs=tuple(runs),
             seeds=tuple(seeds),
             classes=tuple(entry.name for entry in plan.classes),
             known=plan.known,
@@ -207,11 +95,13 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
     return folder
 
 
-def _fit_seed(plan: Plan, name: str, seed: int, inputs: FitInputs, progress: bool) -> Method:
+def _fit_seed(
+    name: str, settings: Settings, seed: int, inputs: FitInputs, folder: Path, progress: bool
+) -> Method:
     from tqdm import tqdm
 
-    cls = load_registered("method", name, METHODS)
-    settings = getattr(plan.params.methods, name).model_dump()
+    from sreclip.methods.base import Diverged
+
     # tqdm's None means: a bar on a terminal, nothing elsewhere.
     hidden = None if progress else True
     with tqdm(desc=f"{name}, seed {seed}", unit="step", leave=False, disable=hidden) as bar:
@@ -220,14 +110,91 @@ def _fit_seed(plan: Plan, name: str, seed: int, inputs: FitInputs, progress: boo
             bar.total = total
             bar.update(step - bar.n)
 
-        method = cls(**settings, seed=seed, progress=show)
+        method = make_method(name, settings, seed, show)
         try:
-            return method.fit(
-                inputs.source_features,
-                inputs.source_labels,
-                inputs.target_features,
-                inputs.text,
-                inputs.graph,
-            )
+            return fit(method, inputs)
+        except Diverged as error:
+            kept = folder / f"diverged-seed-{seed}.safetensors"
+            about = {"method": name, "seed": seed, "settings": settings.model_dump()}
+            _save_tensors(kept, _state(method), about)
+            raise FitError(
+                f"{name}, seed {seed}: {error.message}; the last good state is in {kept}",
+                error.hint,
+            ) from error
         except FitError as error:
             raise FitError(f"{name}, seed {seed}: {error.message}", error.hint) from error
+
+
+def make_method(
+    name: str,
+    settings: Settings,
+    seed: int,
+    progress: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> Method:
+    """Construct a registered method."""
+    cls = load_registered("method", name, METHODS)
+    return cls(**settings.constructor, seed=seed, progress=progress)
+
+
+def fit(method: Method, inputs: FitInputs) -> Method:
+    """Fit a method on the inputs and give it back."""
+    return method.fit(
+        inputs.source_features,
+        inputs.source_labels,
+        inputs.target_features,
+        inputs.text,
+        inputs.graph,
+    )
+
+
+def score_target(method: Method, settings: Settings, features: torch.Tensor) -> ImageScores:
+    """Score the target of a fit, calibrated and refined as the settings say.
+
+    Parameters
+    ----------
+    method : Method
+        Fitted.
+    settings : Settings
+        Its settings, of which ``calibrated_stacking`` and ``refine`` are looked at.
+    features : Tensor
+        The target features of the fit, ``(n_target, dim)``.
+    """
+    import torch
+
+    from sreclip.methods.blocks import collect, score_in_blocks, shifted
+    from sreclip.refinement.refine import refine
+
+    text, n = method.text_, len(features)
+    known, n_classes = text.known, len(text.known)
+
+    def blocks() -> Iterator[Block]:
+        return method.logit_blocks(features)
+
+    scores = collect(blocks(), n, known)
+    if settings.calibrated_stacking:
+        frozen = collect(score_in_blocks(text.zero_shot_logits, features, n_classes), n, known)
+        bias = unknown_bias(scores.margin, frozen.margin) * (~known).float()
+        unshifted = blocks
+
+        def blocks() -> Iterator[Block]:
+            return shifted(unshifted(), bias)
+
+        scores = collect(blocks(), n, known)
+    if settings.refine != "none":
+        with torch.inference_mode():
+            adapted = method.image_features(features)
+            scores = collect(refine(settings.refine, adapted, blocks(), n_classes), n, known)
+    return scores
+
+
+def _state(method: Method) -> dict[str, torch.Tensor]:
+    return {
+        name: value.detach().cpu().contiguous().clone() for name, value in method.state().items()
+    }
+
+
+def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
+    from safetensors.torch import save_file
+
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"sreclip": json.dumps(about)})

@@ -11,6 +11,10 @@ from sreclip.calibration import unknown_bias
 KNOWN = torch.tensor([True, True, False])
 
 
+def margin(logits: torch.Tensor) -> torch.Tensor:
+    return logits[:, :2].amax(dim=1) - logits[:, 2]
+
+
 def share(logits: torch.Tensor) -> int:
     return int((logits.argmax(dim=1) == 2).sum())
 
@@ -22,7 +26,7 @@ def test_keeps_the_number_of_unknown_predictions(seed: int, n: int, favour: floa
     frozen = torch.randn(n, 3, generator=generator, dtype=torch.float64)
     adapted = torch.randn(n, 3, generator=generator, dtype=torch.float64)
     adapted[:, :2] += favour
-    bias = unknown_bias(adapted, frozen, KNOWN)
+    bias = unknown_bias(margin(adapted), margin(frozen))
     assert share(adapted + bias * (~KNOWN)) == share(frozen)
 
 
@@ -30,11 +34,16 @@ def test_by_hand() -> None:
     # Margins of the adapted model: 1, 2, 4; the frozen model calls one image unknown.
     adapted = torch.tensor([[1.0, 0, 0], [2, 0, 0], [4, 0, 0]])
     frozen = torch.tensor([[0.0, 0, 1], [1, 0, 0], [1, 0, 0]])
-    assert unknown_bias(adapted, frozen, KNOWN) == 1.5
+    assert unknown_bias(margin(adapted), margin(frozen)) == 1.5
 
 
 def test_zero_when_nothing_is_to_mend() -> None:
     logits = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
-    assert unknown_bias(logits, logits, KNOWN) == 0
-    assert unknown_bias(logits + 1, logits, KNOWN) == 0
-    assert unknown_bias(logits, logits, torch.ones(3, dtype=torch.bool)) == 0
+    assert unknown_bias(margin(logits), margin(logits)) == 0
+    assert unknown_bias(margin(logits + 1), margin(logits)) == 0
+
+
+def test_zero_without_known_or_unknown_classes() -> None:
+    for empty in (torch.inf, -torch.inf):
+        nothing = torch.full((20,), empty)
+        assert unknown_bias(nothing, nothing) == 0

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from sreclip import metrics
+from sreclip.methods.blocks import Block, collect
+from sreclip.scores import ImageScores
 
 KNOWN = np.array([True, True, False, False])
+
+
+def scores(logits: np.ndarray, known: np.ndarray = KNOWN) -> ImageScores:
+    block = Block(torch.arange(len(logits)), torch.arange(len(known)), torch.from_numpy(logits))
+    return collect([block], len(logits), torch.from_numpy(known))
 
 
 @st.composite
@@ -28,7 +36,7 @@ def test_accuracies_by_hand() -> None:
     labels = np.array([0, 0, 0, 1, 2, 2])
     predicted = [0, 0, 1, 1, 2, 0]
     logits = np.eye(4)[predicted] * 5
-    values = metrics.run_metrics(logits, np.ones(6, bool), labels, KNOWN, 10)
+    values = metrics.run_metrics(scores(logits), np.ones(6, bool), labels, KNOWN, 10)
     assert values["known"] == pytest.approx((2 / 3 + 1) / 2)
     assert values["known_micro"] == pytest.approx(3 / 4)
     assert values["unknown"] == pytest.approx(1 / 2)
@@ -43,7 +51,7 @@ def test_accuracies_by_hand() -> None:
 def test_rejected_pictures_are_wrong() -> None:
     labels = np.array([0, 1, 2])
     ok = np.array([True, False, False])
-    values = metrics.run_metrics(np.eye(4)[[0, 1, 2]], ok, labels, KNOWN, 10)
+    values = metrics.run_metrics(scores(np.eye(4)[[0, 1, 2]]), ok, labels, KNOWN, 10)
     assert values["known"] == 0.5
     assert values["unknown"] == 0
     assert values["zsl"] == 0
@@ -52,22 +60,26 @@ def test_rejected_pictures_are_wrong() -> None:
 
 
 def test_without_unknown_images_their_metrics_are_absent() -> None:
-    values = metrics.run_metrics(np.eye(4)[[0, 1]], np.ones(2, bool), np.array([0, 1]), KNOWN, 5)
+    values = metrics.run_metrics(
+        scores(np.eye(4)[[0, 1]]), np.ones(2, bool), np.array([0, 1]), KNOWN, 5
+    )
     assert set(metrics.METRICS) - set(values) == {
         "unknown",
         "unknown_micro",
         "h",
         "h_micro",
         "zsl",
+        "top5",
         "ausuc",
+        "h_oracle",
     }
 
 
 @given(runs())
 def test_against_scikit_learn(run: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     logits, ok, labels = run
-    values = metrics.run_metrics(logits, ok, labels, KNOWN, 15)
-    predicted = metrics.predictions(logits, ok)
+    values = metrics.run_metrics(scores(logits), ok, labels, KNOWN, 15)
+    predicted = metrics.predictions(scores(logits), ok)
     right = np.where(predicted == labels, labels, 4)
     per_class = [np.mean(right[labels == c] == c) for c in range(4)]
     assert values["all"] == pytest.approx(np.mean(per_class))
@@ -81,7 +93,7 @@ def test_against_scikit_learn(run: tuple[np.ndarray, np.ndarray, np.ndarray]) ->
 @given(runs())
 def test_curve_against_brute_force(run: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     logits, ok, labels = run
-    known, unknown = metrics.known_unknown_curve(logits, ok, labels, KNOWN)
+    known, unknown = metrics.known_unknown_curve(scores(logits), ok, labels, KNOWN)
     margins = np.where(ok, logits[:, KNOWN].max(axis=1) - logits[:, ~KNOWN].max(axis=1), 0.0)
     thresholds = np.unique(margins)[::-1]
     for step, bias in enumerate([np.inf, *(thresholds - 1e-6)]):
@@ -103,18 +115,44 @@ def test_curve_against_brute_force(run: tuple[np.ndarray, np.ndarray, np.ndarray
 def test_area_of_a_perfect_and_of_a_useless_model() -> None:
     labels = np.arange(4)
     perfect = np.eye(4) * 10
-    known, unknown = metrics.known_unknown_curve(perfect, np.ones(4, bool), labels, KNOWN)
+    known, unknown = metrics.known_unknown_curve(scores(perfect), np.ones(4, bool), labels, KNOWN)
     assert metrics.area_under(known, unknown) == pytest.approx(1)
     known, unknown = metrics.known_unknown_curve(
-        perfect[[1, 0, 3, 2]], np.ones(4, bool), labels, KNOWN
+        scores(perfect[[1, 0, 3, 2]]), np.ones(4, bool), labels, KNOWN
     )
     assert metrics.area_under(known, unknown) == 0
+
+
+@given(runs())
+def test_oracle_bias_against_brute_force(run: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    logits, ok, labels = run
+    values = metrics.run_metrics(scores(logits), ok, labels, KNOWN, 15)
+    best = 0.0
+    margins = logits[:, KNOWN].max(axis=1) - logits[:, ~KNOWN].max(axis=1)
+    for bias in [*(np.unique(np.append(margins, 0.0)) - 1e-6), margins.max() + 1]:
+        moved = logits + bias * ~KNOWN
+        right = np.where(ok, moved.argmax(axis=1), -1) == labels
+        accuracy = [right[labels == c].mean() for c in range(4)]
+        h = metrics.harmonic_mean(np.mean(accuracy[:2]), np.mean(accuracy[2:]))
+        best = max(best, h or 0.0)
+    assert values["h_oracle"] == pytest.approx(best)
+
+
+def test_top_five() -> None:
+    known = np.array([True] * 4 + [False] * 2)
+    logits = np.tile(np.arange(6.0), (3, 1))
+    values = metrics.run_metrics(
+        scores(logits, known), np.array([True, True, False]), np.array([0, 1, 2]), known, 15
+    )
+    assert values["top5"] == pytest.approx(1 / 3)
 
 
 def test_calibration_by_hand() -> None:
     # Two classes; confidences 0.9, 0.9, 0.6 and right, wrong, right.
     logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]]))
-    value = metrics.calibration_error(logits, np.array([0, 1, 0]), 10)
+    value = metrics.calibration_error(
+        scores(logits, np.array([True, False])), np.array([0, 1, 0]), 10
+    )
     assert value == pytest.approx((2 * abs(0.5 - 0.9) + abs(1 - 0.6)) / 3)
 
 

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from itertools import product
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from sreclip.statistics import summarise
+from sreclip import statistics
+from sreclip.metrics import class_mean, harmonic_mean
+from sreclip.statistics import Bootstrap, Difference, holm, paired_bootstrap, summarise
 
 
 def test_against_scipy() -> None:
@@ -23,3 +30,236 @@ def test_equal_values_have_no_spread() -> None:
 
 def test_one_value_has_no_interval() -> None:
     assert summarise([0.3], 0.95) == {"mean": 0.3, "n": 1}
+
+
+def random_runs(
+    n_images: int = 300, n_classes: int = 6, seed: int = 0
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Three methods with three, two and one seed; two thirds of the classes known."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(n_classes, size=n_images)
+    known = np.arange(n_classes) < 2 * n_classes / 3
+    right = {
+        name: rng.random((n_seeds, n_images)) < share
+        for name, n_seeds, share in (("good", 3, 0.7), ("middling", 2, 0.5), ("poor", 1, 0.3))
+    }
+    return right, labels, known
+
+
+def means_by_hand(right: np.ndarray, labels: np.ndarray, known: np.ndarray) -> dict[str, float]:
+    """The metrics' own code, seed by seed."""
+    is_known = known[labels]
+    found: dict[str, list[float]] = {"known": [], "unknown": [], "h": []}
+    for run in right:
+        on_known = class_mean(run[is_known], labels[is_known])
+        on_unknown = class_mean(run[~is_known], labels[~is_known])
+        values = {"known": on_known, "unknown": on_unknown}
+        for name, value in (values | {"h": harmonic_mean(on_known, on_unknown)}).items():
+            if value is not None:
+                found[name].append(value)
+    return {name: float(np.mean(values)) for name, values in found.items() if values}
+
+
+def test_observed_differences_are_those_of_the_metrics() -> None:
+    right, labels, known = random_runs()
+    bootstrap = paired_bootstrap(right, labels, known, 20)
+    good, poor = (means_by_hand(right[name], labels, known) for name in ("good", "poor"))
+    for metric in ("known", "unknown", "h"):
+        difference = bootstrap.difference("good", "poor", metric, 0.95).difference
+        assert difference == pytest.approx(good[metric] - poor[metric], abs=1e-12)
+
+
+def test_resamples_are_those_of_a_plain_loop() -> None:
+    right, labels, known = random_runs(60)
+    bootstrap = paired_bootstrap(right, labels, known, 15, seed=4)
+    rng = np.random.default_rng(4)
+    drawn = {}
+    for label in np.unique(labels):
+        images = np.flatnonzero(labels == label)
+        drawn[label] = images[rng.integers(len(images), size=(15, len(images)))]
+    for number, (name, table) in product(range(15), right.items()):
+        images = np.concatenate([rows[number] for rows in drawn.values()])
+        by_hand = means_by_hand(table[:, images], labels[images], known)
+        for metric, value in by_hand.items():
+            assert bootstrap.resampled[metric][name][number] == pytest.approx(value)
+
+
+def test_the_interval_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(5)
+    a, b = (rng.random(200) < share for share in (0.6, 0.5))
+    labels, known = np.zeros(200, dtype=np.int64), np.array([True])
+    found = paired_bootstrap({"a": a[None], "b": b[None]}, labels, known, 20_000)
+    difference = found.difference("a", "b", "known", 0.9)
+    theirs = stats.bootstrap(
+        (a.astype(float) - b,),
+        np.mean,
+        confidence_level=0.9,
+        n_resamples=20_000,
+        method="percentile",
+        rng=np.random.default_rng(6),
+    ).confidence_interval
+    assert (difference.low, difference.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
+
+
+def test_pieces_of_another_size_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    right, labels, known = random_runs()
+    whole = paired_bootstrap(right, labels, known, 50)
+    for cells in (1, 130, 1000):
+        monkeypatch.setattr(statistics, "CELLS", cells)
+        assert_same(paired_bootstrap(right, labels, known, 50), whole)
+
+
+def test_a_pair_does_not_depend_on_what_stands_beside_it() -> None:
+    right, labels, known = random_runs()
+    pair = {name: right[name] for name in ("poor", "good")}
+    both = [paired_bootstrap(methods, labels, known, 50) for methods in (right, pair)]
+    differences = [found.difference("good", "poor", "h", 0.95) for found in both]
+    assert differences[0] == differences[1]
+
+
+def test_the_seed_draws() -> None:
+    right, labels, known = random_runs()
+    one, same, other = (paired_bootstrap(right, labels, known, 50, seed) for seed in (1, 1, 2))
+    assert_same(one, same)
+    assert not np.array_equal(one.resampled["h"]["good"], other.resampled["h"]["good"])
+
+
+def assert_same(one: Bootstrap, other: Bootstrap) -> None:
+    assert one.observed == other.observed
+    for metric, methods in one.resampled.items():
+        for name, values in methods.items():
+            np.testing.assert_array_equal(values, other.resampled[metric][name])
+
+
+def test_the_same_predictions_differ_by_nothing() -> None:
+    right, labels, known = random_runs()
+    twice = {"a": right["good"], "b": right["good"][::-1].copy()}
+    bootstrap = paired_bootstrap(twice, labels, known, 50)
+    for metric in ("known", "unknown", "h"):
+        assert bootstrap.difference("a", "b", metric, 0.95) == Difference(0.0, None, None, 1.0)
+
+
+def test_pairs_are_looked_at_on_the_same_images() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 50)
+    known = np.array([True, True, False, False])
+    a = rng.random(200) < 0.5
+    b = a.copy()
+    b[:3] = ~a[:3]
+    bootstrap = paired_bootstrap({"a": a[None], "b": b[None]}, labels, known, 400)
+    close = bootstrap.difference("a", "b", "known", 0.95)
+    assert close.low is not None
+    assert close.high is not None
+    assert close.high - close.low < 0.1
+    assert np.ptp(bootstrap.resampled["known"]["a"]) > 0.15
+
+
+def test_a_clear_difference_has_the_smallest_p() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 40)
+    known = np.arange(10) < 7
+    right = {"a": rng.random((2, 400)) < 0.8, "b": rng.random((1, 400)) < 0.2}
+    bootstrap = paired_bootstrap(right, labels, known, 199)
+    up, down = (bootstrap.difference(*pair, "h", 0.95) for pair in ("ab", "ba"))
+    assert up.p == down.p == pytest.approx(2 / 200)
+    assert (down.low, down.high) == pytest.approx((-up.high, -up.low))
+    assert up.low > 0
+
+
+def test_p_counts_both_sides_and_ties() -> None:
+    samples = np.array([-1.0, 0.0, 1e-17, 2.0, 3.0])
+    bootstrap = Bootstrap({"h": {"a": 0.5, "b": 0.0}}, {"h": {"a": samples, "b": np.zeros(5)}})
+    # At or below zero: three of five; at or above: four.
+    assert bootstrap.difference("a", "b", "h", 0.95).p == 1.0
+    bootstrap.resampled["h"]["a"] = np.array([-1.0, 1.0, 1.0, 2.0, 3.0])
+    assert bootstrap.difference("a", "b", "h", 0.95).p == pytest.approx(2 * 2 / 6)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_image_says_nothing(label: int) -> None:
+    right = {"a": np.array([[True]]), "b": np.array([[False]])}
+    bootstrap = paired_bootstrap(right, np.array([label]), np.array([True, False]), 100)
+    metric = ("known", "unknown")[label]
+    assert list(bootstrap.observed) == [metric]
+    assert bootstrap.difference("a", "b", metric, 0.95) == Difference(1.0, None, None, 1.0)
+
+
+def test_one_class() -> None:
+    right, _, _ = random_runs(40)
+    bootstrap = paired_bootstrap(right, np.zeros(40, dtype=np.int64), np.array([True]), 100)
+    assert list(bootstrap.observed) == ["known"]
+    assert bootstrap.difference("good", "poor", "known", 0.95).p < 0.05
+
+
+def test_a_class_without_a_right_image_does_not_stop_h() -> None:
+    labels, known = np.array([0, 0, 1, 1]), np.array([True, False])
+    right = {"a": np.zeros((1, 4), dtype=bool), "b": np.ones((1, 4), dtype=bool)}
+    bootstrap = paired_bootstrap(right, labels, known, 10)
+    assert bootstrap.observed["h"] == {"a": 0.0, "b": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"n": 0}, "at least one resample"),
+        ({"right": {}}, "one method"),
+        ({"right": {"a": np.ones((1, 3), dtype=bool)}}, r"a: expected \(n_seeds, 2\)"),
+        ({"right": {"a": np.ones((0, 2), dtype=bool)}}, "a: expected"),
+        ({"labels": np.array([0, -1])}, "class numbers from 0 to 1"),
+        ({"labels": np.array([0, 2])}, "class numbers from 0 to 1"),
+        ({"labels": np.array([], dtype=np.int64)}, "one image"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(changes: dict[str, object], words: str) -> None:
+    arguments = {
+        "right": {"a": np.ones((1, 2), dtype=bool)},
+        "labels": np.array([0, 1]),
+        "known": np.array([True, False]),
+        "n": 10,
+    }
+    with pytest.raises(ValueError, match=words):
+        paired_bootstrap(**(arguments | changes))
+
+
+def test_holm_by_hand() -> None:
+    # Sorted 0.01, 0.02, 0.03, 0.5: times 4, 3, 2, 1, and never below the one before.
+    assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([0.04]) == [0.04]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=8), st.floats(0.001, 0.999))
+def test_holm_rejects_what_the_procedure_rejects(p: list[float], level: float) -> None:
+    adjusted = holm(p)
+    rejected = set()
+    for step, number in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        # Written as the adjusted values are, so that rounding falls alike.
+        if (len(p) - step) * p[number] > level:
+            break
+        rejected.add(number)
+    assert {number for number, value in enumerate(adjusted) if value <= level} == rejected
+    assert all(low <= value <= 1 for low, value in zip(p, adjusted, strict=True))
+
+
+@pytest.mark.parametrize("p", [[-0.1], [1.1], [float("nan")]])
+def test_holm_refuses_what_is_no_p(p: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        holm(p)
+
+
+def test_equally_good_methods_are_rarely_called_different() -> None:
+    labels, known = np.repeat(np.arange(20), 30), np.arange(20) < 14
+    called = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        shared = rng.random(len(labels))
+        # Alike on 70 % of the images, and right on half of them.
+        runs = [
+            np.where(rng.random(len(labels)) < 0.7, shared, rng.random(len(labels))) < 0.5
+            for _ in "ab"
+        ]
+        right = {name: run[None] for name, run in zip("ab", runs, strict=True)}
+        bootstrap = paired_bootstrap(right, labels, known, 400, seed)
+        called += bootstrap.difference("a", "b", "h", 0.95).p < 0.05
+    assert 5 <= called <= 27

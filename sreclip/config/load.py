@@ -62,7 +62,7 @@ def dump_params(params: Params) -> str:
 
 def _explain(problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
-    path = ".".join(location) or "(top)"
+    path = ".".join(location) or ("" if problem["type"] == "value_error" else "(top)")
     if problem["type"] == "extra_forbidden":
         allowed = _field_names(location[:-1])
         guess = nearest(location[-1], allowed)
@@ -75,6 +75,8 @@ def _explain(problem: Any) -> str:
         guess = nearest(str(found), problem["ctx"]["expected"].replace("'", " ").split())
         shown += f" (did you mean {guess!r}?)" if guess else ""
     message = problem["msg"].removeprefix("Value error, ")
+    if not path:
+        return f"{message}{shown}"
     return f"{path}: {message[:1].lower()}{message[1:]}{shown}"
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sreclip.backbones import BACKBONES
-from sreclip.config.methods import MethodsSettings
+from sreclip.config.methods import MethodsSettings, registered_methods
+from sreclip.config.section import Section
 from sreclip.data.tasks import TASKS
 from sreclip.registry import one_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A section of the parameters: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class OpenmojiSettings(Section):
@@ -189,6 +185,45 @@ class GraphSettings(Section):
     )
 
 
+Variants = dict[str, list[dict[str, Any]]]
+
+
+def _only_methods(variants: Variants) -> Variants:
+    registered_methods(list(variants))
+    return variants
+
+
+class SelectionSettings(Section):
+    """How a method's settings are chosen among candidates."""
+
+    rule: Literal["last", "pseudo_unknown", "oracle"] = Field(
+        "last",
+        description="`last`: nothing is chosen; `pseudo_unknown`: by H on held-out source images, "
+        "some known classes held out as unknown; `oracle`: by H on the target's labels, an upper "
+        "bound and no result.",
+    )
+    candidates: Variants = Field(
+        {},
+        description="For each method a list of settings to choose from, each a mapping that goes "
+        "over `methods.NAME`; a method without candidates keeps its own.",
+    )
+    folds: int = Field(3, ge=1, description="Draws of pseudo-unknown classes.")
+    holdout: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="Share of each remaining known class's source images that is scored."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the draws.")
+
+    _methods = field_validator("candidates")(_only_methods)
+
+    @field_validator("candidates")
+    @classmethod
+    def _not_empty(cls, candidates: Variants) -> Variants:
+        for name, variants in candidates.items():
+            if not variants:
+                raise ValueError(f"{name}: name at least one candidate ({{}} for the settings)")
+        return candidates
+
+
 class TrainSettings(Section):
     """What all methods share in training."""
 
@@ -196,6 +231,7 @@ class TrainSettings(Section):
         [0, 1, 2, 3, 4], min_length=1, description="One fit a seed; figures are over these."
     )
     device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
+    selection: SelectionSettings = SelectionSettings()
 
     @field_validator("seeds")
     @classmethod
@@ -205,11 +241,51 @@ class TrainSettings(Section):
         return seeds
 
 
+class SweepSettings(Section):
+    """A table of methods x splits x variants; each combination is one job over all seeds."""
+
+    methods: list[str] = Field([], description="Methods; none named: those of `methods.run`.")
+    unknown: list[list[str]] = Field([], description="Splits by name: the unknown classes of each.")
+    draws: int = Field(0, ge=0, description="Random splits, by the rule of `split.unknown: N`.")
+    first_draw: int = Field(0, ge=0, description="Seed of the first random split.")
+    size: int = Field(
+        0, ge=0, description="Unknown classes of a random split; 0: as many as `split` has."
+    )
+    every: int = Field(
+        0, ge=0, description="Take every choice of so many unknown classes as a split, too."
+    )
+    variants: Variants = Field(
+        {},
+        description="For each method a list of mappings that go over `methods.NAME`, one fit each; "
+        "`{}` stands for the settings as they are.",
+    )
+    ablate: list[str] = Field(
+        [], description="Methods whose parts are switched off, in turn and together."
+    )
+
+    _registered = field_validator("methods", "ablate")(registered_methods)
+    _methods = field_validator("variants")(_only_methods)
+
+
 class EvaluateSettings(Section):
     """Metrics and intervals."""
 
     ece_bins: int = Field(15, ge=1, description="Equal-width confidence bins of the ECE.")
-    confidence: float = Field(0.95, gt=0, lt=1, description="Level of the Student-t interval.")
+    confidence: float = Field(
+        0.95,
+        gt=0,
+        lt=1,
+        description="Level of the Student-t and bootstrap intervals; differences are marked where "
+        "the adjusted p is below 1 minus this.",
+    )
+    bootstrap: int = Field(
+        2000,
+        ge=0,
+        le=100_000,
+        description="Resamples of the test images behind `significance.csv`; 0 switches it off. "
+        "No p is below 2 / (resamples + 1).",
+    )
+    bootstrap_seed: int = Field(0, ge=0, description="Seed of the resamples.")
 
 
 Colour = Annotated[str, Field(pattern=r"^(#[0-9a-fA-F]{6}|[a-z]{3,24})$")]
@@ -242,5 +318,29 @@ class Params(Section):
     graph: GraphSettings = GraphSettings()
     methods: MethodsSettings = MethodsSettings()
     train: TrainSettings = TrainSettings()
+    sweep: SweepSettings = SweepSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="after")
+    def _variants_fit(self) -> Params:
+        places = {
+            "train.selection.candidates": self.train.selection.candidates,
+            "sweep.variants": self.sweep.variants,
+        }
+        for place, variants in places.items():
+            for name, number, overrides in _numbered(variants):
+                try:
+                    self.methods.changed(name, overrides)
+                except ValueError as error:
+                    raise ValueError(f"{place}.{name}[{number}].{error}") from None
+        for name in self.sweep.ablate:
+            if not self.methods.settings(name).parts:
+                raise ValueError(f"sweep.ablate: {name} has no part that can be switched off")
+        return self
+
+
+def _numbered(variants: Variants) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    for name, choices in variants.items():
+        for number, overrides in enumerate(choices):
+            yield name, number, overrides

@@ -232,7 +232,8 @@ def _summary(
         "root": data.root.as_posix(),
         "pictures": {"source": int(source.sum()), "target": int((~source).sum())},
         "target_labels": int(rows["label"][~source].notna().sum()),
-        "labels_key": _labels_key(rows[~source]),
+        "source_labels_key": _labels_key(rows[source]),
+        "target_labels_key": _labels_key(rows[~source]),
         "classes": len(data.classes),
         "source_pictures": {
             entry.name: int(count) for entry, count in zip(data.classes, per_class, strict=True)
@@ -248,9 +249,9 @@ def _summary(
     }
 
 
-def _labels_key(target: pd.DataFrame) -> str:
-    """Hash the target's labels, so that what was evaluated with others has another name."""
-    labels = target["label"].fillna(-1).astype("int32").to_numpy()
+def _labels_key(rows: pd.DataFrame) -> str:
+    """Hash a domain's labels, so that what was made with others has another name."""
+    labels = rows["label"].fillna(-1).astype("int32").to_numpy()
     return content_key(hashlib.sha256(labels.tobytes()).hexdigest())
 
 

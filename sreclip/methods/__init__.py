@@ -10,6 +10,9 @@ METHODS = {
     "transclip": "sreclip.methods.transclip:TransClip",
     "zlap": "sreclip.methods.zlap:Zlap",
     "gcn_zsl": "sreclip.methods.gcn_zsl:GcnZsl",
+    "bgcn": "sreclip.methods.bgcn:Bgcn",
+    "uodtn": "sreclip.methods.uodtn:Uodtn",
+    "tsce": "sreclip.methods.tsce:Tsce",
     "sre_clip_reference": "sreclip.methods.sre_clip_reference:SreClipReference",
     "sre_clip": "sreclip.methods.sre_clip:SreClip",
 }

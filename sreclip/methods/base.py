@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from sreclip.errors import FitError
+from sreclip.methods.blocks import Block, assemble, score_in_blocks
 
 Progress = Callable[[int, int, dict[str, float]], None]
-LOGIT_CHUNK = 8192
+Terms = Mapping[str, tuple[float, Tensor]]
+KEEP_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class ClassGraph:
         Unit-norm text vectors of the nodes, ``(n_nodes, dim)``.
     adjacency : Tensor
         Row-normalised sparse adjacency with reverse edges and self-loops, ``(n_nodes, n_nodes)``.
+    edges : Tensor
+        Node numbers, child and parent, ``(n_edges, 2)``, int64.
     class_nodes : Tensor
         Node number of each class, ``(n_classes,)``, int64.
     relation : Tensor
@@ -62,6 +66,7 @@ class ClassGraph:
 
     node_features: Tensor
     adjacency: Tensor
+    edges: Tensor
     class_nodes: Tensor
     relation: Tensor
 
@@ -70,6 +75,7 @@ class ClassGraph:
         return ClassGraph(
             self.node_features.to(device),
             self.adjacency.to(device),
+            self.edges.to(device),
             self.class_nodes.to(device),
             self.relation.to(device),
         )
@@ -86,16 +92,33 @@ class FitData:
     graph: ClassGraph
 
 
+class Diverged(FitError):  # noqa: N818 - it names what happened
+    """A loss term or a parameter stopped being finite; the method holds its last good state."""
+
+
 class Method(ABC):
     """A way to adapt a frozen image-text model.
 
     Subclasses store their constructor's arguments and nothing else, and learn in ``_fit``; a fit
     forgets what an earlier one learned, and sets attributes that end in an underscore.
+
+    Attributes
+    ----------
+    title, citation : str
+        Display name and source.
+    transductive : bool
+        The fit sees the unlabelled target images.
+    deterministic : bool
+        Nothing is drawn: every seed gives the same.
+    baseline : bool
+        False for SRE-CLIP itself, in the authors' form or in ours.
     """
 
     title: ClassVar[str]
     citation: ClassVar[str]
     transductive: ClassVar[bool]
+    deterministic: ClassVar[bool] = False
+    baseline: ClassVar[bool] = True
 
     seed: int = 0
     progress: Progress | None = None
@@ -127,39 +150,113 @@ class Method(ABC):
         Raises
         ------
         FitError
-            The inputs do not fit together, or a loss stopped being finite.
+            The inputs do not fit together.
+        Diverged
+            A loss stopped being finite; `state` then gives the last good state, at most
+            `KEEP_EVERY` steps older.
         """
         data = FitData(source_features, source_labels, target_features, text, graph)
         check_data(data)
         self.history_ = []
         self.text_ = text
         torch.manual_seed(self.seed)
-        self._fit(data, torch.Generator().manual_seed(self.seed))
+        try:
+            self._fit(data, torch.Generator().manual_seed(self.seed))
+        except Diverged:
+            self._finish(data)
+            raise
+        self._finish(data)
         return self
 
     @abstractmethod
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         """Learn; ``generator`` is freshly seeded, and so is torch's own."""
 
+    def _finish(self, data: FitData) -> None:  # noqa: B027 - most methods add nothing
+        """Work out what predictions need from the learned parameters."""
+
     @abstractmethod
     def _logits(self, features: Tensor) -> Tensor:
         """Logits of one chunk."""
 
+    def logit_blocks(self, features: Tensor) -> Iterator[Block]:
+        """Give the logits of unit-norm features ``(n_images, dim)`` in blocks of bounded size."""
+        return score_in_blocks(self._logits, features, len(self.text_.features))
+
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:
         """Class logits ``(n_images, n_classes)`` of unit-norm features ``(n_images, dim)``."""
-        return torch.cat([self._logits(chunk) for chunk in features.split(LOGIT_CHUNK)])
+        blocks = self.logit_blocks(features)
+        return assemble(blocks, len(features), len(self.text_.features))
+
+    def image_features(self, features: Tensor) -> Tensor:
+        """Unit-norm features that the method compares with class vectors: the frozen ones here."""
+        return features
 
     def state(self) -> dict[str, Tensor]:
         """Learned tensors by name, for safetensors."""
         return {}
 
-    def _record(self, step: int, total: int, terms: dict[str, Tensor]) -> None:
+    def _minimise(
+        self,
+        optimizer: torch.optim.Optimizer,
+        terms_of: Callable[[], Terms],
+        steps: int,
+        *,
+        schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+        done: int = 0,
+        total: int | None = None,
+    ) -> None:
+        """Take ``steps`` steps down the weighted sum of loss terms.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+        terms_of : callable
+            Gives a step's loss terms: for each name its weight and its value.
+        steps : int
+        schedule : LRScheduler, optional
+            Moved on after each step.
+        done, total : int
+            Steps of earlier rounds and of all of them.
+
+        Raises
+        ------
+        Diverged
+            A term or a parameter is not finite. The parameters go back to the last that were kept,
+            which gave a finite loss.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        total = done + steps if total is None else total
+        kept = [parameter.detach().clone() for parameter in parameters]
+        try:
+            for step in range(done + 1, done + steps + 1):
+                terms = terms_of()
+                self._record(step, total, {name: term for name, (_, term) in terms.items()})
+                if (step - done) % KEEP_EVERY == 0:
+                    for copy, parameter in zip(kept, parameters, strict=True):
+                        copy.copy_(parameter.detach())
+                optimizer.zero_grad()
+                torch.stack([weight * term for weight, term in terms.values()]).sum().backward()
+                optimizer.step()
+                if schedule is not None:
+                    schedule.step()
+            if not all(torch.isfinite(parameter).all() for parameter in parameters):
+                raise Diverged(
+                    f"step {done + steps}: a parameter is not finite", "lower the learning rate"
+                )
+        except Diverged:
+            with torch.no_grad():
+                for copy, parameter in zip(kept, parameters, strict=True):
+                    parameter.copy_(copy)
+            raise
+
+    def _record(self, step: int, total: int, terms: Mapping[str, Tensor]) -> None:
         """Keep the loss terms of a step; stop the fit when one is not finite."""
         values = {name: float(value.detach()) for name, value in terms.items()}
         for name, value in values.items():
             if not math.isfinite(value):
-                raise FitError(
+                raise Diverged(
                     f"step {step}: loss term {name!r} is {value}",
                     "lower the learning rate or the weight of that term",
                 )

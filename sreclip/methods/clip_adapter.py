@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sreclip.losses import known_cross_entropy
-from sreclip.methods.base import FitData, Method, Progress, batches
+from sreclip.methods.base import FitData, Method, Progress, Terms, batches
 
 
 class ClipAdapter(Method):
@@ -67,18 +67,22 @@ class ClipAdapter(Method):
         ).to(text.features.device)
         optimizer = torch.optim.Adam(self.adapter_.parameters(), lr=self.lr)
         rows = batches(len(data.source_features), self.batch_size, generator)
-        for step in range(1, self.steps + 1):
+
+        def terms() -> Terms:
             batch = next(rows)
             logits = self._logits(data.source_features[batch])
             loss = known_cross_entropy(logits, data.source_labels[batch], text.known)
-            self._record(step, self.steps, {"source": loss})
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            return {"source": (1.0, loss)}
+
+        self._minimise(optimizer, terms, self.steps)
+
+    def image_features(self, features: Tensor) -> Tensor:
+        """``f'``, normalised."""
+        mixed = self.ratio * self.adapter_(features) + (1 - self.ratio) * features
+        return F.normalize(mixed, dim=1)
 
     def _logits(self, features: Tensor) -> Tensor:
-        mixed = self.ratio * self.adapter_(features) + (1 - self.ratio) * features
-        return self.text_.zero_shot_logits(F.normalize(mixed, dim=1))
+        return self.text_.zero_shot_logits(self.image_features(features))
 
     def state(self) -> dict[str, Tensor]:
         """Weights of the bottleneck and class vectors."""

@@ -20,8 +20,12 @@ from sreclip.losses import (
     soft_label_loss,
 )
 from sreclip.methods.adapters import ClassAdapter, ImageAdapter
-from sreclip.methods.base import FitData, Method, Progress, batches
+from sreclip.methods.base import FitData, Method, Progress, Terms, batches
+from sreclip.methods.blocks import collect, score_in_blocks
+from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.transclip import transclip
+
+CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class SreClip(Method):
     title = "SRE-CLIP"
     citation = "arXiv 2510.21808, rebuilt"
     transductive = True
+    baseline = False
 
     def __init__(
         self,
@@ -116,30 +121,48 @@ class SreClip(Method):
         self._modules = nn.ModuleList([self.image_adapter_, self.class_adapter_]).to(device)
         self._graph, self._generator = graph, generator
         self._texts = torch.cat([text.features, graph.node_features])
-        self._zero_shot = text.zero_shot_logits(data.target_features)
-        self._prior = float(self._zero_shot.softmax(dim=1)[:, ~text.known].sum(dim=1).mean())
         self.bias_ = torch.zeros(len(text.known), device=device)
+        target = data.target_features
+        frozen = score_in_blocks(text.zero_shot_logits, target, len(text.known))
+        self._zero_shot_margin = collect(frozen, len(target), text.known).margin
+        self._prior = self._unknown_mass(target) if self.balance else 0.0
         rounds = self.rounds if self.self_training else 0
-        soft_labels: Tensor | None = None
+        soft_labels: Candidates | None = None
         for number in range(rounds + 1):
             self._train_round(number, rounds, data, soft_labels)
-            soft_labels = self._calibrate(data.target_features, refine=number < rounds)
+            if number < rounds:
+                self._finish(data)
+                soft_labels = self._soft_labels(target)
+
+    def _unknown_mass(self, features: Tensor) -> float:
+        """Mean probability that the frozen model gives to unknown classes together."""
+        masses = [
+            self.text_.zero_shot_logits(chunk).softmax(dim=1)[:, ~self.text_.known].sum(dim=1)
+            for chunk in features.split(self.batch_size)
+        ]
+        return float(torch.cat(masses).mean())
 
     @torch.no_grad()
-    def _calibrate(self, target_features: Tensor, *, refine: bool) -> Tensor | None:
-        """Settle class vectors and bias; with ``refine`` give soft labels for the next round."""
+    def _finish(self, data: FitData) -> None:
+        """Settle class vectors and bias."""
         self._modules.eval()
         self.prototypes_ = self.class_adapter_(self.text_.features, self._graph)
-        self.bias_ = torch.zeros_like(self.bias_)
-        adapted = self.image_adapter_(target_features, self._texts)
-        logits = self.text_.logit_scale * adapted @ self.prototypes_.T
+        known = self.text_.known
+        self.bias_ = torch.zeros(len(known), device=known.device)
         if self.calibration:
-            bias = unknown_bias(logits, self._zero_shot, self.text_.known)
-            self.bias_ = bias * (~self.text_.known).to(logits.dtype)
-        return transclip(adapted, logits + self.bias_).clone() if refine else None
+            target = data.target_features
+            margin = collect(self.logit_blocks(target), len(target), known).margin
+            bias = unknown_bias(margin, self._zero_shot_margin)
+            self.bias_ = bias * (~known).to(self.prototypes_.dtype)
+
+    def _soft_labels(self, target_features: Tensor) -> Candidates:
+        """Refined predictions of the target, for the next round."""
+        blocks = self.logit_blocks(target_features)
+        predictions = Candidates.from_blocks(blocks, len(target_features), len(self.text_.known))
+        return transclip(self.image_features(target_features), predictions)
 
     def _train_round(
-        self, number: int, rounds: int, data: FitData, soft_labels: Tensor | None
+        self, number: int, rounds: int, data: FitData, soft_labels: Candidates | None
     ) -> None:
         self._modules.train()
         optimizer = torch.optim.AdamW(
@@ -148,27 +171,27 @@ class SreClip(Method):
         source_rows = batches(len(data.source_features), self.batch_size, self._generator)
         target_rows = batches(len(data.target_features), self.batch_size, self._generator)
         self._bank: list[Tensor] = []
-        first = number * self.steps
-        for step in range(first + 1, first + self.steps + 1):
+
+        def terms() -> Terms:
             source, target = next(source_rows), next(target_rows)
             source_features = data.source_features[source]
+            target_features = data.target_features[target]
             prototypes = self.class_adapter_(self.text_.features, self._graph)
-            terms = self._terms(
+            values = self._terms(
                 Step(
                     source_logits=self._score(source_features, prototypes),
                     source_zero_shot=self.text_.zero_shot_logits(source_features),
                     source_labels=data.source_labels[source],
-                    target_logits=self._score(data.target_features[target], prototypes),
-                    target_zero_shot=self._zero_shot[target],
-                    target_soft_labels=None if soft_labels is None else soft_labels[target],
+                    target_logits=self._score(target_features, prototypes),
+                    target_zero_shot=self.text_.zero_shot_logits(target_features),
+                    target_soft_labels=None if soft_labels is None else soft_labels.dense(target),
                     prototypes=prototypes,
                 )
             )
-            loss = torch.stack([getattr(self, name) * term for name, term in terms.items()]).sum()
-            self._record(step, (rounds + 1) * self.steps, terms)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            return {name: (getattr(self, name), value) for name, value in values.items()}
+
+        total = (rounds + 1) * self.steps
+        self._minimise(optimizer, terms, self.steps, done=number * self.steps, total=total)
 
     def _terms(self, step: Step) -> dict[str, Tensor]:
         """Loss terms that are switched on, by the names of their weights."""
@@ -218,12 +241,18 @@ class SreClip(Method):
         self._bank = [torch.cat([target_logits.detach(), *self._bank])[:room]]
         return value
 
+    def image_features(self, features: Tensor) -> Tensor:
+        """``v``: adapted image features."""
+        with torch.no_grad():
+            return torch.cat(
+                [self.image_adapter_(chunk, self._texts) for chunk in features.split(CHUNK)]
+            )
+
     def _score(self, features: Tensor, prototypes: Tensor) -> Tensor:
         adapted = self.image_adapter_(features, self._texts)
         return self.text_.logit_scale * adapted @ prototypes.T
 
     def _logits(self, features: Tensor) -> Tensor:
-        self._modules.eval()
         return self._score(features, self.prototypes_) + self.bias_
 
     def state(self) -> dict[str, Tensor]:

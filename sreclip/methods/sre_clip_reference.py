@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -10,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sreclip.losses import balance_loss, diversity_loss, entropy_loss, rank_loss, relation_loss
-from sreclip.methods.base import ClassGraph, FitData, Method, Progress, batches
+from sreclip.methods.base import ClassGraph, FitData, Method, Progress, Terms, batches
+from sreclip.methods.blocks import Block
 
 EVALUATION_SEED = 0
 
@@ -44,10 +46,19 @@ class GraphConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_dim))
         nn.init.xavier_uniform_(self.weight)
 
+    def project(self, nodes: Tensor) -> Tensor:
+        """``drop(X) W``, ``(n_nodes, out_dim)``."""
+        return F.dropout(nodes, self.dropout, self.training) @ self.weight
+
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
         """Map ``(n_nodes, in_dim)`` to ``(n_nodes, out_dim)``; ``adjacency`` is sparse."""
-        nodes = F.dropout(nodes, self.dropout, self.training)
-        return torch.sparse.mm(adjacency, nodes @ self.weight) + self.bias
+        return sparse_product(adjacency, self.project(nodes)) + self.bias
+
+
+def sparse_product(adjacency: Tensor, nodes: Tensor) -> Tensor:
+    """``A X`` of a sparse A, outside autocast, whose shorter numbers its gradient does not take."""
+    with torch.autocast(nodes.device.type, enabled=False):
+        return torch.sparse.mm(adjacency, nodes.to(adjacency.dtype))
 
 
 class PrototypeGcn(nn.Module):
@@ -115,6 +126,7 @@ class SreClipReference(Method):
     title = "SRE-CLIP (reference)"
     citation = "Yu et al., arXiv 2510.21808, after the authors' code"
     transductive = True
+    baseline = False
 
     def __init__(
         self,
@@ -141,6 +153,7 @@ class SreClipReference(Method):
         warmup_steps: int = 600,
         steps: int = 3000,
         batch_size: int = 256,
+        precision: Literal["float32", "bfloat16"] = "float32",
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:
@@ -168,16 +181,13 @@ class SreClipReference(Method):
         self.warmup_steps = warmup_steps
         self.steps = steps
         self.batch_size = batch_size
+        self.precision = precision
         self.seed = seed
         self.progress = progress
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
-        text, graph = data.text, data.graph
-        dim, device = text.features.shape[1], text.features.device
-        self.adapter_ = BatchAttentionAdapter(dim, self.width).to(device)
-        self.gcn_ = PrototypeGcn(
-            graph.node_features.shape[1], self.gcn_width, self.width, self.dropout
-        ).to(device)
+        graph = data.graph
+        self._build(data)
         classes = graph.node_features[graph.class_nodes]
         self._semantic = torch.cdist(classes, classes)
         self._generator = generator
@@ -186,27 +196,37 @@ class SreClipReference(Method):
         target_rows = batches(len(data.target_features), self.batch_size, generator)
         bank = FeatureBank(self.bank_size)
         fill_steps = math.ceil(self.bank_size / min(self.batch_size, len(data.target_features)))
-        for step in range(self.steps):
-            rows = next(source_rows)
-            prototypes = self.gcn_(graph)
+        steps = iter(range(self.steps))
+
+        def terms() -> Terms:
+            step, rows = next(steps), next(source_rows)
+            prototypes = self._class_side(graph)
             source = self._image_side(data.source_features[rows])
-            terms = self._source_terms(source, data.source_labels[rows], prototypes)
-            loss = self._weighted(terms)
-            if step >= self.warmup_steps:
-                target = self._image_side(data.target_features[next(target_rows)])
-                target_terms = self._target_terms(target, prototypes, bank)
-                loss = self.source * loss + self._weighted(target_terms)
-                terms |= target_terms
-            elif step >= self.warmup_steps - fill_steps:
-                with torch.no_grad():
-                    bank.add(self._image_side(data.target_features[next(target_rows)]))
-            self._record(step + 1, self.steps, terms)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        with torch.no_grad():
-            self.prototypes_ = self.gcn_.eval()(graph)
+            source_terms = self._source_terms(source, data.source_labels[rows], prototypes)
+            if step < self.warmup_steps:
+                if step >= self.warmup_steps - fill_steps:
+                    with torch.no_grad():
+                        bank.add(self._image_side(data.target_features[next(target_rows)]))
+                return source_terms
+            target = self._image_side(data.target_features[next(target_rows)])
+            weighted = {
+                name: (self.source * weight, term) for name, (weight, term) in source_terms.items()
+            }
+            return weighted | self._target_terms(target, prototypes, bank)
+
+        self._minimise(optimizer, terms, self.steps, schedule=schedule, done=len(self.history_))
+
+    def _build(self, data: FitData) -> None:
+        """Set adapter and GCN up as they are before the first step."""
+        dim, device = data.text.features.shape[1], data.text.features.device
+        node_dim = data.graph.node_features.shape[1]
+        self.adapter_: nn.Module = BatchAttentionAdapter(dim, self.width).to(device)
+        self.gcn_ = PrototypeGcn(node_dim, self.gcn_width, self.width, self.dropout).to(device)
+
+    @torch.no_grad()
+    def _finish(self, data: FitData) -> None:
+        self.gcn_.eval()
+        self.prototypes_ = self._class_side(data.graph)
 
     def _optimizer(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
         optimizer = torch.optim.SGD(
@@ -217,67 +237,88 @@ class SreClipReference(Method):
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             nesterov=self.momentum > 0,
+            fused=self._semantic.device.type in ("cpu", "cuda"),
         )
         return optimizer, torch.optim.lr_scheduler.LambdaLR(
             optimizer,
             lambda step: rate_factor(step, self.warmup_steps, self.decay, self.decay_power),
         )
 
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        half = self.precision == "bfloat16"
+        return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+    def _class_side(self, graph: ClassGraph) -> Tensor:
+        """Prototypes, ``(n_classes, width)``."""
+        with self._autocast(graph.node_features.device):
+            return self.gcn_(graph)
+
     def _image_side(self, features: Tensor) -> Tensor:
         """``v / temperature`` of one batch, ``(n_images, width)``."""
-        return F.normalize(self.adapter_(features), dim=1) / self.temperature
+        with self._autocast(features.device):
+            images = self.adapter_(features)
+        return F.normalize(images.to(features.dtype), dim=1) / self.temperature
 
     def _source_terms(
         self, images: Tensor, labels: Tensor, prototypes: Tensor
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, tuple[float, Tensor]]:
         logits = images @ prototypes.T
-        terms = {"cross_entropy": F.cross_entropy(logits, labels)}
+        terms = {"cross_entropy": (1.0, F.cross_entropy(logits, labels))}
         if self.rank:
-            terms["rank"] = rank_loss(
-                torch.cdist(prototypes, prototypes),
+            distances = torch.cdist(prototypes, prototypes)
+            rank = rank_loss(
+                distances,
                 self._semantic,
                 self.rank_pairs,
                 sample=self.rank_sample,
                 generator=self._generator,
             )
+            terms["rank"] = (self.rank, rank)
         if self.relation:
-            terms["relation"] = relation_loss(logits, prototypes)
+            terms["relation"] = (self.relation, relation_loss(logits, prototypes))
         return terms
 
     def _target_terms(
         self, images: Tensor, prototypes: Tensor, bank: FeatureBank
-    ) -> dict[str, Tensor]:
-        terms: dict[str, Tensor] = {}
+    ) -> dict[str, tuple[float, Tensor]]:
+        terms: dict[str, tuple[float, Tensor]] = {}
         if self.entropy:
-            terms["entropy"] = entropy_loss(images @ prototypes.detach().T)
+            entropy = entropy_loss(images @ prototypes.detach().T)
+            terms["entropy"] = (self.entropy, entropy)
         if bank.add(images) and bank.features is not None:
             if self.diversity:
-                terms["diversity"] = diversity_loss(bank.features @ prototypes.T)
+                diversity = diversity_loss(bank.features @ prototypes.T)
+                terms["diversity"] = (self.diversity, diversity)
             unknown = ~self.text_.known
             if self.balance and unknown.any():
                 mass = (images @ prototypes.T).softmax(dim=1)[:, unknown].sum(dim=1)
-                terms["balance"] = balance_loss(mass, self.c)
+                terms["balance"] = (self.balance, balance_loss(mass, self.c))
         return terms
 
-    def _weighted(self, terms: dict[str, Tensor]) -> Tensor:
-        total = self.text_.features.new_zeros(())
-        for name, term in terms.items():
-            total = total + (1.0 if name == "cross_entropy" else getattr(self, name)) * term
-        return total
+    def _mixed_batches(self, n_images: int) -> Iterator[Tensor]:
+        """Row numbers in batches of about equal size, shuffled with a fixed seed."""
+        generator = torch.Generator().manual_seed(EVALUATION_SEED)
+        order = torch.randperm(n_images, generator=generator)
+        yield from order.tensor_split(max(1, math.ceil(n_images / self.batch_size)))
 
     @torch.inference_mode()
-    def logits(self, features: Tensor) -> Tensor:
-        """Logits ``(n_images, n_classes)``, of mixed batches shuffled with a fixed seed.
+    def logit_blocks(self, features: Tensor) -> Iterator[Block]:
+        """Give the logits of mixed batches, shuffled with a fixed seed.
 
         Batches are of about equal size, at most ``batch_size``.
         """
-        generator = torch.Generator().manual_seed(EVALUATION_SEED)
-        order = torch.randperm(len(features), generator=generator)
-        n_batches = max(1, math.ceil(len(features) / self.batch_size))
-        logits = features.new_empty(len(features), len(self.prototypes_))
-        for rows in order.tensor_split(n_batches):
-            logits[rows] = self._logits(features[rows])
-        return logits
+        classes = torch.arange(len(self.prototypes_), device=features.device)
+        for rows in self._mixed_batches(len(features)):
+            logits = self._logits(features[rows])
+            yield Block(rows.to(features.device), classes, logits)
+
+    @torch.inference_mode()
+    def image_features(self, features: Tensor) -> Tensor:
+        """v of each image, ``(n_images, width)``, in the batches of `logit_blocks`."""
+        images = features.new_empty(len(features), self.prototypes_.shape[1])
+        for rows in self._mixed_batches(len(features)):
+            images[rows] = self._image_side(features[rows]) * self.temperature
+        return images
 
     def _logits(self, features: Tensor) -> Tensor:
         return self._image_side(features) @ self.prototypes_.T

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sreclip.losses import known_cross_entropy
-from sreclip.methods.base import FitData, Method, Progress, batches
+from sreclip.methods.base import FitData, Method, Progress, Terms, batches
 
 
 class TaskRes(Method):
@@ -57,14 +57,14 @@ class TaskRes(Method):
         self.residual_ = torch.zeros_like(data.text.features).requires_grad_()
         optimizer = torch.optim.Adam([self.residual_], lr=self.lr)
         rows = batches(len(data.source_features), self.batch_size, generator)
-        for step in range(1, self.steps + 1):
+
+        def terms() -> Terms:
             batch = next(rows)
             logits = self._logits(data.source_features[batch])
             loss = known_cross_entropy(logits, data.source_labels[batch], data.text.known)
-            self._record(step, self.steps, {"source": loss})
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            return {"source": (1.0, loss)}
+
+        self._minimise(optimizer, terms, self.steps)
 
     def _class_vectors(self) -> Tensor:
         return F.normalize(self.text_.features + self.alpha * self.residual_, dim=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from sreclip.losses import known_cross_entropy
-from sreclip.methods.base import FitData, Progress, batches
+from sreclip.methods.base import FitData, Progress, Terms, batches
 from sreclip.methods.tip_adapter import TipAdapter
 
 
@@ -61,11 +61,10 @@ class TipAdapterF(TipAdapter):
         optimizer = torch.optim.AdamW([self.keys_], lr=self.lr, eps=1e-4)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, total))
         rows = batches(len(images), self.batch_size, generator)
-        for step in range(1, total + 1):
+
+        def terms() -> Terms:
             batch = next(rows)
             loss = known_cross_entropy(self._logits(images[batch]), labels[batch], known)
-            self._record(step, total, {"source": loss})
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+            return {"source": (1.0, loss)}
+
+        self._minimise(optimizer, terms, total, schedule=schedule)

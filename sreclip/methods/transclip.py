@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterator
+from typing import ClassVar
 
 from sreclip.methods.base import FitData, Progress
+from sreclip.methods.blocks import Block, score_in_blocks
 from sreclip.methods.transductive import TransductiveMethod
+from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.transclip import transclip
 
 
@@ -15,18 +17,23 @@ class TransClip(TransductiveMethod):
 
     The update rules and their deviations from the original are those of
     `sreclip.refinement.transclip`; here they start from the zero-shot logits. Logits are the
-    logarithms of the assignments, floored at the smallest normal number.
+    logarithms of the assignments.
     """
 
     title = "TransCLIP"
     citation = "Zanella et al., NeurIPS 2024"
+    deterministic: ClassVar[bool] = True
 
     def __init__(self, seed: int = 0, progress: Progress | None = None) -> None:
         super().__init__()
         self.seed = seed
         self.progress = progress
 
-    def _target_logits(self, data: FitData) -> Tensor:
-        features = data.target_features
-        assignments = transclip(features, data.text.zero_shot_logits(features))
-        return assignments.clamp_min(torch.finfo(assignments.dtype).tiny).log()
+    def _label(self, data: FitData) -> None:
+        features, n_classes = data.target_features, len(data.text.features)
+        zero_shot = score_in_blocks(data.text.zero_shot_logits, features, n_classes)
+        predictions = Candidates.from_blocks(zero_shot, len(features), n_classes)
+        self.candidates_ = transclip(features, predictions)
+
+    def _target_blocks(self) -> Iterator[Block]:
+        return self.candidates_.blocks()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from sreclip.errors import FitError
 from sreclip.methods.base import FitData, Method
+from sreclip.methods.blocks import Block
 
 
 class TransductiveMethod(Method):
@@ -17,15 +19,19 @@ class TransductiveMethod(Method):
     transductive = True
 
     @abstractmethod
-    def _target_logits(self, data: FitData) -> Tensor:
-        """Logits of the fit's target images, ``(n_target, n_classes)``."""
+    def _label(self, data: FitData) -> None:
+        """Learn what `_target_blocks` needs."""
+
+    @abstractmethod
+    def _target_blocks(self) -> Iterator[Block]:
+        """Logits of the fit's target images, each image and class once."""
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         self._target_features = data.target_features
-        self.logits_ = self._target_logits(data)
+        self._label(data)
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Logits of the fit's target features, in their order.
+    def logit_blocks(self, features: Tensor) -> Iterator[Block]:
+        """Logits of the fit's target features, in their order, in blocks of bounded size.
 
         Raises
         ------
@@ -43,7 +49,7 @@ class TransductiveMethod(Method):
                 "in their order",
                 "fit it again with the images to be labelled as the target",
             )
-        return self.logits_
+        return self._target_blocks()
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.logits(features)

@@ -14,6 +14,7 @@ class ZeroShot(Method):
     title = "Zero-shot"
     citation = "Radford et al., ICML 2021"
     transductive = False
+    deterministic = True
 
     def __init__(self, seed: int = 0, progress: Progress | None = None) -> None:
         super().__init__()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Iterator
+from typing import ClassVar
 
 from sreclip.methods.base import FitData, Progress
+from sreclip.methods.blocks import Block
 from sreclip.methods.transductive import TransductiveMethod
-from sreclip.refinement.zlap import zlap
-
-FLOOR = 1e-12
+from sreclip.refinement.zlap import normalized_graph, solve_blocks
 
 
 class Zlap(TransductiveMethod):
@@ -28,7 +28,7 @@ class Zlap(TransductiveMethod):
     alpha : float
         Share of a score that comes from neighbours, below 1.
     tolerance : float
-        Relative residual at which the conjugate gradients stop.
+        Bound on the relative residual of the solution.
     seed : int
         Not used: nothing is drawn.
     progress : callable, optional
@@ -37,6 +37,7 @@ class Zlap(TransductiveMethod):
 
     title = "ZLaP"
     citation = "Stojnic et al., CVPR 2024"
+    deterministic: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -55,13 +56,9 @@ class Zlap(TransductiveMethod):
         self.seed = seed
         self.progress = progress
 
-    def _target_logits(self, data: FitData) -> Tensor:
-        scores = zlap(
-            data.target_features,
-            data.text.features,
-            k=self.k,
-            gamma=self.gamma,
-            alpha=self.alpha,
-            tolerance=self.tolerance,
-        )
-        return scores.clamp_min_(FLOOR).log_()
+    def _label(self, data: FitData) -> None:
+        self.graph_ = normalized_graph(data.target_features, data.text.features, self.k, self.gamma)
+
+    def _target_blocks(self) -> Iterator[Block]:
+        n_classes = len(self.text_.features)
+        return solve_blocks(self.graph_, n_classes, self.alpha, self.tolerance)

@@ -1,41 +1,30 @@
-"""ZLaP: zero-shot label propagation (Stojnic, Kalantidis, Tolias; CVPR 2024)."""
+"""Label propagation: ZLaP (Stojnic, Kalantidis, Tolias; CVPR 2024), and after any method."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from sreclip.refinement.transclip import nearest_neighbours
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+from sreclip.methods.blocks import Block
+from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.neighbours import csr, nearest_neighbours, symmetric
 
 CHUNK = 2048
-BLOCK_VALUES = 1 << 22
-MAX_STEPS = 50
+BLOCK_VALUES = 1 << 23
+FLOOR = 1e-12
+NEGLIGIBLE = 1e-20
 
 
 @torch.no_grad()
-def zlap(
-    features: Tensor,
-    text: Tensor,
-    k: int = 5,
-    gamma: float = 5.0,
-    alpha: float = 0.3,
-    tolerance: float = 1e-6,
-) -> Tensor:
-    """Spread each class's label from its text over a graph of texts and images.
+def normalized_graph(features: Tensor, text: Tensor, k: int, gamma: float) -> Tensor:
+    """Join texts and images to ``D^-1/2 W D^-1/2``, D the row sums of W.
 
-    The scores of class c solve ``(I - alpha D^-1/2 W D^-1/2) x = y_c``, y_c being 1 at the text of
-    c. ``W = S + S^T``, S holding each image's cosines to its nearest images and, raised to
-    ``gamma``, to its nearest texts; negative cosines count as 0. Differences from the authors'
-    code: the neighbours are exact, and the conjugate gradients run on a block of classes at once.
-    No array is larger than a chunk of similarities, a block of solutions or the scores.
+    ``W = S + S^T``, S holding each image's cosines to its nearest images and, raised to ``gamma``,
+    to its nearest texts; negative cosines count as 0. The neighbours are exact, unlike in the
+    authors' code.
 
     Parameters
     ----------
@@ -48,94 +37,146 @@ def zlap(
         texts.
     gamma : float
         Power of the image-text cosines.
-    alpha : float
-        In [0, 1): 0 keeps every label at its text.
-    tolerance : float
-        Relative residual of each class's solution.
 
     Returns
     -------
     Tensor
-        Scores ``(n_images, n_classes)``, zero where no path leads from text to image.
+        CSR, the texts before the images, ``(n_classes + n_images, n_classes + n_images)``.
     """
     n_classes = len(text)
-    graph = normalized_graph(features, text, k, gamma)
-    scores = torch.empty(len(features), n_classes, dtype=features.dtype)
-    block = max(1, BLOCK_VALUES // graph.shape[0])
-    for start in range(0, n_classes, block):
-        stop = min(start + block, n_classes)
-        labels = np.zeros((graph.shape[0], stop - start))
-        labels[np.arange(start, stop), np.arange(stop - start)] = 1
-        solution = conjugate_gradients(lambda x: x - alpha * (graph @ x), labels, tolerance)
-        scores[:, start:stop] = torch.from_numpy(solution[n_classes:])
-    return scores.to(features.device)
+    images, cosines = nearest_neighbours(features, k - 1)
+    tops = [(chunk @ text.T).topk(min(k, n_classes), dim=1) for chunk in features.split(CHUNK)]
+    texts = torch.cat([top.indices for top in tops])
+    powers = torch.cat([top.values for top in tops]).clamp_min(0) ** gamma
+    columns = torch.cat([texts, images + n_classes], dim=1)
+    values = torch.cat([powers, cosines.clamp_min(0)], dim=1)
+    return _normalized(columns, values, n_classes)
 
 
-def normalized_graph(features: Tensor, text: Tensor, k: int, gamma: float) -> csr_array:
-    """``D^-1/2 W D^-1/2`` over the texts, which come first, and the images; float64."""
-    from scipy.sparse import csr_array, diags_array
+@torch.no_grad()
+def solve_blocks(
+    graph: Tensor, n_classes: int, alpha: float = 0.3, tolerance: float = 1e-6
+) -> Iterator[Block]:
+    """Spread each class's label from its text, some classes at a time.
 
-    n_images, n_classes = len(features), len(text)
-    images, cosines = nearest_neighbours(features, min(k, n_images) - 1)
-    texts, text_cosines = _nearest_texts(features, text, min(k, n_classes))
-    columns = torch.cat([images + n_classes, texts], dim=1)
-    values = torch.cat([cosines.clamp_min(0), text_cosines.clamp_min(0) ** gamma], dim=1)
-    rows = np.repeat(np.arange(n_images) + n_classes, columns.shape[1])
-    n_nodes = n_classes + n_images
-    one_way = csr_array(
-        (values.double().cpu().numpy().ravel(), (rows, columns.cpu().numpy().ravel())),
-        shape=(n_nodes, n_nodes),
-    )
-    both_ways = one_way + one_way.T
-    degree = both_ways.sum(axis=1)
-    scale = diags_array(1 / np.sqrt(np.where(degree > 0, degree, 1)))
-    return csr_array(scale @ both_ways @ scale)
-
-
-def _nearest_texts(features: Tensor, text: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    tops = [(chunk @ text.T).topk(k, dim=1) for chunk in features.split(CHUNK)]
-    return torch.cat([top.indices for top in tops]), torch.cat([top.values for top in tops])
-
-
-def conjugate_gradients(
-    apply: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    right: NDArray[np.float64],
-    tolerance: float,
-    max_steps: int = MAX_STEPS,
-) -> NDArray[np.float64]:
-    """Solve ``A x = b`` for each column b of ``right``, A symmetric and positive definite.
-
-    A column stops when its residual is at most ``tolerance |b|``.
+    The scores of class c solve ``(I - alpha S) x = y_c``, S the graph and y_c 1 at the text of c.
+    The authors use conjugate gradients, `spread` another iteration.
 
     Parameters
     ----------
-    apply : callable
-        ``A`` times an array of the shape of ``right``.
-    right : float64 array, (n, n_columns)
-        Right-hand sides.
+    graph : Tensor
+        From `normalized_graph`.
+    n_classes : int
+        Its first nodes are their texts.
+    alpha : float
+        In [0, 1): share of a score that comes from neighbours.
     tolerance : float
-        Relative residual.
-    max_steps : int
-        The end in any case.
+        Bound on each class's residual relative to y_c; float32 features end at about 1e-7.
+
+    Yields
+    ------
+    Block
+        ``log max(x, 1e-12)`` of all images for some classes; the floor where no path leads from
+        text to image.
     """
-    solution = np.zeros_like(right)
-    residual, direction = right.copy(), right.copy()
-    square = (residual**2).sum(axis=0)
-    enough = tolerance**2 * square
-    for _ in range(max_steps):
-        active = square > enough
-        if not active.any():
-            break
-        image = apply(direction)
-        step = _divide(square, (direction * image).sum(axis=0), active)
-        solution += step * direction
-        residual -= step * image
-        previous, square = square, (residual**2).sum(axis=0)
-        direction = residual + _divide(square, previous, active) * direction
+
+    def labels(start: int, stop: int) -> Tensor:
+        texts = torch.arange(start, stop, device=graph.device)
+        labels = graph.values().new_zeros(graph.shape[0], stop - start)
+        labels[texts, texts - start] = 1
+        return labels
+
+    for block in _spread_blocks(graph, labels, n_classes, alpha, tolerance):
+        yield block._replace(
+            rows=block.rows[: len(block.rows) - n_classes], logits=block.logits[n_classes:]
+        )
+
+
+@torch.no_grad()
+def propagate(
+    features: Tensor,
+    candidates: Candidates,
+    k: int = 5,
+    alpha: float = 0.3,
+    tolerance: float = 1e-6,
+) -> Iterator[Block]:
+    """Smooth any method's predictions over a graph of the images alone, some classes at a time.
+
+    The scores of class c are ``x = (1 - alpha) (I - alpha S)^-1 y_c``, y_c the images'
+    probabilities of c and S their kNN graph, symmetric and normalised as in `normalized_graph`.
+    Ours: ZLaP's graph without its texts, with the labels of Zhou et al. (2004) replaced by
+    soft ones on all images.
+
+    Parameters
+    ----------
+    features : Tensor
+        Unit norm, ``(n_images, dim)``.
+    candidates : Candidates
+        Predictions of the same images; a class that is no candidate counts as 0.
+    k : int
+        Nearest images, with the image itself among them as in `normalized_graph`.
+    alpha, tolerance : float
+        As in `solve_blocks`; an image without a neighbour of positive cosine keeps its prediction.
+
+    Yields
+    ------
+    Block
+        ``log max(x, 1e-12)`` of all images for some classes.
+    """
+    numbers, cosines = nearest_neighbours(features, k - 1)
+    graph = _normalized(numbers, cosines.clamp_min(0), 0)
+
+    def predictions(start: int, stop: int) -> Tensor:
+        return (1 - alpha) * candidates.columns(start, stop)
+
+    yield from _spread_blocks(graph, predictions, candidates.n_classes, alpha, tolerance)
+
+
+def _normalized(columns: Tensor, values: Tensor, n_before: int) -> Tensor:
+    """``D^-1/2 (S + S^T) D^-1/2`` of the rows of S that are not empty, those after ``n_before``."""
+    n = n_before + len(columns)
+    rows = torch.arange(n_before, n, device=columns.device).repeat_interleave(columns.shape[1])
+    graph = symmetric(rows, columns.flatten(), values.flatten(), n)
+    counts, numbers, weights = graph.crow_indices().diff(), graph.col_indices(), graph.values()
+    degree = (graph @ weights.new_ones(n, 1))[:, 0]
+    scale = degree.where(degree > 0, 1).rsqrt()
+    return csr(counts, numbers, weights * scale.repeat_interleave(counts) * scale[numbers], n)
+
+
+def _spread_blocks(
+    graph: Tensor,
+    right: Callable[[int, int], Tensor],
+    n_classes: int,
+    alpha: float,
+    tolerance: float,
+) -> Iterator[Block]:
+    """Solve for as many classes at once as keep the arrays at `BLOCK_VALUES` values."""
+    rows = torch.arange(graph.shape[0], device=graph.device)
+    size = max(1, BLOCK_VALUES // graph.shape[0])
+    for start in range(0, n_classes, size):
+        stop = min(start + size, n_classes)
+        scores = spread(graph, right(start, stop), alpha, tolerance)
+        classes = torch.arange(start, stop, device=graph.device)
+        yield Block(rows, classes, scores.clamp_min_(FLOOR).log_())
+
+
+def spread(graph: Tensor, right: Tensor, alpha: float, tolerance: float) -> Tensor:
+    """Solve ``(I - alpha S) x = b`` for each column b of ``right``, ``(n, n_columns)``.
+
+    By the iteration of Zhou et al. (2004), ``x = b + alpha S x`` from ``x = b``. No term of it is
+    negative, so small scores, of which logarithms are taken, keep their order; a step is one sparse
+    product. After m steps the residual is ``(alpha S)^(m + 1) b``, and S, normalised, has its
+    eigenvalues in [-1, 1]: ``alpha^(m + 1) <= tolerance`` is enough for every column.
+    """
+    # Denormal numbers would make the products many times slower.
+    solution = right = torch.threshold(right, NEGLIGIBLE, 0)
+    for _ in range(steps_needed(alpha, tolerance)):
+        solution = torch.addmm(right, graph, solution, alpha=alpha)
     return solution
 
 
-def _divide(
-    above: NDArray[np.float64], below: NDArray[np.float64], where: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    return np.divide(above, below, out=np.zeros_like(above), where=where)
+def steps_needed(alpha: float, tolerance: float) -> int:
+    """The least m with ``alpha^(m + 1) <= tolerance``."""
+    if alpha <= tolerance:
+        return 0
+    return math.ceil(math.log(tolerance) / math.log(alpha)) - 1

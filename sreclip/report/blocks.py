@@ -112,9 +112,11 @@ def curve_block(results: Sequence[MethodResult], n_seeds: int) -> Block:
         "curve",
         "Line chart of unknown against known accuracy, one curve a method.",
         "Each curve is traced by a bias added to the logits of unknown classes, from all pictures "
-        "called unknown (left) to none (right); the marker is the method as it is, without a bias. "
-        "A curve further out is better at every setting, a marker far from the corner can be moved "
-        "by a bias. AUSUC is the area under the curve, 100 at most. "
+        "called unknown (left) to none (right); the full marker is the method as it is, without a "
+        "bias. The hollow marker is the point of the curve with the highest harmonic mean: only the"
+        " target labels tell which bias leads there, so it is an upper bound and no result. "
+        "A curve further out is better at every setting. AUSUC is the area under the curve, 100 at "
+        "most. "
         + (
             "Curves are means over seeds at equal known accuracy, so that a marker may lie beside "
             "its own."

@@ -178,6 +178,27 @@ def curve_figure(results: Sequence[MethodResult]) -> Figure:
                 "unknown %{y:.1f} %<extra></extra>",
             )
         )
+        best = best_point(known, unknown)
+        if best is None:
+            continue
+        figure.add_trace(
+            go.Scatter(
+                name=f"{label(result.title)}, best bias",
+                x=percent([known[best]]),
+                y=percent([unknown[best]]),
+                mode="markers",
+                legendgroup=result.name,
+                showlegend=False,
+                marker={
+                    "symbol": f"{symbol}-open",
+                    "size": 12 if last else 10,
+                    "color": colour,
+                    "line": {"width": 2},
+                },
+                hovertemplate=f"{label(result.title)} at the best bias, chosen with the labels: "
+                "an upper bound<br>known %{x:.1f} %, unknown %{y:.1f} %<extra></extra>",
+            )
+        )
     figure.update_xaxes(title="accuracy on known classes, %", rangemode="tozero")
     figure.update_yaxes(title="accuracy on unknown classes, %", rangemode="tozero")
     return figure
@@ -199,6 +220,13 @@ def trimmed_curve(curve: Mapping[str, Sequence[float]]) -> tuple[np.ndarray, np.
     above = np.flatnonzero(unknown > 0)
     stop = min(len(known), int(above[-1]) + 2) if len(above) else 1
     return known[:stop], unknown[:stop]
+
+
+def best_point(known: np.ndarray, unknown: np.ndarray) -> int | None:
+    """Where along a curve the harmonic mean is highest; None where it is zero all along."""
+    product, total = 2 * known * unknown, known + unknown
+    means = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
+    return int(means.argmax()) if means.any() else None
 
 
 def gains_figure(

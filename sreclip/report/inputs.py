@@ -29,6 +29,8 @@ class MethodResult:
         Name in the parameters, display name, source.
     transductive : bool
         True when the fit saw the unlabelled target pictures.
+    selection : str
+        How settings were chosen: ``last``, ``pseudo_unknown`` or ``oracle``.
     metrics : Mapping
         Summary over seeds (mean, sd, low, high, n) by metric.
     curve : Mapping or None
@@ -51,6 +53,7 @@ class MethodResult:
     title: str
     citation: str
     transductive: bool
+    selection: str
     metrics: Mapping[str, Mapping[str, float]]
     curve: Mapping[str, Sequence[float]] | None
     classes: Sequence[str]
@@ -95,6 +98,7 @@ def _from_json(value: Mapping[str, Any], history: Sequence[Mapping[str, float]])
         title=value["title"],
         citation=value["citation"],
         transductive=value["transductive"],
+        selection=value["selection"],
         metrics=value["metrics"],
         curve=value["curve"],
         classes=names,

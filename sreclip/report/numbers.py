@@ -58,6 +58,47 @@ def plain(value: float, decimals: int) -> str:
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
+def signed(value: float, decimals: int) -> str:
+    """Format with fixed decimals and a sign, but for what is shown as zero."""
+    shown = plain(abs(value), decimals)
+    if not float(shown):
+        return shown
+    return ("+" if value > 0 else "\N{MINUS SIGN}") + shown
+
+
+def format_difference(
+    difference: float, low: float | None, high: float | None
+) -> tuple[str, str | None]:
+    """Write a difference and its interval, with as many digits as the interval's half supports.
+
+    Parameters
+    ----------
+    difference, low, high : float
+        For instance in percentage points; None for ``low`` and ``high`` when there is no interval.
+
+    Examples
+    --------
+    >>> format_difference(4.321, 2.2, 6.51)
+    ('+4.3', '+2.2 to +6.5')
+    >>> format_difference(4.321, 0.2, 12.8)
+    ('+4', '0 to +13')
+    """
+    if low is None or high is None:
+        return signed(difference, MOST_DECIMALS), None
+    half = (high - low) / 2
+    decimals = MOST_DECIMALS if half < NOISE else decimals_of(half)
+    return signed(difference, decimals), f"{signed(low, decimals)} to {signed(high, decimals)}"
+
+
+def format_p(p: float) -> str:
+    """Write a p value: hundredths from 0.1 up, thousandths below."""
+    if p < 0.0005:
+        return "<0.001"
+    if p < 0.1:
+        return f"{p:.3f}"
+    return "1" if p >= 0.995 else f"{p:.2f}"
+
+
 def half_width(numbers: Mapping[str, float]) -> float | None:
     """Half-width of the interval in a summary over seeds, if it has one."""
     if "low" not in numbers or "high" not in numbers:

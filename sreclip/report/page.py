@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,31 @@ from sreclip.files import write_text
 from sreclip.metrics import METRICS
 from sreclip.plan import Plan
 from sreclip.report import blocks
+from sreclip.report.differences import difference_view
 from sreclip.report.inputs import MethodResult, baseline_of, load_results
 from sreclip.report.numbers import format_with_interval, half_width, plain
 from sreclip.report.provenance import flat_keys, params_yaml, stage_keys, versions
 from sreclip.report.rejects import list_rejects
 from sreclip.report.strip import make_strip, share_of_right
-from sreclip.report.table import MEANINGS, MINI_NOTE, TITLES, table_cells, table_notes
+from sreclip.report.table import (
+    MEANINGS,
+    MINI_NOTE,
+    TITLES,
+    selection_note,
+    table_cells,
+    table_notes,
+)
+from sreclip.significance import SIGNIFICANCE, read_significance
 
 TEMPLATES = "sreclip.report"
 TILE_METRICS = ("known", "unknown", "h", "ausuc")
+METRIC_GROUPS: dict[str, tuple[str, ...]] = {
+    "mean over classes": ("known", "unknown", "all", "h"),
+    "share of pictures": ("known_micro", "unknown_micro", "all_micro", "h_micro"),
+}
+METRIC_GROUPS["other"] = tuple(
+    name for name in METRICS if not any(name in group for group in METRIC_GROUPS.values())
+)
 
 
 @dataclass(frozen=True)
@@ -104,16 +121,26 @@ def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "n_seeds": n_seeds,
         "confidence": f"{100 * params.evaluate.confidence:g} %",
         "tiles": _tiles(results),
-        "metrics": METRICS,
+        "metric_groups": METRIC_GROUPS,
         "metric_titles": TITLES,
         "metric_meanings": MEANINGS,
-        "cells": table_cells([result.metrics for result in results], METRICS),
+        "cells": table_cells(
+            [result.metrics for result in results],
+            [name for group in METRIC_GROUPS.values() for name in group],
+        ),
+        "firsts": _first_columns(),
+        "selection": last.selection,
+        "selection_note": selection_note(last.selection),
+        "differences": difference_view(
+            plan, results, read_significance(plan.comparison_dir / SIGNIFICANCE)
+        ),
         "notes": table_notes(
             "",
             n_seeds,
             params.evaluate.confidence,
-            any(result.transductive for result in results),
-            len(results) > 1,
+            transductive=any(result.transductive for result in results),
+            best=len(results) > 1,
+            selection=last.selection,
         ),
         "bars": blocks.bars_block(results, colours, n_seeds),
         "curve": blocks.curve_block(results, n_seeds),
@@ -138,6 +165,11 @@ def credit_lines(credits: str | Sequence[str]) -> list[str]:
     """Credits as paragraphs."""
     lines = credits.splitlines() if isinstance(credits, str) else credits
     return [line.strip() for line in lines if line.strip()]
+
+
+def _first_columns() -> set[int]:
+    """Columns of the results table at which a group begins."""
+    return {0, *accumulate(len(group) for group in METRIC_GROUPS.values())}
 
 
 def _tiles(results: Sequence[MethodResult]) -> list[Tile]:

@@ -83,6 +83,7 @@ def describe(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "backbone": plan.params.backbone.label,
         "seeds": plan.params.train.seeds,
         "confidence": plan.params.evaluate.confidence,
+        "selection": results[-1].selection,
         "methods": [
             {"name": r.name, "title": r.title, "transductive": r.transductive} for r in results
         ],

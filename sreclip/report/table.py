@@ -11,8 +11,10 @@ from sreclip.errors import StoreError
 from sreclip.files import read_json
 from sreclip.plan import Plan
 from sreclip.published import stamps
+from sreclip.report.differences import marks, plain_level
 from sreclip.report.inputs import load_results
 from sreclip.report.numbers import format_with_interval, half_width, plain
+from sreclip.significance import SIGNIFICANCE, read_significance
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +31,9 @@ TITLES = {
     "h_micro": "H",
     "all_micro": "All",
     "zsl": "ZSL",
+    "top5": "Top 5",
     "ausuc": "AUSUC",
+    "h_oracle": "H max",
     "ece": "ECE",
     "macro_f1": "Macro-F1",
 }
@@ -43,16 +47,24 @@ MEANINGS = {
     "h_micro": "harmonic mean of the two shares",
     "all_micro": "share of all pictures that are right",
     "zsl": "unknown pictures with only the unknown classes to choose from, mean over classes",
+    "top5": "the label is among the five largest logits, all classes, mean over classes",
     "ausuc": "area under the known/unknown curve",
+    "h_oracle": "H at the best bias on unknown logits, chosen with target labels: an upper bound",
     "ece": "expected calibration error: mean gap of confidence and accuracy; lower is better",
     "macro_f1": "mean over classes of F1",
 }
+UNDEFINED = {"top5": "not defined: there are no more than five classes"}
 TERMINAL_METRICS = ("known", "unknown", "h", "all", "zsl", "ausuc", "ece")
 MINI_NOTE = (
     "mini is a small offline substitute for CLIP: these numbers say how methods compare here, "
     "not what CLIP reaches"
 )
-SELECTION = "last step of training; no target label is used in training or selection"
+SELECTION = {
+    "last": "last step of training; no target label is used in training or selection",
+    "pseudo_unknown": "settings chosen by holding out known classes as pseudo-unknown; no target "
+    "label is used in training or selection",
+    "oracle": "settings chosen WITH target labels: an upper bound, not a result",
+}
 
 Numbers = Mapping[str, Mapping[str, float]]
 
@@ -75,6 +87,11 @@ class Cell:
         """The part from the sign on, or nothing."""
         _, sign, half = self.text.partition("±")
         return f"{sign}\u202f{half.strip()}" if sign else ""
+
+
+def selection_note(rule: str) -> str:
+    """Say how settings were chosen, and whether target labels had a part in it."""
+    return SELECTION.get(rule, rule)
 
 
 def table_cells(
@@ -104,7 +121,8 @@ def _best(methods: Sequence[Numbers], metric: str) -> float | None:
 
 def _cell(numbers: Numbers, metric: str, best: float | None, sign: str) -> Cell:
     if metric not in numbers:
-        return Cell("\u2013", detail="not defined: no labelled target picture of this kind")
+        why = UNDEFINED.get(metric, "not defined: no labelled target picture of this kind")
+        return Cell("\u2013", detail=why)
     summary = numbers[metric]
     half = half_width(summary)
     text = format_with_interval(100 * summary["mean"], None if half is None else 100 * half, sign)
@@ -116,9 +134,28 @@ def _cell(numbers: Numbers, metric: str, best: float | None, sign: str) -> Cell:
 
 
 def table_notes(
-    backbone: str, seeds: int, confidence: float | None, transductive: bool, best: bool
+    backbone: str,
+    seeds: int,
+    confidence: float | None,
+    *,
+    transductive: bool,
+    best: bool,
+    selection: str | None,
+    arrows: bool = False,
 ) -> list[str]:
-    """Sentences below the table: units, interval, marks, selection."""
+    """Sentences below the table: units, interval, marks, selection.
+
+    Parameters
+    ----------
+    backbone : str
+    seeds : int
+    confidence : float or None
+        Level of the intervals; None where it is not known.
+    transductive, best, arrows : bool
+        Whether the table marks transductive methods, best means, and clear differences of H.
+    selection : str or None
+        The rule by which settings were chosen; None where it is not known.
+    """
     level = "" if confidence is None else f"{100 * confidence:g} % "
     if seeds > 1:
         spread = f"mean ± half-width of the {level}Student-t interval over {seeds} seeds"
@@ -131,7 +168,13 @@ def table_notes(
         notes.append("± 0: the same with every seed")
     if transductive:
         notes.append("T: transductive, the fit sees the unlabelled target pictures")
-    notes.append(f"selection: {SELECTION}")
+    if arrows and confidence is not None:
+        notes.append(
+            "↑ ↓: H above or below zero-shot beyond the luck of the pictures (paired bootstrap, "
+            f"Holm-adjusted p < {plain_level(confidence)})"
+        )
+    if selection is not None:
+        notes.append(f"selection ({selection}): {selection_note(selection)}")
     if backbone == "mini":
         notes.append(MINI_NOTE)
     return notes
@@ -158,9 +201,19 @@ def render_table(source: Plan | Path) -> Table:
     numbers = [method["metrics"] for method in view["methods"]]
     transductive = any(method["transductive"] for method in view["methods"])
     seeds = max((int(cell["n"]) for method in numbers for cell in method.values()), default=1)
-    notes = table_notes(view["backbone"], seeds, view["confidence"], transductive, len(numbers) > 1)
+    arrows = view["arrows"]
+    notes = table_notes(
+        view["backbone"],
+        seeds,
+        view["confidence"],
+        transductive=transductive,
+        best=len(numbers) > 1,
+        selection=view["selection"],
+        arrows=bool(arrows),
+    )
+    bound = ": upper bounds, not results" if view["selection"] == "oracle" else ""
     table = Table(
-        title=f"Task {view['task']}, backbone {view['backbone']}",
+        title=f"Task {view['task']}, backbone {view['backbone']}{bound}",
         caption=Text("\n".join(notes)),
         caption_justify="left",
         title_justify="left",
@@ -174,18 +227,25 @@ def render_table(source: Plan | Path) -> Table:
     rows = table_cells(numbers, TERMINAL_METRICS, sign="±")
     for method, cells in zip(view["methods"], rows, strict=True):
         label = Text(method["title"]) + Text(" T" if method["transductive"] else "", style="dim")
-        table.add_row(label, *(Text(c.text, style="bold" if c.best else "") for c in cells))
+        shown = [Text(cell.text, style="bold" if cell.best else "") for cell in cells]
+        if any(arrows.values()):
+            # A space where there is no arrow, so that digits stand below each other.
+            shown[TERMINAL_METRICS.index("h")].append(arrows.get(method["name"]) or " ")
+        table.add_row(label, *shown)
     return table
 
 
 def _from_plan(plan: Plan) -> dict[str, Any]:
+    results, confidence = load_results(plan), plan.params.evaluate.confidence
     return {
         "task": plan.params.task.name,
         "backbone": plan.params.backbone.label,
-        "confidence": plan.params.evaluate.confidence,
+        "confidence": confidence,
+        "selection": results[-1].selection,
+        "arrows": marks(read_significance(plan.comparison_dir / SIGNIFICANCE), confidence),
         "methods": [
-            {"title": r.title, "transductive": r.transductive, "metrics": r.metrics}
-            for r in load_results(plan)
+            {"name": r.name, "title": r.title, "transductive": r.transductive, "metrics": r.metrics}
+            for r in results
         ],
     }
 
@@ -195,15 +255,23 @@ def _from_reports(folder: Path) -> dict[str, Any]:
     found = stamps(folder)
     stamp = read_json(found[-1], made_by=MADE_BY) if found else {}
     about = {method["name"]: method for method in stamp.get("methods", [])}
+    confidence, differences = stamp.get("confidence"), folder / "tables" / SIGNIFICANCE
+    arrows = {}
+    if confidence is not None and differences.exists():
+        arrows = marks(read_significance(differences), confidence)
     try:
         task, backbones = next(iter(metrics.items()))
         backbone, methods = next(iter(backbones.items()))
         return {
             "task": task,
             "backbone": backbone,
-            "confidence": stamp.get("confidence"),
+            "confidence": confidence,
+            # Before there was a choice, the last step was taken.
+            "selection": stamp.get("selection", "last") if stamp else None,
+            "arrows": arrows,
             "methods": [
                 {
+                    "name": name,
                     "title": about.get(name, {}).get("title", name),
                     "transductive": about.get(name, {}).get("transductive", False),
                     "metrics": numbers,

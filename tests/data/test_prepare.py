@@ -115,7 +115,7 @@ def test_target_labels_are_for_evaluate_alone(root, tmp_path):
     (root / "target/zebra/3.jpg").rename(root / "target/cat/5.jpg")
     run(root, tmp_path / "more_cats")
     zebras, cats = (read_summary(tmp_path / name) for name in ("more_zebras", "more_cats"))
-    assert zebras.pop("labels_key") != cats.pop("labels_key")
+    assert zebras.pop("target_labels_key") != cats.pop("target_labels_key")
     assert zebras == cats
     assert zebras["pictures"] != summary["pictures"]
 

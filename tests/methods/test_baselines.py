@@ -12,15 +12,17 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from sreclip.methods.base import ClassGraph, ClassText
-from sreclip.methods.gcn_zsl import GcnZsl, class_means
+from sreclip.methods.blocks import Block, assemble
+from sreclip.methods.gcn_zsl import DenseGcn, GcnZsl, class_means, distance_groups
 from sreclip.methods.linear_probe import LinearProbe, hold_out, regress
 from sreclip.methods.taskres import TaskRes
 from sreclip.methods.tip_adapter import TipAdapter, draw_shots
 from sreclip.methods.tip_adapter_f import TipAdapterF
 from sreclip.methods.transclip import TransClip
 from sreclip.methods.zlap import Zlap
+from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.transclip import transclip
-from sreclip.refinement.zlap import zlap
+from sreclip.refinement.zlap import normalized_graph, solve_blocks
 
 DIM, CLASSES, SCALE = 6, 5, 20.0
 # Known and unknown classes are interleaved, so that a mix-up of numberings shows.
@@ -41,7 +43,11 @@ def problem() -> dict[str, Any]:
         "target_features": target,
         "text": ClassText(text, SCALE, KNOWN),
         "graph": ClassGraph(
-            text, (adjacency / 2).to_sparse(), torch.arange(CLASSES), torch.eye(CLASSES)
+            text,
+            (adjacency / 2).to_sparse(),
+            torch.stack([torch.arange(CLASSES - 1), torch.arange(1, CLASSES)], dim=1),
+            torch.arange(CLASSES),
+            torch.eye(CLASSES),
         ),
     }
 
@@ -52,16 +58,18 @@ def frozen(problem: dict[str, Any]) -> torch.Tensor:
 
 def test_transclip_is_the_refinement_of_zero_shot(problem: dict[str, Any]) -> None:
     target = problem["target_features"]
+    block = Block(torch.arange(25), torch.arange(CLASSES), frozen(problem))
+    refined = transclip(target, Candidates.from_blocks([block], 25, CLASSES))
     logits = TransClip().fit(**problem).logits(target)
-    torch.testing.assert_close(logits.softmax(dim=1), transclip(target, frozen(problem)))
+    torch.testing.assert_close(logits.softmax(dim=1), refined.log_p.exp())
 
 
-def test_zlap_is_the_logarithm_of_the_propagated_scores(problem: dict[str, Any]) -> None:
+def test_zlap_gives_the_propagated_scores(problem: dict[str, Any]) -> None:
     target = problem["target_features"]
-    settings = {"k": 3, "gamma": 2.0, "alpha": 0.6}
-    scores = zlap(target, problem["text"].features, **settings)
-    logits = Zlap(**settings).fit(**problem).logits(target)
-    torch.testing.assert_close(logits.exp(), scores.clamp_min(1e-12))
+    graph = normalized_graph(target, problem["text"].features, k=3, gamma=2.0)
+    blocks = solve_blocks(graph, CLASSES, alpha=0.6)
+    logits = Zlap(k=3, gamma=2.0, alpha=0.6).fit(**problem).logits(target)
+    torch.testing.assert_close(logits, assemble(blocks, 25, CLASSES))
 
 
 def test_tip_adapter_by_loop(problem: dict[str, Any]) -> None:
@@ -221,3 +229,67 @@ def test_gcn_zsl_regresses_the_known_means(problem: dict[str, Any]) -> None:
         method.logits(problem["target_features"]),
         SCALE * problem["target_features"] @ method.classifiers_.T,
     )
+
+
+# Child -> parent: a chain of five above node 0, and node 6 with two parents.
+DAG = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [6, 1], [6, 4]])
+
+
+def dense_groups(edges: np.ndarray, n: int, farthest: int) -> list[np.ndarray]:
+    """Row-normalised 0/1 matrices by shortest distance, from the powers of the edges' matrix."""
+    step = np.zeros((n, n))
+    step[edges[:, 0], edges[:, 1]] = 1
+    distance = np.full((n, n), np.inf)
+    for length in range(n, -1, -1):
+        distance[np.linalg.matrix_power(step, length) > 0] = length
+    groups = [distance == d for d in range(farthest)]
+    groups.append((distance >= farthest) & np.isfinite(distance))
+    return [group / np.maximum(group.sum(axis=1, keepdims=True), 1) for group in groups]
+
+
+@pytest.mark.parametrize("max_distance", [1, 2, 4])
+def test_dense_gcn_in_numpy(max_distance: int) -> None:
+    torch.manual_seed(0)
+    nodes, n_groups = F.normalize(torch.randn(7, 4), dim=1), max_distance + 1
+    descendants, ancestors = (
+        distance_groups(7, edges, max_distance) for edges in (DAG[:, ::-1], DAG)
+    )
+    assert len(descendants) == len(ancestors) == n_groups
+    gcn = DenseGcn(4, 5, 3, 0.5, descendants, ancestors).eval()
+    with torch.no_grad():
+        for parameter in gcn.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    weight = {name: value.detach().double().numpy() for name, value in gcn.named_parameters()}
+
+    def spread(x: np.ndarray, edges: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        a = np.exp(shares) / np.exp(shares).sum()
+        groups = dense_groups(edges, 7, max_distance)
+        return sum(a[d] * groups[d] for d in range(n_groups)) @ x
+
+    h = nodes.double().numpy() @ weight["first.weight"] + weight["first.bias"]
+    h = spread(h, DAG[:, ::-1], weight["descendant_shares"])
+    h = np.where(h > 0, h, 0.2 * h)
+    e = spread(h @ weight["second.weight"] + weight["second.bias"], DAG, weight["ancestor_shares"])[
+        [0, 6]
+    ]
+    e /= np.linalg.norm(e, axis=1, keepdims=True)
+    graph = ClassGraph(nodes, torch.eye(7), torch.from_numpy(DAG), torch.tensor([0, 6]), None)
+    np.testing.assert_allclose(gcn(graph).detach().numpy(), e, rtol=1e-4, atol=1e-5)
+
+
+def test_dense_groups_that_join_nothing_are_left_out() -> None:
+    groups = distance_groups(3, np.array([[0, 1], [1, 2]]), 4)
+    assert len(groups) == 3
+    assert torch.equal(groups[0].to_dense(), torch.eye(3))
+    assert torch.equal(groups[2].to_dense(), torch.tensor([[0.0, 0, 1], [0, 0, 0], [0, 0, 0]]))
+
+
+def test_gcn_zsl_with_the_dense_graph(problem: dict[str, Any]) -> None:
+    method = GcnZsl(graph="dense", width=32, dropout=0.0, weight_decay=0.0, steps=300, lr=1e-2)
+    method.fit(**problem)
+    means = class_means(problem["source_features"], problem["source_labels"], CLASSES)
+    torch.testing.assert_close(method.classifiers_[KNOWN], means[KNOWN], rtol=0, atol=2e-2)
+    # The problem's graph is a chain of five nodes: distances 0 to 4, or 0 and beyond.
+    assert len(method.gcn_.ancestors) == 5
+    merged = GcnZsl(graph="dense", width=8, steps=2, max_distance=1).fit(**problem)
+    assert len(merged.gcn_.ancestors) == 2

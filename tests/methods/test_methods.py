@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ import torch.nn.functional as F
 import sreclip
 from sreclip.errors import FitError
 from sreclip.methods import METHODS
-from sreclip.methods.base import ClassGraph, ClassText, Method, batches, known_labels
+from sreclip.methods.base import (
+    ClassGraph,
+    ClassText,
+    Diverged,
+    Method,
+    batches,
+    known_labels,
+)
 from sreclip.plan import FIT_CODE, METHOD_CODE
 from sreclip.registry import load_registered
 
@@ -24,6 +32,15 @@ FEW_STEPS: dict[str, dict[str, Any]] = {
     "tip_adapter_f": {"epochs": 5},
     "taskres": {"steps": 20},
     "gcn_zsl": {"steps": 10, "width": 8},
+    "bgcn": {"steps": 8, "regression_steps": 5, "width": 8, "batch_size": 20},
+    "uodtn": {"steps": 8, "regression_steps": 5, "width": 8, "batch_size": 20},
+    "tsce": {
+        "steps": 8,
+        "regression_steps": 5,
+        "gcn_width": 8,
+        "batch_size": 40,
+        "bank_size": 80,
+    },
     "sre_clip_reference": {
         "steps": 8,
         "warmup_steps": 3,
@@ -69,6 +86,7 @@ def problem() -> dict[str, Any]:
         "graph": ClassGraph(
             nodes,
             (adjacency / adjacency.sum(1, keepdim=True)).to_sparse(),
+            torch.tensor([[0, 5], [1, 5], [2, 6], [3, 6], [4, 6], [5, 7], [6, 7]]),
             torch.arange(CLASSES),
             relation,
         ),
@@ -176,7 +194,7 @@ def test_bad_inputs(
 @pytest.mark.parametrize("name", METHODS)
 def test_relation_of_the_wrong_size(name: str, problem: dict[str, Any]) -> None:
     graph = problem["graph"]
-    wrong = ClassGraph(graph.node_features, graph.adjacency, graph.class_nodes, torch.eye(4))
+    wrong = replace(graph, relation=torch.eye(4))
     with pytest.raises(FitError, match=r"relation matrix has shape \(4, 4\)"):
         make(name).fit(**problem | {"graph": wrong})
 
@@ -214,19 +232,90 @@ def test_attention_can_be_switched_off(problem: dict[str, Any]) -> None:
     assert not torch.equal(one, two)
 
 
-def test_a_target_without_unknown_classes(problem: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", METHODS)
+def test_a_target_without_unknown_classes(name: str, problem: dict[str, Any]) -> None:
     text = problem["text"]
     all_known = ClassText(text.features[:3], text.logit_scale, torch.ones(3, dtype=torch.bool))
     graph = problem["graph"]
-    small = ClassGraph(
-        graph.node_features, graph.adjacency, graph.class_nodes[:3], graph.relation[:3, :3]
-    )
-    for name in METHODS:
-        method = make(name, **({"balance": 1.0} if name == "sre_clip" else {}))
-        logits = method.fit(**problem | {"text": all_known, "graph": small}).logits(
-            problem["target_features"]
-        )
-        assert torch.isfinite(logits).all()
+    small = replace(graph, class_nodes=graph.class_nodes[:3], relation=graph.relation[:3, :3])
+    method = make(name, **({"balance": 1.0} if name == "sre_clip" else {}))
+    check_fit(method, problem | {"text": all_known, "graph": small})
+
+
+def check_fit(method: Method, problem: dict[str, Any]) -> None:
+    """Fit, and see that logits and state are finite and of the right size."""
+    target = problem["target_features"]
+    logits = method.fit(**problem).logits(target)
+    assert logits.shape == (len(target), len(problem["text"].known))
+    assert torch.isfinite(logits).all()
+    assert all(torch.isfinite(value).all() for value in method.state().values())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_class_with_one_source_image(name: str, problem: dict[str, Any]) -> None:
+    labels = problem["source_labels"]
+    keep = (labels != 1) | (labels.cumsum(0) == 1)
+    assert int((labels[keep] == 1).sum()) == 1
+    one = {key: problem[key][keep] for key in ("source_features", "source_labels")}
+    check_fit(make(name), problem | one)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_image_a_class(name: str, problem: dict[str, Any]) -> None:
+    one = {key: problem[key][:3] for key in ("source_features", "source_labels")}
+    check_fit(make(name), problem | one)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_known_and_one_unknown_class(name: str, problem: dict[str, Any]) -> None:
+    text, graph = problem["text"], problem["graph"]
+    first = problem["source_labels"] == 0
+    two = {
+        "source_features": problem["source_features"][first],
+        "source_labels": problem["source_labels"][first],
+        "text": ClassText(text.features[:2], text.logit_scale, torch.tensor([True, False])),
+        "graph": replace(graph, class_nodes=graph.class_nodes[:2], relation=graph.relation[:2, :2]),
+    }
+    check_fit(make(name), problem | two)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_target_image(name: str, problem: dict[str, Any]) -> None:
+    check_fit(make(name), problem | {"target_features": problem["target_features"][:1]})
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("domain", ["source", "target"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_row_that_is_not_finite_is_named(
+    name: str, domain: str, value: float, problem: dict[str, Any]
+) -> None:
+    features = problem[f"{domain}_features"].clone()
+    features[7, 3] = value
+    with pytest.raises(FitError, match=f"{domain} features: row 7 is not finite"):
+        make(name).fit(**problem | {f"{domain}_features": features})
+
+
+HUGE_RATES = {
+    "clip_adapter": {"lr": 1e30},
+    "tip_adapter_f": {"lr": 1e30},
+    "gcn_zsl": {"lr": 1e30},
+    "bgcn": {"adapter_lr": 1e30},
+    "uodtn": {"adapter_lr": 1e30},
+    "tsce": {"adapter_lr": 1e30},
+    "sre_clip_reference": {"gcn_lr": 1e30},
+    "sre_clip": {"lr": 1e30},
+}
+
+
+@pytest.mark.parametrize("name", HUGE_RATES)
+def test_a_fit_that_diverges_keeps_its_last_good_state(name: str, problem: dict[str, Any]) -> None:
+    method = make(name, **HUGE_RATES[name])
+    with pytest.raises(Diverged, match=r"step \d+: (loss term '\w+' is|a parameter is not)"):
+        method.fit(**problem)
+    assert method.state()
+    assert all(torch.isfinite(value).all() for value in method.state().values())
+    assert torch.isfinite(method.logits(problem["target_features"])).all()
 
 
 def test_a_diverging_loss_names_step_and_term(problem: dict[str, Any]) -> None:

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
+from sreclip.losses import rank_loss
 from sreclip.methods.base import ClassGraph, ClassText
 from sreclip.methods.sre_clip_reference import (
     BatchAttentionAdapter,
@@ -40,7 +43,13 @@ def problem(n_unknown: int = 1) -> dict[str, object]:
         "source_labels": labels,
         "target_features": F.normalize(torch.randn(24, 4, generator=generator), dim=1),
         "text": ClassText(nodes[:4], 20.0, known),
-        "graph": ClassGraph(nodes, (adjacency / 2).to_sparse(), torch.arange(4), torch.eye(4)),
+        "graph": ClassGraph(
+            nodes,
+            (adjacency / 2).to_sparse(),
+            torch.stack([torch.arange(5), torch.arange(1, 6)], dim=1),
+            torch.arange(4),
+            torch.eye(4),
+        ),
     }
 
 
@@ -136,7 +145,13 @@ def test_terms_and_their_sum_in_numpy() -> None:
     images = F.normalize(torch.randn(8, 6, generator=generator), dim=1) / 0.05
     prototypes = F.normalize(torch.randn(4, 6, generator=generator), dim=1)
     labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
-    terms = method._source_terms(images, labels, prototypes)
+    weighted = method._source_terms(images, labels, prototypes)
+    assert {name: weight for name, (weight, _) in weighted.items()} == {
+        "cross_entropy": 1.0,
+        "rank": 100.0,
+        "relation": 0.01,
+    }
+    terms = {name: term for name, (_, term) in weighted.items()}
     e = array(prototypes)
     p = array(images) @ e.T
     relations = e @ e.T
@@ -157,21 +172,23 @@ def test_terms_and_their_sum_in_numpy() -> None:
         if sa < sb
     ]
     assert terms["rank"].item() == pytest.approx(np.mean(pairs), rel=1e-4)
-    total = terms["cross_entropy"] + 100 * terms["rank"] + 0.01 * terms["relation"]
-    assert method._weighted(terms).item() == pytest.approx(total.item())
 
     bank = FeatureBank(16)
     bank.add(images)
     assert set(method._target_terms(images.flip(1), prototypes, bank)) == {"entropy"}
-    terms = method._target_terms(images, prototypes, bank)
+    weighted = method._target_terms(images, prototypes, bank)
+    assert {name: weight for name, (weight, _) in weighted.items()} == {
+        "entropy": 3.0,
+        "diversity": 5.0,
+        "balance": 5.0,
+    }
+    terms = {name: term for name, (_, term) in weighted.items()}
     mean = softmax(np.concatenate([array(images.flip(1)), array(images)]) @ e.T, axis=1).mean(0)
     q = softmax(p, axis=1)
     assert terms["entropy"].item() == pytest.approx(-(q * np.log(q)).sum(1).mean(), rel=1e-4)
     assert terms["diversity"].item() == pytest.approx((mean * np.log(mean)).sum(), rel=1e-4)
     u = q[:, 3].mean()
     assert terms["balance"].item() == pytest.approx(u + 0.09 / u, rel=1e-4)
-    total = 3 * terms["entropy"] + 5 * terms["diversity"] + 5 * terms["balance"]
-    assert method._weighted(terms).item() == pytest.approx(total.item())
 
 
 def test_which_side_each_target_term_trains() -> None:
@@ -183,7 +200,7 @@ def test_which_side_each_target_term_trains() -> None:
     for term in ("entropy", "diversity", "balance"):
         images = torch.randn(8, 6, requires_grad=True)
         prototypes = torch.randn(4, 6, requires_grad=True)
-        value = method._target_terms(images, prototypes, bank)[term]
+        _, value = method._target_terms(images, prototypes, bank)[term]
         gradients = torch.autograd.grad(value, [images, prototypes], allow_unused=True)
         reached[term] = [gradient is not None for gradient in gradients]
     assert reached == {
@@ -211,6 +228,39 @@ def test_a_weight_of_zero_switches_a_term_off(name: str) -> None:
     assert not any(name in record for record in method.history_)
 
 
+def test_source_terms_weigh_more_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights: list[dict[str, float]] = []
+    method = SreClipReference(**SMALL, warmup_steps=1, steps=2)
+
+    def keep(optimizer: object, terms_of: object, steps: int, **_: object) -> None:
+        for _step in range(steps):
+            weights.append({name: weight for name, (weight, _) in terms_of().items()})
+
+    monkeypatch.setattr(method, "_minimise", keep)
+    method.fit(**problem())
+    source = {"cross_entropy": 1.0, "rank": 100.0, "relation": 0.01}
+    assert weights[0] == source
+    later = {name: 1.5 * weight for name, weight in source.items()}
+    assert weights[1] == later | {"entropy": 3.0}
+
+
+def test_bfloat16_is_near_float32_and_keeps_float32_weights() -> None:
+    data = problem()
+    settings = SMALL | {"width": 64, "gcn_width": 64}
+    short, full = (
+        SreClipReference(**settings, steps=3, warmup_steps=1, precision=precision).fit(**data)
+        for precision in ("bfloat16", "float32")
+    )
+    for name, value in short.state().items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, full.state()[name], rtol=0.05, atol=0.02)
+    features = data["target_features"]
+    logits = short.logits(features)
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, full.logits(features))
+    torch.testing.assert_close(logits, full.logits(features), rtol=0.05, atol=0.5)
+
+
 def test_rank_as_coded_is_float_noise() -> None:
     method = SreClipReference(**SMALL, steps=3, rank_pairs="as_coded")
     method.fit(**problem())
@@ -229,6 +279,11 @@ def test_evaluation_batches_are_shuffled_mixed_and_of_equal_size() -> None:
         expected[rows] = (20 * v @ method.prototypes_.T).detach()
     torch.testing.assert_close(method.logits(features), expected)
     assert method.logits(features[:0]).shape == (0, 4)
+    rows = torch.cat([block.rows for block in method.logit_blocks(features)])
+    assert torch.equal(rows, order)
+    torch.testing.assert_close(
+        20 * method.image_features(features) @ method.prototypes_.T, expected, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_one_known_class_and_no_unknown_one() -> None:
@@ -238,3 +293,24 @@ def test_one_known_class_and_no_unknown_one() -> None:
         method.fit(**data)
         assert torch.isfinite(method.logits(data["target_features"])).all()
         assert any("balance" in record for record in method.history_) == bool(n_unknown)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 30), st.integers(1, 30))
+def test_rank_loss_and_its_gradient_against_all_pairs(
+    seed: int, n_classes: int, levels: int, semantic_levels: int
+) -> None:
+    # Few levels make ties, in either order or in both.
+    generator = torch.Generator().manual_seed(seed)
+    shape = (n_classes, n_classes)
+    prototype = torch.randint(levels, shape, generator=generator).double().requires_grad_()
+    semantic = torch.randint(semantic_levels, shape, generator=generator).double()
+    rows, columns = torch.triu_indices(n_classes, n_classes, 1)
+    p, s = prototype[rows, columns], semantic[rows, columns]
+    ordered = s[:, None] < s[None, :]
+    excess = F.relu(p[:, None] - p[None, :])[ordered]
+    expected = excess.mean() if ordered.any() else prototype.sum() * 0
+    value = rank_loss(prototype, semantic)
+    torch.testing.assert_close(value, expected)
+    gradients = [torch.autograd.grad(loss, prototype)[0] for loss in (value, expected)]
+    torch.testing.assert_close(*gradients)

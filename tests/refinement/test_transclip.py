@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
-import torch.nn.functional as F
 from scipy.special import softmax
 
-from sreclip.refinement import transclip as module
-from sreclip.refinement.transclip import nearest_neighbours, transclip
+from sreclip.methods.blocks import Block
+from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.neighbours import symmetric
+from sreclip.refinement.pairs import AllPairs, SparsePairs
+from sreclip.refinement.transclip import transclip
+
+Planted = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 
-def planted(n: int = 60, classes: int = 4, dim: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    centres = F.normalize(torch.randn(classes, dim, generator=generator), dim=1)
-    labels = torch.arange(n) % classes
-    noise = 0.4 * torch.randn(n, dim, generator=generator)
-    return F.normalize(centres[labels] + noise, dim=1).double(), centres.double()
+def candidates_of(logits: torch.Tensor, most: int = 64) -> Candidates:
+    n, classes = logits.shape
+    block = Block(torch.arange(n), torch.arange(classes), logits)
+    return Candidates.from_blocks([block], n, classes, most)
 
 
-def plain(features: np.ndarray, logits: np.ndarray) -> np.ndarray:
+def refined(features: torch.Tensor, logits: torch.Tensor, most: int = 64) -> torch.Tensor:
+    found = transclip(features, candidates_of(logits, most))
+    return found.dense(torch.arange(len(features)))
+
+
+def plain(features: np.ndarray, logits: np.ndarray, most: int = 64) -> np.ndarray:
     n, dim = features.shape
     y = softmax(logits, axis=1)
+    for row in y:
+        row[np.argsort(-row)[most:]] = 0
     similarity = features @ features.T
     np.fill_diagonal(similarity, -np.inf)
     w = np.zeros((n, n))
@@ -34,7 +47,7 @@ def plain(features: np.ndarray, logits: np.ndarray) -> np.ndarray:
         mu[c] = (y[top, c, None] * features[top]).mean(axis=0)
     mu /= np.linalg.norm(mu, axis=1, keepdims=True)
     variance = np.full(dim, 1 / dim)
-    z = y.copy()
+    z = y / y.sum(axis=1, keepdims=True)
     for outer in range(11):
         g = -0.5 * (((features[:, None] - mu[None]) ** 2) / variance).sum(axis=2)
         for _ in range(5):
@@ -48,43 +61,108 @@ def plain(features: np.ndarray, logits: np.ndarray) -> np.ndarray:
     return z
 
 
-def test_against_plain_updates() -> None:
+@pytest.mark.parametrize("most", [64, 3, 2])
+def test_against_plain_updates(most: int, planted: Planted) -> None:
     features, centres = planted()
     logits = 8 * features @ centres.T
     np.testing.assert_allclose(
-        transclip(features, logits).numpy(),
-        plain(features.numpy(), logits.numpy()),
+        refined(features, logits, most).numpy(),
+        plain(features.numpy(), logits.numpy(), most),
         rtol=1e-6,
         atol=1e-15,
     )
 
 
-def test_rows_sum_to_one_and_chunks_change_nothing(monkeypatch: object) -> None:
+@pytest.mark.parametrize("most", [64, 3])
+def test_pieces_change_nothing(most: int, planted: Planted, request: pytest.FixtureRequest) -> None:
     features, centres = planted()
     logits = 8 * features @ centres.T
-    whole = transclip(features, logits)
+    whole = refined(features, logits, most)
     torch.testing.assert_close(whole.sum(dim=1), torch.ones(60, dtype=torch.float64))
-    before = module.CHUNK
-    module.CHUNK = 7
-    try:
-        torch.testing.assert_close(transclip(features, logits), whole)
-    finally:
-        module.CHUNK = before
+    request.getfixturevalue("small_pieces")
+    torch.testing.assert_close(refined(features, logits, most), whole)
 
 
-def test_neighbours_by_brute_force() -> None:
-    features, _ = planted(20)
-    numbers, cosines = nearest_neighbours(features, 3)
-    similarity = (features @ features.T).fill_diagonal_(-2)
-    expected = similarity.topk(3, dim=1)
-    assert torch.equal(numbers, expected.indices)
-    torch.testing.assert_close(cosines, expected.values)
+def test_classes_that_are_impossible_need_not_be_candidates(planted: Planted) -> None:
+    features, centres = planted(classes=6)
+    logits = 8 * features @ centres.T
+    farthest = logits.topk(3, dim=1, largest=False).indices
+    logits.scatter_(1, farthest, -1e4)
+    torch.testing.assert_close(refined(features, logits, 3), refined(features, logits))
 
 
-def test_one_image_and_an_unused_class() -> None:
-    features, centres = planted(1)
-    assert torch.isfinite(transclip(features, 8 * features @ centres.T)).all()
+def test_sparse_products_are_those_of_all_pairs(planted: Planted) -> None:
+    features, centres = planted(30, classes=5)
+    generator = torch.Generator().manual_seed(0)
+    graph = symmetric(
+        torch.randint(30, (80,), generator=generator),
+        torch.randint(30, (80,), generator=generator),
+        torch.rand(80, generator=generator).double(),
+        30,
+    )
+    candidates = candidates_of(features @ centres.T, 3)
+    everything, some = AllPairs(features, graph), SparsePairs(features, graph, candidates)
+    z = torch.rand(30, 3, generator=generator).double()
+    dense = torch.zeros(30, 5).double().scatter_(1, candidates.classes, z)
+
+    def at_candidates(table: torch.Tensor) -> torch.Tensor:
+        return table.expand(30, 5).gather(1, candidates.classes)
+
+    of_class = torch.rand(5, generator=generator).double()
+    torch.testing.assert_close(some.scores(centres), at_candidates(everything.scores(centres)))
+    torch.testing.assert_close(some.sums(z), everything.sums(dense))
+    torch.testing.assert_close(some.totals(z), everything.totals(dense))
+    assert torch.equal(some.of_classes(of_class), at_candidates(everything.of_classes(of_class)))
+    torch.testing.assert_close(some.pull(z), at_candidates(everything.pull(dense)))
+
+
+@pytest.mark.parametrize("most", [64, 2])
+@pytest.mark.parametrize(("n", "classes"), [(1, 4), (2, 4), (1, 1), (20, 1), (20, 2), (3, 3)])
+def test_few_images_and_few_classes(n: int, classes: int, most: int, planted: Planted) -> None:
+    features, centres = planted(n, classes)
+    z = refined(features, 8 * features @ centres.T, most)
+    torch.testing.assert_close(z.sum(dim=1), torch.ones(n, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("most", [64, 2])
+def test_a_class_that_no_image_is_of(most: int, planted: Planted) -> None:
     features, centres = planted(20)
     logits = 8 * features @ centres.T
     logits[:, 0] = -1e4
-    assert torch.isfinite(transclip(features, logits)).all()
+    found = transclip(features, candidates_of(logits, most))
+    for block in found.blocks():
+        assert torch.isfinite(block.logits).all()
+    assert not found.dense(torch.arange(20))[:, 0].any()
+
+
+@pytest.mark.parametrize(("most", "pairs"), [(64, AllPairs), (3, SparsePairs)])
+def test_no_denormal_number_goes_into_a_product(
+    most: int, pairs: type, planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, centres = planted()
+    seen = []
+    pull = pairs.pull
+
+    def watched(self: object, values: torch.Tensor) -> torch.Tensor:
+        seen.append(values)
+        return pull(self, values)
+
+    monkeypatch.setattr(pairs, "pull", watched)
+    z = refined(features.float(), 110 * (features @ centres.T).float(), most)
+    assert torch.isfinite(z).all()
+    assert all((values[values > 0] >= 1e-20).all() for values in seen)
+    assert any((values == 0).any() for values in seen)
+
+
+def test_memory_grows_with_images_times_candidates(
+    planted: Planted, largest: Any, small_pieces: None
+) -> None:
+    n, classes, most = 300, 40, 4
+    features, centres = planted(n, classes, 5)
+    candidates = candidates_of(8 * features @ centres.T, most)
+    with largest:
+        found = transclip(features, candidates)
+        for _ in found.blocks():
+            pass
+    # Two ends of twice 3 edges an image, 8 bytes each; all classes of all images would be 320 n.
+    assert largest.bytes <= 2 * 2 * 3 * 8 * n

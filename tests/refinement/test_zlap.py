@@ -1,25 +1,42 @@
-"""ZLaP against a dense solve of its definition, and its conjugate gradients against scipy's."""
+"""Label propagation against a dense inverse of its definition."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.sparse.linalg import cg
 
-from sreclip.refinement import zlap as module
-from sreclip.refinement.zlap import conjugate_gradients, normalized_graph, zlap
+from sreclip.methods.blocks import Block, assemble
+from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.zlap import (
+    normalized_graph,
+    propagate,
+    solve_blocks,
+    spread,
+    steps_needed,
+)
+
+Planted = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 
-def planted(n: int = 40, classes: int = 7, dim: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    text = F.normalize(torch.randn(classes, dim, generator=generator), dim=1)
-    noise = 0.5 * torch.randn(n, dim, generator=generator)
-    return F.normalize(text[torch.arange(n) % classes] + noise, dim=1).double(), text.double()
+def scores(
+    features: torch.Tensor,
+    text: torch.Tensor,
+    k: int = 5,
+    gamma: float = 5.0,
+    alpha: float = 0.3,
+    tolerance: float = 1e-12,
+) -> torch.Tensor:
+    graph = normalized_graph(features, text, k, gamma)
+    blocks = solve_blocks(graph, len(text), alpha, tolerance)
+    return assemble(blocks, len(features), len(text)).exp()
 
 
-def dense(f: np.ndarray, w: np.ndarray, k: int, gamma: float, alpha: float) -> np.ndarray:
+def dense_graph(f: np.ndarray, w: np.ndarray, k: int, gamma: float) -> np.ndarray:
     n, c = len(f), len(w)
     s = np.zeros((c + n, c + n))
     for i in range(n):
@@ -33,54 +50,125 @@ def dense(f: np.ndarray, w: np.ndarray, k: int, gamma: float, alpha: float) -> n
     s = s + s.T
     degree = s.sum(axis=1)
     degree[degree == 0] = 1
-    s /= np.sqrt(np.outer(degree, degree))
-    return np.linalg.inv(np.eye(c + n) - alpha * s)[c:, :c]
+    return s / np.sqrt(np.outer(degree, degree))
 
 
 @pytest.mark.parametrize(("k", "gamma", "alpha"), [(5, 5.0, 0.3), (3, 1.0, 0.9), (2, 2.0, 0.0)])
-def test_against_a_dense_inverse(k: int, gamma: float, alpha: float) -> None:
-    features, text = planted()
-    scores = zlap(features, text, k, gamma, alpha, tolerance=1e-12)
-    expected = dense(features.numpy(), text.numpy(), k, gamma, alpha)
-    np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-8, atol=1e-12)
+def test_zlap_against_a_dense_inverse(k: int, gamma: float, alpha: float, planted: Planted) -> None:
+    features, text = planted(40, 7, 6)
+    s = dense_graph(features.numpy(), text.numpy(), k, gamma)
+    expected = np.linalg.inv(np.eye(47) - alpha * s)[7:, :7]
+    found = scores(features, text, k, gamma, alpha)
+    np.testing.assert_allclose(found.numpy(), np.maximum(expected, 1e-12), rtol=1e-8, atol=1e-12)
 
 
-def test_blocks_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    features, text = planted()
-    whole = zlap(features, text)
-    monkeypatch.setattr(module, "CHUNK", 7)
-    monkeypatch.setattr(module, "BLOCK_VALUES", 100)
-    torch.testing.assert_close(zlap(features, text), whole)
-
-
-def test_one_image_one_class_and_a_text_that_nothing_is_near_to() -> None:
-    features, text = planted(1)
-    # One image, its nearest text: W = [[0, w], [w, 0]], normalised [[0, 1], [1, 0]].
-    scores = zlap(features, (features + 0.1), k=5, alpha=0.3, tolerance=1e-10)
-    torch.testing.assert_close(scores, torch.tensor([[0.3 / (1 - 0.09)]], dtype=torch.float64))
-    away = torch.cat([text, -features])
-    scores = zlap(features, away)
-    assert torch.isfinite(scores).all()
-    assert scores[0, -1] == 0
-
-
-def test_graph_is_symmetric_and_has_no_loop() -> None:
-    features, text = planted()
-    graph = normalized_graph(features, text, 5, 5.0)
-    assert abs(graph - graph.T).max() < 1e-12
+def test_graph_is_symmetric_and_has_no_loop(planted: Planted) -> None:
+    features, text = planted(40, 7, 6)
+    graph = normalized_graph(features, text, 5, 5.0).to_dense()
+    np.testing.assert_allclose(graph, dense_graph(features.numpy(), text.numpy(), 5, 5.0))
+    torch.testing.assert_close(graph, graph.T, rtol=0, atol=1e-15)
     assert not graph.diagonal().any()
-    assert np.abs(np.linalg.eigvalsh(graph.toarray())).max() <= 1 + 1e-9
+    assert torch.linalg.eigvalsh(graph).abs().max() <= 1 + 1e-9
 
 
-def test_conjugate_gradients_against_scipy() -> None:
-    rng = np.random.default_rng(0)
-    a = rng.normal(size=(12, 12))
-    a = a @ a.T + 5 * np.eye(12)
-    right = rng.normal(size=(12, 4))
+def test_pieces_change_nothing(planted: Planted, request: pytest.FixtureRequest) -> None:
+    features, text = planted(40, 7, 6)
+    whole = scores(features, text)
+    request.getfixturevalue("small_pieces")
+    blocks = list(solve_blocks(normalized_graph(features, text, 5, 5.0), 7))
+    assert [block.classes.tolist() for block in blocks] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert all(block.rows.tolist() == list(range(40)) for block in blocks)
+    torch.testing.assert_close(scores(features, text), whole)
+
+
+def test_one_image_one_class_and_a_text_that_nothing_is_near_to(planted: Planted) -> None:
+    features, text = planted(1, 7, 6)
+    # One image, its nearest text: W = [[0, w], [w, 0]], normalised [[0, 1], [1, 0]].
+    found = scores(features, F.normalize(features + 0.1, dim=1))
+    torch.testing.assert_close(found, torch.tensor([[0.3 / (1 - 0.09)]], dtype=torch.float64))
+    found = scores(features, torch.cat([text, -features]))
+    assert torch.isfinite(found).all()
+    assert float(found[0, -1]) == pytest.approx(1e-12)
+
+
+def test_an_image_apart_from_all_others_and_all_texts() -> None:
+    axes = torch.eye(4, dtype=torch.float64)
+    features = torch.cat([axes[0].repeat(3, 1), axes[3:]])
+    found = scores(features, axes[:2], k=3)
+    assert (found[:3, 0] > found[:3, 1]).all()
+    torch.testing.assert_close(found[3], torch.full((2,), 1e-12, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-9, 0.3, 0.9])
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-6])
+def test_residual_is_within_the_tolerance(alpha: float, tolerance: float, planted: Planted) -> None:
+    features, text = planted(40, 7, 6)
+    graph = normalized_graph(features, text, 5, 5.0)
+    generator = torch.Generator().manual_seed(0)
+    right = torch.rand(47, 4, generator=generator, dtype=torch.float64)
     right[:, 2] = 0
-    ours = conjugate_gradients(lambda x: a @ x, right, 1e-6)
-    for column in range(4):
-        theirs, _ = cg(a, right[:, column], rtol=1e-6)
-        np.testing.assert_allclose(ours[:, column], theirs, rtol=1e-6, atol=1e-12)
-    residual = np.linalg.norm(a @ ours - right, axis=0)
-    assert (residual <= 1.01e-6 * np.linalg.norm(right, axis=0)).all()
+    solution = spread(graph, right, alpha, tolerance)
+    residual = solution - alpha * (graph.to_dense() @ solution) - right
+    assert (residual.norm(dim=0) <= tolerance * right.norm(dim=0) + 1e-14).all()
+    assert not solution[:, 2].any()
+
+
+def test_steps_are_no_more_than_needed() -> None:
+    # 0.1^6 is 1e-6: five products after the start.
+    assert [steps_needed(alpha, 1e-6) for alpha in (0.0, 1e-7, 1e-3, 0.11, 0.3)] == [0, 0, 1, 6, 11]
+
+
+def predictions(features: torch.Tensor, text: torch.Tensor, most: int = 64) -> Candidates:
+    logits = 8 * features @ text.T
+    n, classes = logits.shape
+    block = Block(torch.arange(n), torch.arange(classes), logits)
+    return Candidates.from_blocks([block], n, classes, most)
+
+
+@pytest.mark.parametrize("most", [64, 2])
+@pytest.mark.parametrize(("k", "alpha"), [(5, 0.3), (3, 0.9), (3, 0.0), (1, 0.5), (100, 0.5)])
+def test_propagation_against_a_dense_inverse(
+    k: int, alpha: float, most: int, planted: Planted, small_pieces: None
+) -> None:
+    features, text = planted(40, 7, 6)
+    candidates = predictions(features, text, most)
+    blocks = list(propagate(features, candidates, k, alpha, tolerance=1e-13))
+    assert len(blocks) > 1
+    s = dense_graph(features.numpy(), np.zeros((0, 6)), k, 1.0)
+    y = candidates.dense(torch.arange(40)).numpy()
+    expected = (1 - alpha) * np.linalg.inv(np.eye(40) - alpha * s) @ y
+    found = assemble(blocks, 40, 7).exp().numpy()
+    np.testing.assert_allclose(found, np.maximum(expected, 1e-12), rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("most", [64, 2])
+def test_propagation_keeps_an_image_that_is_alone(most: int, planted: Planted) -> None:
+    features, text = planted(1, 3)
+    (block,) = propagate(features, predictions(features, text, most))
+    p = predictions(features, text, most).dense(torch.arange(1))
+    torch.testing.assert_close(block.logits.exp(), (0.7 * p).clamp_min(1e-12))
+
+
+def test_propagation_with_denormal_probabilities(planted: Planted) -> None:
+    features, text = planted(40, 7, 6)
+    candidates = predictions(features.float(), 15 * text.float())
+    p = candidates.log_p.exp()
+    assert ((p > 0) & (p < 1e-38)).any()
+    (block,) = propagate(features.float(), candidates)
+    assert torch.isfinite(block.logits).all()
+    assert block.logits.min() >= np.log(1e-12) - 1e-4
+
+
+def test_memory_grows_with_images_times_candidates(
+    planted: Planted, largest: Any, small_pieces: None
+) -> None:
+    n, classes, k = 300, 40, 3
+    features, text = planted(n, classes, 5)
+    candidates = predictions(features, text, 4)
+    with largest:
+        for _ in solve_blocks(normalized_graph(features, text, k, 5.0), classes):
+            pass
+        for _ in propagate(features, candidates, k):
+            pass
+    # Two ends of twice 5 edges an image, 8 bytes each; all classes of all images would be 320 n.
+    assert largest.bytes <= 2 * 2 * (2 * k - 1) * 8 * n

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from sreclip.comparison import compare_methods
@@ -20,9 +21,10 @@ from sreclip.data.shards import cut_shards, write_shards
 from sreclip.evaluation import evaluate_method
 from sreclip.files import file_sha256, write_json
 from sreclip.graph.relation_graph import RelationGraph
+from sreclip.methods.blocks import Block, collect
 from sreclip.plan import Plan
 from sreclip.report.page import render_page
-from sreclip.scores import Scores, write_scores
+from sreclip.scores import ImageScores, Scores, write_scores
 
 # Class name -> its hypernym in the made-up hierarchy.
 CLASSES = {
@@ -56,6 +58,8 @@ class Fake:
     only_known_targets: bool = False
     n_broken: int = 1
     report: Mapping[str, Any] | None = None
+    evaluate: Mapping[str, Any] | None = None
+    selection: str = "last"
     credits: str = "Pictures: made up for this test."
 
 
@@ -67,7 +71,8 @@ def write_results(root: Path, **changes: Any) -> Plan:
             "task": {"name": "folder", "folder": {"root": "pictures"}},
             "split": {"unknown": list(fake.unknown)},
             "methods": {"run": list(fake.methods)},
-            "train": {"seeds": list(fake.seeds)},
+            "train": {"seeds": list(fake.seeds), "selection": {"rule": fake.selection}},
+            "evaluate": dict(fake.evaluate or {}),
             "report": dict(fake.report or {}),
         }
     )
@@ -116,7 +121,8 @@ def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
         "target_labels": len(rows) - len(source),
         "classes": {name: {"source": count} for name, count in per_class.items()},
         "source_pictures": per_class,
-        "labels_key": "0" * 12,
+        "source_labels_key": "0" * 12,
+        "target_labels_key": "0" * 12,
         "credits": fake.credits,
         "notes": [],
     }
@@ -200,6 +206,8 @@ def _write_fit(plan: Plan, name: str, rows: pd.DataFrame, fake: Fake) -> None:
             "title": title,
             "citation": "Nobody et al., 2020",
             "transductive": transductive,
+            "baseline": name != "sre_clip",
+            "selection": {},
             "key": key,
             "settings": {},
             "seeds": list(fake.seeds),
@@ -214,7 +222,7 @@ def _write_fit(plan: Plan, name: str, rows: pd.DataFrame, fake: Fake) -> None:
         Scores(
             row_id=target["row_id"].to_numpy(),
             ok=ok,
-            logits=logits,
+            runs=tuple(_reduced(run, plan.known) for run in logits),
             seeds=tuple(fake.seeds),
             classes=tuple(fake.classes),
             known=plan.known,
@@ -222,6 +230,12 @@ def _write_fit(plan: Plan, name: str, rows: pd.DataFrame, fake: Fake) -> None:
             key=key,
         ),
     )
+
+
+def _reduced(logits: np.ndarray, known: np.ndarray) -> ImageScores:
+    n_images, n_classes = logits.shape
+    block = Block(torch.arange(n_images), torch.arange(n_classes), torch.from_numpy(logits))
+    return collect([block], n_images, torch.from_numpy(known))
 
 
 def _broken(target: pd.DataFrame, fake: Fake) -> list[str]:

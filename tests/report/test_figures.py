@@ -25,6 +25,7 @@ def result(**changes: Any) -> MethodResult:
         title="SRE-CLIP",
         citation="",
         transductive=True,
+        selection="last",
         metrics={
             "known": {"mean": 0.5, "sd": 0.1, "low": 0.4, "high": 0.6, "n": 2},
             "unknown": {"mean": 0.25, "sd": 0.0, "low": 0.25, "high": 0.25, "n": 2},
@@ -65,11 +66,25 @@ def test_bars_leave_out_what_is_not_defined() -> None:
 
 
 def test_curve_ends_where_it_reaches_zero_and_has_a_marker() -> None:
-    line, marker = figures.curve_figure([result()]).data
+    line, marker, best = figures.curve_figure([result()]).data
     assert list(line.x) == [0.0, 50.0, 75.0]
     assert list(line.y) == [50.0, 25.0, 0.0]
     assert line.name == "SRE-CLIP (AUSUC 20.0 ± 1.0)"
     assert (list(marker.x), list(marker.y)) == ([50.0], [25.0])
+    assert (list(best.x), list(best.y)) == ([50.0], [25.0])
+    assert best.marker.symbol == "circle-open"
+
+
+def test_the_best_point_has_the_highest_harmonic_mean() -> None:
+    known, unknown = np.array([0.0, 0.3, 0.5, 0.8]), np.array([0.9, 0.8, 0.5, 0.1])
+    # Harmonic means 0, 0.436, 0.5, 0.178.
+    assert figures.best_point(known, unknown) == 2
+    assert figures.best_point(np.zeros(3), unknown[:3]) is None
+
+
+def test_a_curve_without_a_best_point_has_no_hollow_marker() -> None:
+    flat = {"known": [0.0, 0.5], "unknown": [0.0, 0.0]}
+    assert len(figures.curve_figure([result(curve=flat)]).data) == 2
 
 
 def test_a_curve_of_zeros_is_a_point() -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sreclip.report.numbers import format_with_interval, half_width
+from sreclip.report.numbers import (
+    format_difference,
+    format_p,
+    format_with_interval,
+    half_width,
+    signed,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +50,43 @@ def test_the_sign_can_be_chosen() -> None:
 def test_half_width_of_a_summary() -> None:
     assert half_width({"mean": 0.5, "low": 0.4, "high": 0.6, "n": 3}) == pytest.approx(0.1)
     assert half_width({"mean": 0.5, "n": 1}) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "expected"),
+    [(1.25, 1, "+1.2"), (-3.4, 0, "\N{MINUS SIGN}3"), (0.04, 1, "0.0"), (-0.04, 1, "0.0")],
+)
+def test_signs(value: float, decimals: int, expected: str) -> None:
+    assert signed(value, decimals) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        # Half of the interval 2.155: two digits; 8.0: one; 0.02: no finer than a tenth.
+        ((4.321, 2.2, 6.51), ("+4.3", "+2.2 to +6.5")),
+        ((4.321, -3.2, 12.8), ("+4", "\N{MINUS SIGN}3 to +13")),
+        ((0.03, 0.01, 0.05), ("0.0", "0.0 to +0.1")),
+        ((25.0, None, None), ("+25.0", None)),
+        ((0.0, 0.0, 0.0), ("0.0", "0.0 to 0.0")),
+    ],
+)
+def test_differences_have_the_digits_of_their_interval(
+    numbers: tuple[float, float | None, float | None], expected: tuple[str, str | None]
+) -> None:
+    assert format_difference(*numbers) == expected
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        (2 / 2001, "0.001"),
+        (0.0004, "<0.001"),
+        (0.0494, "0.049"),
+        (0.123, "0.12"),
+        (0.994, "0.99"),
+        (1.0, "1"),
+    ],
+)
+def test_p_values(p: float, expected: str) -> None:
+    assert format_p(p) == expected

@@ -16,12 +16,14 @@ import pandas as pd
 import pytest
 
 from sreclip.errors import StoreError
+from sreclip.metrics import METRICS
 from sreclip.plan import Plan
 from sreclip.report import rejects
 from sreclip.report.page import credit_lines, render_page, write_page
 
 SECTIONS = (
     "results",
+    "differences",
     "known-unknown",
     "curve",
     "gains",
@@ -123,7 +125,59 @@ def test_the_table_holds_every_method_and_metric(page: str) -> None:
         assert title in text
     assert "95 % Student-t interval over 3 seeds" in text
     assert "last step of training; no target label is used" in text
-    assert page.count('class="interval"') == 3 * 12
+    results = page[page.index('<section id="results">') : page.index('<section id="differences">')]
+    assert results.count('class="interval"') == 3 * len(METRICS)
+    for title in ("H max", "Top 5"):
+        assert title in text
+    meanings = [attrs.get("title", "") for tag, attrs in Parsed(results).elements if tag == "th"]
+    assert any("chosen with target labels: an upper bound" in meaning for meaning in meanings)
+    spans = [int(attrs["colspan"]) for tag, attrs in Parsed(results).elements if "colspan" in attrs]
+    assert sum(spans) == len(METRICS)
+
+
+def test_the_differences_say_what_they_cover(page: str) -> None:
+    text = section(page, "differences")
+    assert "Against Zero-shot Method Known Unknown H CLIP-Adapter" in text
+    assert "Against CLIP-Adapter, the best baseline Method Known Unknown H SRE-CLIP" in text
+    for part in (
+        "2,000 resamples of the labelled target pictures within each class",
+        "adjusted for the number of methods in its column by Holm's method",
+        "↑ and ↓ mark an adjusted p below 0.05",
+        "No unadjusted p can be below 0.001",
+        "does not cover other training seeds",
+        "another choice of unknown classes",
+        "that choice favours it",
+    ):
+        assert part in text
+    assert "more favourable than they should be" not in text
+
+
+def test_a_bootstrap_that_is_off_is_said(small: Callable[..., str]) -> None:
+    text = section(small(evaluate={"bootstrap": 0}), "differences")
+    assert "The bootstrap is switched off" in text
+    assert "Holm" not in text
+
+
+@pytest.mark.parametrize(
+    ("rule", "words", "lead"),
+    [
+        ("last", "no target label is used in training or selection", "without any target label,"),
+        ("pseudo_unknown", "holding out known classes", "without any target label,"),
+        ("oracle", "WITH target labels: an upper bound", "without training on target labels,"),
+    ],
+)
+def test_the_selection_rule_is_named(
+    small: Callable[..., str], rule: str, words: str, lead: str
+) -> None:
+    page = small(selection=rule)
+    assert lead in Parsed(page).text
+    for name in ("results", "made"):
+        assert f"Selection ({rule})" in section(page, name)
+        assert words in section(page, name)
+    oracle = rule == "oracle"
+    assert ("Upper bounds, not results." in page) == oracle
+    assert ("read by the evaluation alone" in page) != oracle
+    assert ("more favourable than they should be" in page) == oracle
 
 
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
@@ -210,6 +264,7 @@ def test_one_seed_one_method_nothing_rejected(small: Callable[..., str]) -> None
     page = small(seeds=(3,), methods=("zero_shot",), n_broken=0)
     assert "one seed, so there is no interval" in section(page, "results")
     assert 'class="interval"' not in page
+    assert "no pair of a method and a baseline" in section(page, "differences")
     assert "no intervals" in section(page, "known-unknown")
     assert "no other method is in this run" in section(page, "gains")
     assert "No method of this run is trained in steps" in section(page, "training")

@@ -39,6 +39,9 @@ def test_copies_and_stamp(ready: Plan) -> None:
     assert stamp["keys"]["report"] == ready.report_key
     assert stamp["keys"]["fits"]["sre_clip"] == ready.model_key("sre_clip")
     assert stamp["versions"]["sreclip"]
+    assert stamp["selection"] == "last"
+    differences = ready.reports / "tables" / "significance.csv"
+    assert differences.read_bytes() == (ready.comparison_dir / "significance.csv").read_bytes()
 
 
 def test_again_gives_the_same_bytes(ready: Plan) -> None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from sreclip.errors import StoreError
+from sreclip.metrics import METRICS
 from sreclip.plan import Plan
-from sreclip.report.table import MINI_NOTE, render_table, table_cells, table_notes
+from sreclip.report.table import (
+    MINI_NOTE,
+    render_table,
+    selection_note,
+    table_cells,
+    table_notes,
+)
+from sreclip.significance import COLUMNS, read_significance
 
 
 def summary(mean: float, half: float) -> dict[str, float]:
@@ -51,15 +61,27 @@ def test_one_method_is_not_the_best_of_anything() -> None:
 
 
 def test_notes_say_what_applies() -> None:
-    notes = "\n".join(table_notes("mini", 5, 0.95, transductive=True, best=True))
-    for words in ("95 % Student-t interval over 5 seeds", "transductive", "no target label"):
+    shown = {"transductive": True, "best": True, "selection": "last", "arrows": True}
+    notes = "\n".join(table_notes("mini", 5, 0.95, **shown))
+    for words in (
+        "95 % Student-t interval over 5 seeds",
+        "transductive",
+        "selection (last): last step of training; no target label",
+        "Holm-adjusted p < 0.05",
+    ):
         assert words in notes
     assert MINI_NOTE in notes
-    notes = "\n".join(table_notes("ViT-B-16-openai", 1, 0.95, transductive=False, best=False))
+    plain = {"transductive": False, "best": False, "selection": None}
+    notes = "\n".join(table_notes("ViT-B-16-openai", 1, 0.95, **plain))
     assert "one seed, so there is no interval" in notes
-    assert "mini" not in notes
-    assert "bold" not in notes
-    assert "transductive" not in notes
+    for words in ("mini", "bold", "transductive", "selection", "Holm"):
+        assert words not in notes
+
+
+def test_each_rule_of_selection_has_its_sentence() -> None:
+    assert "no target label" in selection_note("last")
+    assert "no target label" in selection_note("pseudo_unknown")
+    assert "WITH target labels: an upper bound, not a result" in selection_note("oracle")
 
 
 def test_the_terminal_table_fits_in_80_columns(plan: Plan) -> None:
@@ -77,22 +99,68 @@ def test_the_best_is_bold(plan: Plan) -> None:
 
 
 def test_published_results_give_the_same_table(plan: Plan, tmp_path: Path) -> None:
-    source = plan.comparison_dir / "metrics.json"
-    (tmp_path / "metrics.json").write_text(source.read_text())
+    for name in ("metrics.json", "tables/significance.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(plan.comparison_dir / Path(name).name, tmp_path / name)
     methods = [
         {"name": "zero_shot", "title": "Zero-shot", "transductive": False},
         {"name": "clip_adapter", "title": "CLIP-Adapter", "transductive": False},
         {"name": "sre_clip", "title": "SRE-CLIP", "transductive": True},
     ]
-    stamp = {"confidence": 0.95, "methods": methods}
-    (tmp_path / "made-from-0123456789ab.json").write_text(json.dumps(stamp))
+    stamp = {"confidence": 0.95, "selection": "last", "methods": methods}
+    stamp_file = tmp_path / "made-from-0123456789ab.json"
+    stamp_file.write_text(json.dumps(stamp))
     assert printed(tmp_path) == printed(plan)
+    # A stamp from before there was a rule to choose: the last step was taken.
+    del stamp["selection"]
+    stamp_file.write_text(json.dumps(stamp))
+    assert printed(tmp_path) == printed(plan)
+    (tmp_path / "tables/significance.csv").unlink()
+    text = printed(tmp_path)
+    assert "SRE-CLIP T" in text
+    assert "↑" not in text
 
 
 def test_without_a_stamp_methods_have_their_short_names(plan: Plan, tmp_path: Path) -> None:
     source = plan.comparison_dir / "metrics.json"
     (tmp_path / "metrics.json").write_text(source.read_text())
-    assert "sre_clip" in printed(tmp_path)
+    text = printed(tmp_path)
+    assert "sre_clip" in text
+    assert "selection" not in text
+
+
+def test_arrows_stand_beside_h_where_the_difference_is_clear(plan: Plan) -> None:
+    rows = read_significance(plan.comparison_dir / "significance.csv")
+    adjusted = {
+        row.method: row.p_holm
+        for row in rows
+        if (row.reference_kind, row.metric) == ("zero_shot", "h")
+    }
+    h = {str(cell) for cell in render_table(plan).columns[3].cells}
+    assert sum(cell.endswith("↑") for cell in h) == sum(p < 0.05 for p in adjusted.values()) > 0
+    assert all(cell[-1] in "↑↓ " for cell in h)
+    assert "Holm-adjusted p < 0.05" in " ".join(printed(plan).split())
+
+
+def test_the_widest_numbers_are_not_cut(plan: Plan, tmp_path: Path) -> None:
+    wide = {name: summary(0.453, 0.0002) for name in METRICS}
+    names = {"zero_shot": wide, "clip_adapter": wide}
+    (tmp_path / "metrics.json").write_text(json.dumps({"task": {"mini": names}}))
+    (tmp_path / "made-from-0123456789ab.json").write_text('{"confidence": 0.95}')
+    (tmp_path / "tables").mkdir()
+    row = "zero_shot,zero_shot,clip_adapter,h,-0.1,-0.2,-0.05,0.001,0.001"
+    (tmp_path / "tables/significance.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n")
+    text = printed(tmp_path)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "45.3±<0.1↓" in text
+    assert "…" not in text
+
+
+def test_upper_bounds_are_called_so(make_results: Callable[..., Plan], tmp_path: Path) -> None:
+    plan = make_results(tmp_path, selection="oracle", per_class=2, steps=2)
+    text = " ".join(printed(plan).split())
+    assert "upper bounds, not results" in text
+    assert "selection (oracle): settings chosen WITH target labels" in text
 
 
 @pytest.mark.parametrize("text", [None, "{}", "[]", '{"task": 1}'])

@@ -67,7 +67,7 @@ class Project:
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
-TARGETS = {"all", "graph", "extract_features", "train", "evaluate"}
+TARGETS = {"all", "graph", "extract_features", "train", "evaluate", "sweep"}
 
 
 def job_counts(printed: str) -> dict[str, int]:

@@ -14,6 +14,7 @@ from sreclip.plan import Plan
 from sreclip.published import withdraw_stale
 from sreclip.snapshot import write_snapshot
 from sreclip.split import known_mask
+from sreclip.sweep import Sweep
 
 try:
     PARAMS = parse_params(config, "params.yaml and --config")
@@ -26,6 +27,7 @@ except SreclipError as error:
     raise WorkflowError(str(error)) from None
 
 PLAN = Plan(PARAMS)
+SWEEP = Sweep(PLAN)
 if shutil.which("sreclip") is None:
     # Called as .venv/bin/snakemake: the other programs lie beside this Python.
     shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
@@ -37,6 +39,16 @@ wildcard_constraints:
     domain="source|target",
     kind="classes|nodes",
     method="[a-z0-9_]+",
+
+
+def params_of(plans):
+    """Make a function that gives a fit or an evaluation the file of its parameters."""
+
+    def file(wildcards):
+        checkpoints.prepare_data.get()
+        return write_snapshot(plans()[wildcards.method, wildcards.key].params)
+
+    return file
 
 
 def planned(paths):

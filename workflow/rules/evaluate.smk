@@ -2,7 +2,12 @@ rule evaluate_method:
     input:
         planned(
             lambda plan, wildcards: [
-                plan.model_dir(wildcards.method) / "scores.h5",
+                *(
+                    candidate.model_dir(wildcards.method) / "scores.h5"
+                    for candidate in SWEEP.evaluations[
+                        wildcards.method, wildcards.key
+                    ].candidates(wildcards.method)
+                ),
                 plan.task_dir / "target_labels.parquet",
             ]
         ),
@@ -21,7 +26,7 @@ rule evaluate_method:
         runtime=30,
         gpu=0,
     params:
-        file=PARAMS_FILE,
+        file=params_of(lambda: SWEEP.evaluations),
     shell:
         "sreclip --log {log} evaluate {wildcards.method} --params {params.file}"
 
@@ -30,8 +35,9 @@ rule compare_methods:
     input:
         planned(
             lambda plan, wildcards: [
-                plan.evaluation_dir(method) / "evaluation.json"
+                plan.evaluation_dir(method) / name
                 for method in PARAMS.methods.run
+                for name in ("evaluation.json", "predictions.parquet")
             ]
         ),
     output:
@@ -41,6 +47,7 @@ rule compare_methods:
             caption="../report/results.rst",
             category="Results",
         ),
+        significance=f"results/comparisons/{UNDER}/{{key}}/significance.csv",
         curves=f"results/comparisons/{UNDER}/{{key}}/curves.csv",
         per_class=f"results/comparisons/{UNDER}/{{key}}/per_class.csv",
         confusion=f"results/comparisons/{UNDER}/{{key}}/confusion.csv",

@@ -23,7 +23,7 @@ rule train_method:
         runtime=120,
         gpu=int(PARAMS.train.device != "cpu"),
     params:
-        file=PARAMS_FILE,
+        file=params_of(lambda: SWEEP.fits),
     shell:
         "sreclip --log {log} train {wildcards.method} --params {params.file}"
 
@@ -32,6 +32,8 @@ rule train:
     input:
         planned(
             lambda plan, wildcards: [
-                plan.model_dir(method) / "scores.h5" for method in PARAMS.methods.run
+                candidate.model_dir(method) / "scores.h5"
+                for method in PARAMS.methods.run
+                for candidate in plan.candidates(method)
             ]
         ),

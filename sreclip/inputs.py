@@ -1,0 +1,136 @@
+"""What fits read: cached features, texts and graph, as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sreclip.data.manifest import read_manifest
+from sreclip.errors import ConfigError, StoreError
+from sreclip.graph.build import read_graph, read_similarity
+from sreclip.plan import TEXT_KINDS, Plan
+
+if TYPE_CHECKING:
+    import torch
+
+    from sreclip.methods.base import ClassGraph, ClassText
+
+
+@dataclass(frozen=True)
+class FitInputs:
+    """What a fit sees, and what its scores are about; no target label is in it."""
+
+    source_features: torch.Tensor
+    source_labels: torch.Tensor
+    target_features: torch.Tensor
+    target_row_id: NDArray[np.int64]
+    target_ok: NDArray[np.bool_]
+    text: ClassText
+    graph: ClassGraph
+    backbone: dict[str, Any]
+
+
+def load_inputs(plan: Plan) -> FitInputs:
+    """Read features, texts and graph, on the device that ``train.device`` names.
+
+    Source rows of unknown classes and rejected pictures are left out.
+
+    Raises
+    ------
+    StoreError
+        A file is missing, damaged, or was made with another backbone than the rest.
+    """
+    import torch
+
+    from sreclip.features.store import open_images, read_text
+    from sreclip.methods.base import ClassText
+
+    device = checked_device(plan.params.train.device)
+    labels = read_manifest(plan.task_dir).set_index("row_id")["label"]
+    with open_images(plan.joined_features("source")) as source:
+        row_label = labels.reindex(source.row_id).to_numpy(dtype=np.int64)
+        keep = source.ok & plan.known[row_label]
+        source_features = source.features[:].astype(np.float32)[keep]
+        header = source.header
+    with open_images(plan.joined_features("target")) as target:
+        target_ok, target_row_id = target.ok, target.row_id
+        target_features = target.features[:].astype(np.float32)[target_ok]
+        _same_backbone(header, target.header, plan.joined_features("target"))
+    texts = {kind: read_text(plan.text_features(kind)) for kind in TEXT_KINDS}
+    for vectors in texts.values():
+        _same_backbone(header, vectors.header, vectors.path)
+    text = ClassText(
+        features=torch.from_numpy(texts["classes"].features),
+        logit_scale=header.logit_scale,
+        known=torch.from_numpy(plan.known),
+    )
+    return FitInputs(
+        source_features=torch.from_numpy(source_features).to(device),
+        source_labels=torch.from_numpy(row_label[keep]).to(device),
+        target_features=torch.from_numpy(target_features).to(device),
+        target_row_id=target_row_id,
+        target_ok=target_ok,
+        text=text.to(device),
+        graph=_class_graph(plan, texts["classes"].features, texts["nodes"].features).to(device),
+        backbone={"label": header.backbone, "weights_sha256": header.weights_sha256},
+    )
+
+
+def checked_device(name: str) -> str:
+    """Give ``name`` back when torch has that device.
+
+    Raises
+    ------
+    ConfigError
+        It has not.
+    """
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {name!r} cannot be used: {reason}", "use 'cpu'") from error
+    return name
+
+
+def _same_backbone(first: Any, other: Any, path: Path) -> None:
+    if other.weights_sha256 != first.weights_sha256:
+        raise StoreError(
+            f"{path} was made with weights {other.weights_sha256[:12]}, "
+            f"the source features with {first.weights_sha256[:12]}",
+            "the checkpoint changed: delete the older feature files and run again",
+        )
+
+
+def _class_graph(
+    plan: Plan, class_text: NDArray[np.float32], node_text: NDArray[np.float32]
+) -> ClassGraph:
+    import torch
+
+    from sreclip.graph.adjacency import normalized_adjacency
+    from sreclip.graph.relation import relation_matrix, text_similarity
+    from sreclip.methods.base import ClassGraph
+
+    graph = read_graph(plan)
+    relation = relation_matrix(
+        read_similarity(plan), text_similarity(class_text), plan.params.graph.text_weight
+    )
+    adjacency = normalized_adjacency(graph.n_nodes, graph.edges).tocoo()
+    sparse = torch.sparse_coo_tensor(
+        torch.from_numpy(np.stack([adjacency.row, adjacency.col]).astype(np.int64)),
+        torch.from_numpy(adjacency.data.astype(np.float32)),
+        adjacency.shape,
+        check_invariants=False,
+    )
+    return ClassGraph(
+        node_features=torch.from_numpy(node_text),
+        adjacency=sparse.coalesce(),
+        edges=torch.from_numpy(np.asarray(graph.edges, dtype=np.int64).reshape(-1, 2)),
+        class_nodes=torch.from_numpy(np.asarray(graph.class_nodes, dtype=np.int64)),
+        relation=torch.from_numpy(relation),
+    )

@@ -1,0 +1,53 @@
+"""A last transductive step for the logits of any method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sreclip.methods.blocks import Block
+
+Refinement = Literal["none", "zlap", "transclip"]
+
+
+def refine(
+    name: Refinement, features: Tensor, blocks: Iterable[Block], n_classes: int
+) -> Iterator[Block]:
+    """Refine a method's logits of its target images by what the images look like to each other.
+
+    Parameters
+    ----------
+    name : str
+        ``none`` passes the blocks on, ``zlap`` is `sreclip.refinement.zlap.propagate`, and
+        ``transclip`` is `sreclip.refinement.transclip.transclip` with the softmax of the logits in
+        the place of the text predictions.
+    features : Tensor
+        Unit norm, ``(n_images, dim)``.
+    blocks : iterable of Block
+        Logits of these images for all classes, each pair once; read once, and at the first block
+        that is asked for.
+    n_classes : int
+
+    Yields
+    ------
+    Block
+        Refined logits, each pair once; for more than `MOST_CANDIDATES` classes those of
+        `Candidates`.
+    """
+    if name == "none":
+        yield from blocks
+        return
+    from sreclip.refinement.candidates import Candidates
+
+    candidates = Candidates.from_blocks(blocks, len(features), n_classes)
+    if name == "zlap":
+        from sreclip.refinement.zlap import propagate
+
+        yield from propagate(features, candidates)
+    else:
+        from sreclip.refinement.transclip import transclip
+
+        yield from transclip(features, candidates).blocks()

@@ -1,0 +1,154 @@
+"""Choose a method's settings without target labels, by known classes held out as unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sreclip.config.methods import Settings
+from sreclip.config.models import SelectionSettings
+from sreclip.errors import FitError
+from sreclip.inputs import FitInputs
+from sreclip.metrics import class_mean, harmonic_mean, predictions
+from sreclip.plan import Plan
+
+
+@dataclass(frozen=True)
+class PseudoProblem:
+    """A fit in which some known classes count as unknown.
+
+    Attributes
+    ----------
+    inputs : FitInputs
+        Without the held-out source images, which stand after the target's images as unlabelled
+        ones.
+    labels : ndarray
+        True classes of the held-out images, int64, ``(n_held,)``.
+    known : ndarray
+        Classes that are still known, bool, ``(n_classes,)``.
+    """
+
+    inputs: FitInputs
+    labels: NDArray[np.int64]
+    known: NDArray[np.bool_]
+
+
+def choose_settings(plan: Plan, name: str, inputs: FitInputs) -> tuple[Settings, dict[str, Any]]:
+    """Give the settings to fit with, and what is to be said about the choice.
+
+    With the rule ``pseudo_unknown`` each candidate is fitted ``folds`` times with other known
+    classes held out, and the one with the best mean H of held-out known and pseudo-unknown source
+    images wins, the first of equals. No target label is looked at.
+
+    Returns
+    -------
+    Settings
+    dict
+        ``rule``; where candidates were compared, ``candidates`` with ``settings`` and ``h`` (None
+        where a fit diverged) and ``chosen``, the number of the winner.
+
+    Raises
+    ------
+    FitError
+        There are fewer than two known classes, or every candidate diverges.
+    """
+    settings = plan.params.methods.settings(name)
+    rule = plan.params.train.selection.rule
+    candidates = [settings.changed(overrides) for overrides in plan.pseudo_candidates(name)]
+    if not candidates:
+        return settings, {"rule": rule}
+    values = _compare(name, candidates, inputs, plan.params.train.selection)
+    usable = [-1.0 if value is None else value for value in values]
+    chosen = int(np.argmax(usable))
+    if values[chosen] is None:
+        raise FitError(
+            f"{name}: the fits of all {len(candidates)} candidates diverge",
+            "name others in train.selection.candidates",
+        )
+    return candidates[chosen], {
+        "rule": rule,
+        "candidates": [
+            {"settings": candidate.model_dump(), "h": value}
+            for candidate, value in zip(candidates, values, strict=True)
+        ],
+        "chosen": chosen,
+    }
+
+
+def _compare(
+    name: str, candidates: list[Settings], inputs: FitInputs, selection: SelectionSettings
+) -> list[float | None]:
+    """Mean H of each candidate over the folds; None where a fit diverged."""
+    from sreclip.methods.base import Diverged
+
+    folds = [
+        pseudo_problem(inputs, selection.holdout, np.random.default_rng([selection.seed, fold]))
+        for fold in range(selection.folds)
+    ]
+    values: list[float | None] = []
+    for settings in candidates:
+        try:
+            values.append(float(np.mean([pseudo_h(name, settings, fold) for fold in folds])))
+        except Diverged:
+            values.append(None)
+    return values
+
+
+def pseudo_problem(inputs: FitInputs, holdout: float, rng: np.random.Generator) -> PseudoProblem:
+    """Hold out known classes, as large a share of them as the unknown ones are of all.
+
+    Of the other known classes ``holdout`` of the source images are held out, too, at least one
+    where a class has two.
+    """
+    import torch
+
+    known = inputs.text.known.cpu().numpy()
+    classes = np.flatnonzero(known)
+    if len(classes) < 2:
+        raise FitError(
+            "train.selection.rule 'pseudo_unknown' needs two known classes, there is one",
+            "set train.selection.rule to 'last'",
+        )
+    share = (~known).mean() or 0.2
+    n_pseudo = min(len(classes) - 1, max(1, round(share * len(classes))))
+    pseudo = rng.permutation(classes)[:n_pseudo]
+    labels = inputs.source_labels.cpu().numpy()
+    held = np.isin(labels, pseudo)
+    for number in np.setdiff1d(classes, pseudo):
+        rows = rng.permutation(np.flatnonzero(labels == number))
+        held[rows[: min(len(rows) - 1, max(1, round(holdout * len(rows))))]] = True
+    still_known = known.copy()
+    still_known[pseudo] = False
+    mask = torch.from_numpy(held).to(inputs.source_labels.device)
+    source = inputs.source_features
+    return PseudoProblem(
+        inputs=replace(
+            inputs,
+            source_features=source[~mask],
+            source_labels=inputs.source_labels[~mask],
+            target_features=torch.cat([inputs.target_features, source[mask]]),
+            text=replace(
+                inputs.text, known=torch.from_numpy(still_known).to(inputs.text.known.device)
+            ),
+        ),
+        labels=labels[held],
+        known=still_known,
+    )
+
+
+def pseudo_h(name: str, settings: Settings, problem: PseudoProblem, seed: int = 0) -> float:
+    """H of held-out known and pseudo-unknown images, class means over the full label space."""
+    from sreclip.training import fit, make_method, score_target
+
+    inputs, labels = problem.inputs, problem.labels
+    method = fit(make_method(name, settings, seed), inputs)
+    scores = score_target(method, settings, inputs.target_features)[-len(labels) :]
+    right = predictions(scores, np.ones(len(labels), dtype=bool)) == labels
+    is_known = problem.known[labels]
+    known = class_mean(right[is_known], labels[is_known])
+    unknown = class_mean(right[~is_known], labels[~is_known])
+    # Classes of one image have none to hold out, so that there may be no known image to score.
+    return (unknown or 0.0) if known is None else harmonic_mean(known, unknown) or 0.0

@@ -1,0 +1,199 @@
+"""Sweep, ablation and model selection with the real snakemake on tiny pictures."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+
+from sreclip.config import load_params
+from sreclip.errors import SreclipError
+from sreclip.evaluation import evaluate_method
+from sreclip.methods import METHODS
+from sreclip.plan import Plan
+from sreclip.training import fit_method
+from tests.methods.test_methods import FEW_STEPS
+from tests.workflow.conftest import Project
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def prepared(project: Project) -> Project:
+    """Give the project with its features and graph."""
+    small = {name: dict(settings) for name, settings in FEW_STEPS.items()}
+    project.edit(methods={"run": ["zero_shot", "sre_clip"], **small}, train={"seeds": [0, 1]})
+    project.snakemake("extract_features", "graph")
+    return project
+
+
+@pytest.fixture
+def restored(prepared: Project) -> Iterator[Project]:
+    """Give the prepared project and put its parameters back afterwards."""
+    path = prepared.folder / "params.yaml"
+    text = path.read_text()
+    yield prepared
+    path.write_text(text)
+
+
+def plan_of(project: Project) -> Plan:
+    return Plan(
+        load_params(project.folder / "params.yaml"),
+        results=project.folder / "results",
+        reports=project.folder / "reports",
+    )
+
+
+def candidates(name: str) -> list[dict[str, object]]:
+    """Two ways to set a method, one of them refined."""
+    return [{}, {"refine": "transclip"}]
+
+
+@pytest.mark.parametrize("rule", ["last", "pseudo_unknown"])
+def test_no_target_label_is_read_before_evaluation(restored: Project, rule: str) -> None:
+    """The label file is a folder here, which nobody can read, root included."""
+    restored.edit(
+        train__selection={
+            "rule": rule,
+            "candidates": {name: candidates(name) for name in METHODS},
+            "folds": 1,
+        }
+    )
+    plan = plan_of(restored)
+    labels = plan.task_dir / "target_labels.parquet"
+    aside = labels.with_name("aside")
+    shutil.move(labels, aside)
+    labels.mkdir()
+    try:
+        for name in METHODS:
+            folder = fit_method(plan, name, progress=False)
+            said = json.loads((folder / "fit.json").read_text())["selection"]
+            assert said["rule"] == rule
+            assert len(said.get("candidates", [])) == (2 if rule == "pseudo_unknown" else 0)
+        with pytest.raises(SreclipError, match=re.escape(labels.name)):
+            evaluate_method(plan, "zero_shot")
+    finally:
+        labels.rmdir()
+        shutil.move(aside, labels)
+    assert (
+        "h"
+        in json.loads((evaluate_method(plan, "zero_shot") / "evaluation.json").read_text())[
+            "metrics"
+        ]
+    )
+
+
+def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
+    choices = [{"steps": 0}, {"steps": 5, "calibrated_stacking": True}, {"steps": 5}]
+    restored.edit(
+        methods__run=["taskres"],
+        train__selection={"rule": "oracle", "candidates": {"taskres": choices}},
+    )
+    jobs = restored.planned_jobs("evaluate")
+    assert jobs["train_method"] == 3
+    assert jobs["evaluate_method"] == 1
+    restored.snakemake("evaluate")
+    plan = plan_of(restored)
+    evaluation = json.loads((plan.evaluation_dir("taskres") / "evaluation.json").read_text())
+    assert evaluation["selection"] == "oracle"
+    values = []
+    for choice in choices:
+        restored.edit(train__selection={"rule": "last"}, methods__taskres=choice)
+        alone = plan_of(restored)
+        assert (alone.model_dir("taskres") / "scores.h5").exists()
+        folder = evaluate_method(alone, "taskres")
+        result = json.loads((folder / "evaluation.json").read_text())
+        values.append(result["metrics"].get("h", result["metrics"]["all"])["mean"])
+    assert evaluation["candidate"] == values.index(max(values))
+    assert evaluation["metrics"]["h"]["mean"] == max(values)
+
+
+def test_sweep_and_ablation(restored: Project) -> None:
+    restored.edit(
+        sweep={
+            "methods": ["zero_shot", "clip_adapter"],
+            "every": 1,
+            "unknown": [["car"]],
+            "variants": {"clip_adapter": [{}, {"ratio": 0.5, "refine": "zlap"}]},
+            "ablate": ["sre_clip_reference"],
+        },
+        # Every class needs a source picture to be known in some split.
+        split__unknown=["cat"],
+    )
+    printed = restored.snakemake("sweep", check=False)
+    assert "car" in printed
+    assert "known classes without a source picture" in printed
+    assert "Traceback" not in printed
+
+    restored.edit(sweep__every=0, sweep__unknown=[["car"], ["car", "dog"]])
+    restored.edit(split__unknown=["car"])
+    for stage in ("models", "evaluations"):
+        shutil.rmtree(restored.folder / "results" / stage, ignore_errors=True)
+    jobs = restored.planned_jobs("sweep")
+    parts = ["nothing", "relation structure", "rank", "entropy", "diversity", "balance"]
+    parts += ["all of these"]
+    n_jobs = 2 * (1 + 2 + len(parts))
+    assert jobs == {"train_method": n_jobs, "evaluate_method": n_jobs, "tabulate_sweep": 1}
+    restored.snakemake("sweep")
+    assert restored.planned_jobs("sweep") == {}
+
+    path = next((restored.folder / "results/sweeps").rglob("sweep.parquet"))
+    frame = pd.read_parquet(path)
+    assert frame.equals(
+        pd.read_csv(path.with_suffix(".csv"), keep_default_na=False).astype(frame.dtypes)
+    )
+    assert set(frame["unknown"]) == {"car", "car+dog"}
+    assert set(frame["seed"]) == {0, 1}
+    assert list(dict.fromkeys(frame.loc[frame["ablated"] != "", "ablated"])) == parts
+    assert set(frame.loc[frame["method"] == "clip_adapter", "variant"]) == {
+        "as configured",
+        "ratio 0.5, refine zlap",
+    }
+    keys = ["method", "unknown", "variant", "seed", "metric"]
+    assert not frame.duplicated(keys).any()
+
+    # The sweep's combinations and a run's own results are the same files.
+    plan = plan_of(restored)
+    alone = json.loads((plan.evaluation_dir("zero_shot") / "evaluation.json").read_text())
+    mine = frame[(frame["method"] == "zero_shot") & (frame["unknown"] == "car")]
+    for seed, metric in itertools.product((0, 1), ("known", "unknown", "h")):
+        row = mine[(mine["seed"] == seed) & (mine["metric"] == metric)]
+        assert row["value"].item() == alone["runs"][seed][metric]
+
+    shown = restored.run("sreclip", "sweep").stdout
+    assert "CLIP-Adapter, ratio 0.5" in shown
+    assert "≥ zero-shot" in shown.replace("\n", " ")
+    assert "no target label" in shown.replace("\n", " ")
+    ablation = restored.run("sreclip", "ablate", "sre_clip_reference").stdout
+    for part in parts:
+        assert part in ablation
+    assert max(map(len, ablation.splitlines())) <= 80
+    wrong = restored.run("sreclip", "ablate", "zero_shot", check=False)
+    assert wrong.returncode == 2
+    assert "holds no ablation of zero_shot" in wrong.stderr
+
+
+def test_a_part_that_cannot_be_switched_off(restored: Project) -> None:
+    restored.edit(sweep={"ablate": ["taskres"]})
+    printed = restored.snakemake("sweep", "-n", check=False)
+    assert "taskres has no part that can be switched off" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_diverging_fit_keeps_its_last_good_state(restored: Project) -> None:
+    restored.edit(methods__clip_adapter={"lr": 1e30, "steps": 30}, methods__run=["clip_adapter"])
+    printed = restored.snakemake("train", check=False)
+    said = re.search(r"step \d+: .*; the last good state is in (\S+)", printed)
+    assert said, printed
+    kept = restored.folder / said[1]
+    assert kept.exists()
+    assert not (kept.parent / "scores.h5").exists()
+    assert not (kept.parent / "model.safetensors").exists()
+    from safetensors.numpy import load_file
+
+    assert all(abs(values).max() < 10 for values in load_file(kept).values())

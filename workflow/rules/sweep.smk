@@ -1,0 +1,31 @@
+rule tabulate_sweep:
+    input:
+        planned(
+            lambda plan, wildcards: [
+                item.plan.evaluation_dir(item.method) / "evaluation.json"
+                for item in SWEEP.combinations
+            ]
+        ),
+    output:
+        table=f"results/sweeps/{UNDER}/{{key}}/sweep.parquet",
+        csv=f"results/sweeps/{UNDER}/{{key}}/sweep.csv",
+    log:
+        "logs/tabulate_sweep/{key}.log",
+    benchmark:
+        "logs/benchmarks/tabulate_sweep/{key}.tsv"
+    conda:
+        "../envs/sreclip.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=0,
+    params:
+        file=PARAMS_FILE,
+    shell:
+        "sreclip --log {log} tabulate-sweep --params {params.file}"
+
+
+rule sweep:
+    input:
+        planned(lambda plan, wildcards: [SWEEP.table]),
