@@ -6,7 +6,9 @@ from pathlib import Path
 
 from sreclip.backbones import load_backbone
 from sreclip.backbones.base import Backbone
-from sreclip.data.manifest import Domain, read_manifest
+from sreclip.data.manifest import MADE_BY, MANIFEST_FILE, Domain, read_manifest_part
+from sreclip.data.shards import shard_key
+from sreclip.errors import StoreError
 from sreclip.plan import Plan
 
 
@@ -22,8 +24,15 @@ def extract_shard(plan: Plan, rows_key: str, *, progress: bool = True) -> Path:
     shard = plan.shard(rows_key)
     features = plan.params.features
     out = plan.image_features(rows_key)
+    rows = read_manifest_part(plan.task_dir, shard.start, shard.stop)
+    if shard_key(rows) != rows_key:
+        raise StoreError(
+            f"rows {shard.start} to {shard.stop} of {plan.task_dir / MANIFEST_FILE} are not those "
+            f"of shard {rows_key}",
+            f"delete the manifest and run: {MADE_BY}",
+        )
     extract_images(
-        read_manifest(plan.task_dir).iloc[shard.start : shard.stop],
+        rows,
         Path(plan.summary["root"]),
         _backbone(plan),
         out,

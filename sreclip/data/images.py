@@ -5,6 +5,7 @@ Colour profiles are not applied: CLIP's own preprocessing ignores them too.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from functools import cache
@@ -34,6 +35,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _WHITE = 255
+_EMPTY = "the file is empty (0 bytes)"
 # What one step of a grey PNG with few bits is worth once Pillow has spread it over 8 bits.
 _GREY_STEP = {"1": 255, "L;2": 85, "L;4": 17}
 
@@ -52,7 +54,7 @@ class RejectedPicture(DataError):  # noqa: N818 - a finding about a file, not a 
         self.reason = reason
 
 
-def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode a picture as 8-bit RGB.
 
     EXIF rotation is applied, transparency laid over white, the first frame of an animation
@@ -60,8 +62,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
     Parameters
     ----------
-    path : Path
-        A regular file; the suffix does not matter.
+    source : Path or bytes
+        A regular file, whose suffix does not matter, or the content of one.
     max_pixels : int
         Larger pictures are refused from their header, before anything is decoded. A value above
         Pillow's own limit raises that one for the whole process.
@@ -71,7 +73,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     RejectedPicture
         With the reason.
     """
-    with _open_regular(path) as handle:
+    with _open_bytes(source) if isinstance(source, bytes) else open_picture(source) as handle:
         try:
             return _decode(handle, max_pixels)
         except RejectedPicture:
@@ -83,7 +85,20 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise RejectedPicture(_decoder_reason(error)) from error
 
 
-def _open_regular(path: Path) -> BinaryIO:
+def _open_bytes(content: bytes) -> BinaryIO:
+    if not content:
+        raise RejectedPicture(_EMPTY)
+    return io.BytesIO(content)
+
+
+def open_picture(path: Path) -> BinaryIO:
+    """Open a regular file that is not empty.
+
+    Raises
+    ------
+    RejectedPicture
+        With the reason.
+    """
     try:
         # Looked at before it is opened: opening a FIFO waits, opening a device can act.
         mode = path.stat().st_mode
@@ -97,7 +112,7 @@ def _open_regular(path: Path) -> BinaryIO:
         raise RejectedPicture(f"cannot be opened: {cause}") from error
     if os.fstat(handle.fileno()).st_size == 0:
         handle.close()
-        raise RejectedPicture("the file is empty (0 bytes)")
+        raise RejectedPicture(_EMPTY)
     return handle
 
 

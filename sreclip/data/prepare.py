@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from sreclip.data.hashes import UNREADABLE, hash_pictures
-from sreclip.data.manifest import DOMAINS, TaskData, row_id, withdraw_task, write_task
+from sreclip.data.manifest import (
+    COLUMNS,
+    DOMAINS,
+    Picture,
+    TaskData,
+    row_id,
+    shown_names,
+    withdraw_task,
+    write_task,
+)
 from sreclip.data.shards import cut_shards, write_shards
 from sreclip.data.tasks import load_task
 from sreclip.errors import DataError
@@ -18,9 +28,11 @@ from sreclip.keys import content_key
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 DuplicateRule = Literal["error", "drop_target", "keep"]
 _SHOWN = 5
+_BATCH = 65_536
 
 
 def prepare_data(
@@ -74,10 +86,11 @@ def prepare_data(
     """
     data = load_task(task)(settings, folder)
     rows = picture_rows(data)
+    data = replace(data, pictures=())  # rows say the same in a fifth of the memory
     hashes = hash_pictures(
         data.root,
-        rows["path"],
-        rows["row_id"].to_numpy(),
+        rows,
+        archives=data.archives,
         cache=hash_cache or folder.with_name(f".{folder.name}.hashes.parquet"),
         progress=progress,
     )
@@ -92,12 +105,13 @@ def prepare_data(
 
 
 def picture_rows(data: TaskData) -> pd.DataFrame:
-    """Give a task's pictures as rows, sorted by domain and path.
+    """Give a task's pictures as rows, sorted by domain, path and name in an archive.
 
     Returns
     -------
     DataFrame
-        ``row_id``, ``path``, ``domain`` and ``label``, target labels still in it.
+        ``row_id``, ``path``, ``domain``, ``label``, ``member``, ``offset`` and ``size``, target
+        labels still in it; the size is null for pictures that are files.
 
     Raises
     ------
@@ -105,20 +119,17 @@ def picture_rows(data: TaskData) -> pd.DataFrame:
         A picture stands twice, has a label that is no class, or is a source picture without one.
     """
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    pictures = data.pictures
-    rows = pd.DataFrame(
-        {
-            "row_id": np.fromiter(
-                (row_id(picture.domain, picture.path) for picture in pictures),
-                dtype=np.int64,
-                count=len(pictures),
-            ),
-            "path": pd.array([picture.path for picture in pictures], dtype="string"),
-            "domain": pd.array([picture.domain for picture in pictures], dtype="string"),
-            "label": pd.array([picture.label for picture in pictures], dtype="Int32"),
-        }
-    )
+    parts = [
+        _table(data.pictures[at : at + _BATCH]) for at in range(0, len(data.pictures) or 1, _BATCH)
+    ]
+    table = pa.concat_tables(parts)
+    order = [(name, "ascending") for name in ("domain", "path", "member")]
+    kinds = {pa.int64(): pd.Int64Dtype(), pa.large_string(): pd.StringDtype()}
+    rows = table.take(pc.sort_indices(table, sort_keys=order)).to_pandas(types_mapper=kinds.get)
+    rows = rows.astype({name: COLUMNS[name] for name in rows if name != "size"})
     unlabelled = rows["label"].isna()
     for wrong, complaint in (
         (~rows["domain"].isin(DOMAINS), f"domain is not {' or '.join(DOMAINS)}"),
@@ -131,8 +142,31 @@ def picture_rows(data: TaskData) -> pd.DataFrame:
     ):
         bad = np.flatnonzero(wrong.to_numpy(dtype=bool, na_value=False))
         if len(bad):
-            raise DataError(f"{rows['path'].iloc[bad[0]]}: {complaint}", "mend the task's listing")
-    return rows.sort_values(["domain", "path"], ignore_index=True)
+            name = shown_names(rows.iloc[bad[:1]]).iloc[0]
+            raise DataError(f"{name}: {complaint}", "mend the task's listing")
+    return rows
+
+
+def _table(pictures: Sequence[Picture]) -> pa.Table:
+    """Turn some pictures into columns, so that few exist as Python objects twice."""
+    import pyarrow as pa
+
+    columns = {
+        "path": pa.large_string(),
+        "domain": pa.large_string(),
+        "label": pa.int32(),
+        "member": pa.large_string(),
+        "offset": pa.int64(),
+        "size": pa.int64(),
+    }
+    ids = [row_id(picture.domain, picture.path, picture.member) for picture in pictures]
+    return pa.table(
+        {"row_id": pa.array(ids, pa.int64())}
+        | {
+            name: pa.array([getattr(picture, name) for picture in pictures], kind)
+            for name, kind in columns.items()
+        }
+    )
 
 
 def _settle_duplicates(
@@ -156,7 +190,7 @@ def _settle_duplicates(
             "a picture with a label must not be in the test; take them out of one domain, or set "
             "task.duplicates to 'drop_target' (leave them out of the target) or 'keep'",
         )
-    dropped = rows["path"][shared].tolist() if rule == "drop_target" else []
+    dropped = shown_names(rows[shared]).tolist() if rule == "drop_target" else []
     repeats = {
         "across": int(shared.sum()),
         "dropped": dropped,
@@ -203,11 +237,10 @@ def _label_conflicts(rows: pd.DataFrame, codes: np.ndarray, mask: np.ndarray) ->
 def _some_pairs(
     rows: pd.DataFrame, codes: np.ndarray, source: np.ndarray, shared: np.ndarray
 ) -> str:
-    paths = rows["path"]
-    pairs = [
-        f"{paths.iloc[at]} = {paths.iloc[np.flatnonzero(source & (codes == codes[at]))[0]]}"
-        for at in shared[:_SHOWN]
-    ]
+    shown = shared[:_SHOWN]
+    also = [np.flatnonzero(source & (codes == codes[at]))[0] for at in shown]
+    names = (shown_names(rows.iloc[rows_of]) for rows_of in (shown, also))
+    pairs = [f"{name} = {other}" for name, other in zip(*names, strict=True)]
     rest = len(shared) - len(pairs)
     return "; ".join(pairs) + (f" and {rest} more" if rest else "")
 
@@ -225,11 +258,12 @@ def _summary(
     per_class = np.bincount(
         rows["label"][source].to_numpy(dtype=np.int64), minlength=len(data.classes)
     )
-    empty = rows["path"][rows["size"] == 0].tolist()
-    unreadable = rows["path"][rows["sha256"] == UNREADABLE].tolist()
+    empty = shown_names(rows[rows["size"] == 0]).tolist()
+    unreadable = shown_names(rows[rows["sha256"] == UNREADABLE]).tolist()
     return {
         "task": task,
         "root": data.root.as_posix(),
+        "archives": sorted(data.archives),
         "pictures": {"source": int(source.sum()), "target": int((~source).sum())},
         "target_labels": int(rows["label"][~source].notna().sum()),
         "source_labels_key": _labels_key(rows[source]),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sreclip.errors import DataError
 
+ARCHIVE_SUFFIX = ".tar"
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
@@ -19,11 +20,13 @@ PICTURE_SUFFIXES = frozenset(
 class Listed:
     """One folder: its path and its files' names, both without the root; names sorted.
 
-    ``ignored`` are the files that are not pictures by their suffix, or not regular files.
+    ``ignored`` are the files that are neither pictures nor archives by their suffix, or not
+    regular files.
     """
 
     folder: str
     pictures: list[str]
+    archives: list[str]
     ignored: list[str]
 
 
@@ -51,6 +54,7 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
     while stack:
         folder, trail = stack.pop()
         pictures: list[str] = []
+        archives: list[str] = []
         ignored: list[str] = []
         below: list[tuple[str, tuple[str, ...]]] = []
         for entry in _entries(root, folder):
@@ -70,17 +74,24 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
                 continue
             else:
                 regular = entry.is_file(follow_symlinks=False)
-            is_picture = regular and suffix(name) in PICTURE_SUFFIXES
-            (pictures if is_picture else ignored).append(name)
-        pictures.sort()
-        ignored.sort()
-        yield Listed(folder, pictures, ignored)
+            kind = suffix(name) if regular else ""
+            if kind in PICTURE_SUFFIXES:
+                pictures.append(name)
+            else:
+                (archives if kind == ARCHIVE_SUFFIX else ignored).append(name)
+        for names in (pictures, archives, ignored):
+            names.sort()
+        yield Listed(folder, pictures, archives, ignored)
         below.sort(reverse=True)
         stack += below
 
 
-def walk_folders(root: Path, start: str) -> Iterator[str]:
+def walk_folders(
+    root: Path, start: str, *, open_all: bool = False
+) -> Iterator[tuple[str, list[str]]]:
     """List the folders of `walk` without looking at every file, in no particular order.
+
+    With each come the names of its archives, where the folder was opened; ``open_all`` opens all.
 
     Where a folder's link count is seen to count its subfolders (2 + their number: ext4, xfs, but
     not btrfs or most network mounts), one below it on the same device with a count of 2 has none
@@ -97,28 +108,34 @@ def walk_folders(root: Path, start: str) -> Iterator[str]:
     stack: list[tuple[str, tuple[str, ...], int | None]] = [(start, (), None)]
     while stack:
         folder, trail, device = stack.pop()
-        yield folder
         status = (root / folder).stat()
-        if status.st_dev == device and status.st_nlink == 2:
+        if not open_all and status.st_dev == device and status.st_nlink == 2:
+            yield folder, []
             continue
         real: list[str] = []
+        archives: list[str] = []
         for entry in _entries(root, folder):
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 real.append(entry.name)
-            elif entry.is_symlink():
+                continue
+            if entry.is_symlink():
                 jump = _follow(entry, real_root, trail)
                 if jump is not None:
                     stack.append((f"{folder}/{entry.name}", jump, None))
+                    continue
+            if suffix(entry.name) == ARCHIVE_SUFFIX:
+                archives.append(entry.name)
+        yield folder, archives
         counted = bool(real) and status.st_nlink == 2 + len(real)
         stack += [(f"{folder}/{name}", trail, status.st_dev if counted else None) for name in real]
 
 
-def _entries(root: Path, folder: str) -> list[os.DirEntry[str]]:
+def _entries(root: Path, folder: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(root / folder) as entries:
-            return list(entries)
+            yield from entries
     except OSError as error:
         raise DataError(
             f"{root / folder}: the folder cannot be read ({error.strerror})",

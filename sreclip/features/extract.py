@@ -151,6 +151,7 @@ def extract_images(
     bar = Progress(f"{backbone.label}, {domain} shard {rows_key}", len(rows), "pictures", progress)
     with (
         contextlib.closing(bar),
+        contextlib.closing(pictures.reader),
         _model_threads(threads, workers),
         image_writer(out, row_id, provenance, rows_key=rows_key, domain=domain) as writer,
     ):
@@ -164,7 +165,7 @@ def extract_images(
             with seconds.spent_on("model"):
                 features = _encode(backbone, batch)
             new = [
-                Reject(int(row_id[at + i]), pictures.paths[at + i], batch.reasons[i])
+                Reject(int(row_id[at + i]), pictures.stored[at + i].name, batch.reasons[i])
                 for i in np.flatnonzero(~batch.ok)
             ]
             rejects += new

@@ -1,15 +1,12 @@
 """From manifest rows to pixels, in worker processes.
 
 A picture whose bytes are not those of the manifest is not encoded: its features would carry the
-key of another picture. The file is hashed, then decoded (from the page cache), and looked at
-again afterwards.
+key of another picture. The very bytes that were hashed are decoded.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +18,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from sreclip.data.images import RejectedPicture, read_image
-from sreclip.data.manifest import resolve_inside
+from sreclip.data.reading import PictureReader, stored_pictures
 from sreclip.errors import DataError
 
 if TYPE_CHECKING:
@@ -75,7 +72,7 @@ class PictureSet(Dataset[Item]):
     Parameters
     ----------
     rows : DataFrame
-        ``path``, ``size`` and ``sha256``.
+        ``path``, ``size`` and ``sha256``; ``member`` and ``offset`` of those in archives.
     root : Path
         Data root.
     preprocess : callable
@@ -87,63 +84,27 @@ class PictureSet(Dataset[Item]):
     def __init__(
         self, rows: pd.DataFrame, root: Path, preprocess: Preprocess, max_pixels: int
     ) -> None:
-        self.paths: list[str] = rows["path"].tolist()
-        self.sizes: list[int] = rows["size"].tolist()
-        self.sha256: list[str] = rows["sha256"].fillna("").tolist()
-        self.root, self.preprocess, self.max_pixels = root, preprocess, max_pixels
+        self.stored = stored_pictures(rows)
+        self.reader = PictureReader(root)
+        self.preprocess, self.max_pixels = preprocess, max_pixels
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.stored)
 
     def __getitem__(self, index: int) -> Item:
         # Errors travel as values: torch would reword one that a worker raises.
         item = Item()
         start = time.perf_counter()
         try:
-            path = resolve_inside(self.root, self.paths[index])
-            seen = self._check_bytes(path, index)
+            content = self.reader.read(self.stored[index])
             item.read_s = time.perf_counter() - start
-            pixels = self.preprocess(read_image(path, max_pixels=self.max_pixels))
-            if seen is None or seen != _identity(path):
-                raise self._changed(index, "its bytes changed")
-            item.pixels = pixels
+            item.pixels = self.preprocess(read_image(content, max_pixels=self.max_pixels))
         except RejectedPicture as error:
             item.reason = error.reason
         except DataError as error:
             item.failure = error
         item.decode_s = time.perf_counter() - start - item.read_s
         return item
-
-    def _check_bytes(self, path: Path, index: int) -> tuple[int, int, int] | None:
-        """Compare a file with the manifest; None when that says that it could not be read."""
-        if not self.sha256[index]:
-            return None
-        try:
-            seen = _identity(path)
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise self._changed(index, "it is no longer a file")
-            if seen[0] != self.sizes[index]:
-                raise self._changed(
-                    index, f"it had {self.sizes[index]} bytes and now has {seen[0]}"
-                )
-            with path.open("rb") as handle:
-                digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        except OSError as error:
-            raise self._changed(index, f"it cannot be read ({error.strerror})") from error
-        if digest != self.sha256[index]:
-            raise self._changed(index, "its SHA-256 is another one")
-        return seen
-
-    def _changed(self, index: int, what: str) -> DataError:
-        return DataError(
-            f"{self.root / self.paths[index]} is not the picture of the manifest: {what}",
-            "list the pictures again: sreclip prepare-data",
-        )
-
-
-def _identity(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def collate(items: Sequence[Item]) -> Batch:

@@ -61,8 +61,7 @@ class DenseGcn(nn.Module):
 def _spread(nodes: Tensor, groups: Sequence[Tensor], shares: Tensor) -> Tensor:
     weights = shares.softmax(dim=0)
     spread = [
-        weight * sparse_product(group, nodes)
-        for weight, group in zip(weights, groups, strict=True)
+        weight * sparse_product(group, nodes) for weight, group in zip(weights, groups, strict=True)
     ]
     return torch.stack(spread).sum(dim=0)
 

@@ -84,20 +84,26 @@ def rate_factor(step: int, warmup_steps: int, decay: float, decay_power: float) 
 
 
 class FeatureBank:
-    """The last ``size`` target outputs of the adapter, without gradient."""
+    """The last ``size`` target outputs of the adapter, in any order, without gradient."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.features: Tensor | None = None
+        self._oldest = 0
 
     def add(self, features: Tensor) -> bool:
         """Put a batch in; True when the bank was full already."""
+        new = features.detach()[-self.size :]
         if self.features is None:
-            self.features = features.detach()[-self.size :]
+            self.features = new.clone()
             return False
-        full = len(self.features) >= self.size
-        self.features = torch.cat([self.features, features.detach()])[-self.size :]
-        return full
+        if len(self.features) < self.size:
+            self.features = torch.cat([self.features, new])[-self.size :]
+            return False
+        places = (self._oldest + torch.arange(len(new), device=new.device)) % self.size
+        self.features[places] = new
+        self._oldest = (self._oldest + len(new)) % self.size
+        return True
 
 
 class SreClipReference(Method):

@@ -104,7 +104,7 @@ def propagate(
 
     The scores of class c are ``x = (1 - alpha) (I - alpha S)^-1 y_c``, y_c the images'
     probabilities of c and S their kNN graph, symmetric and normalised as in `normalized_graph`.
-    Ours: ZLaP's graph without its texts, with the labels of Zhou et al. (2004) replaced by
+    Ours: ZLaP's graph without its texts, with the labels of Zhou et al. (NIPS 2003) replaced by
     soft ones on all images.
 
     Parameters
@@ -163,9 +163,9 @@ def _spread_blocks(
 def spread(graph: Tensor, right: Tensor, alpha: float, tolerance: float) -> Tensor:
     """Solve ``(I - alpha S) x = b`` for each column b of ``right``, ``(n, n_columns)``.
 
-    By the iteration of Zhou et al. (2004), ``x = b + alpha S x`` from ``x = b``. No term of it is
-    negative, so small scores, of which logarithms are taken, keep their order; a step is one sparse
-    product. After m steps the residual is ``(alpha S)^(m + 1) b``, and S, normalised, has its
+    By the iteration of Zhou et al. (NIPS 2003), ``x = b + alpha S x`` from ``x = b``. No term of it
+    is negative, so small scores, of which logarithms are taken, keep their order; a step is one
+    sparse product. After m steps the residual is ``(alpha S)^(m + 1) b``. S, normalised, has its
     eigenvalues in [-1, 1]: ``alpha^(m + 1) <= tolerance`` is enough for every column.
     """
     # Denormal numbers would make the products many times slower.

@@ -36,6 +36,8 @@ def some_rows() -> pd.DataFrame:
             "label": pd.array([0, 1, 1, None, 0], dtype="Int32"),
             "size": [1, 2, 3, 4, 5],
             "sha256": ["a", "b", "c", "d", "e"],
+            "member": [None, None, None, "x.jpg", "y.jpg"],
+            "offset": [None, None, None, 512, 2**53 + 1],
         }
     ).astype(COLUMNS)
 

@@ -61,13 +61,13 @@ def run(root: Path, folder: Path, **options):
 def reads(monkeypatch) -> list[str]:
     """Names of the files that were read to be hashed."""
     names: list[str] = []
-    hash_file = hashes_module._hash_file
+    hash_file = hashes_module.hash_file
 
-    def spy(path: Path):
-        names.append(path.name)
-        return hash_file(path)
+    def spy(full: str):
+        names.append(Path(full).name)
+        return hash_file(full)
 
-    monkeypatch.setattr(hashes_module, "_hash_file", spy)
+    monkeypatch.setattr(hashes_module, "hash_file", spy)
     return names
 
 
@@ -193,15 +193,16 @@ def test_a_cache_of_another_root_or_a_damaged_one_is_not_used(root, tmp_path, re
 
 
 def test_a_file_that_changes_while_it_is_read(root, tmp_path, monkeypatch):
-    digest_of = hashlib.file_digest
+    digest_of = hashes_module._digest
+    picture = root / "source/cat/1.jpg"
 
-    def slow(handle, kind: str):
-        digest = digest_of(handle, kind)
-        if handle.name == root / "source/cat/1.jpg" or str(handle.name).endswith("cat/1.jpg"):
-            put(root / "source/cat/1.jpg", b"still being copied")
+    def slow(descriptor: int, size: int) -> str:
+        digest = digest_of(descriptor, size)
+        if os.fstat(descriptor).st_ino == picture.stat().st_ino:
+            put(picture, b"still being copied")
         return digest
 
-    monkeypatch.setattr(hashes_module.hashlib, "file_digest", slow)
+    monkeypatch.setattr(hashes_module, "_digest", slow)
     with pytest.raises(DataError, match=r"cat/1\.jpg.*changed while"):
         run(root, tmp_path / "out")
 
@@ -284,14 +285,15 @@ def test_empty_files_stay_and_are_no_duplicates(root, tmp_path):
 
 def test_unreadable_files_stay_and_are_tried_again(root, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        digest_of = hashlib.file_digest
+        digest_of = hashes_module._digest
+        bad = {path.stat().st_ino for path in root.rglob("1.jpg")}
 
-        def denied(handle, kind: str):
-            if str(handle.name).endswith("1.jpg"):
+        def denied(descriptor: int, size: int) -> str:
+            if os.fstat(descriptor).st_ino in bad:
                 raise PermissionError(13, "Permission denied")
-            return digest_of(handle, kind)
+            return digest_of(descriptor, size)
 
-        patch.setattr(hashes_module.hashlib, "file_digest", denied)
+        patch.setattr(hashes_module, "_digest", denied)
         summary = run(root, tmp_path / "out")
     assert summary["unreadable_files"] == [
         "source/cat/1.jpg",

@@ -72,6 +72,8 @@ def manifest_rows(root: Path, paths: list[str], domain: str = "source") -> pd.Da
             "label": 0,
             "size": [len(content) for content in contents],
             "sha256": [hashlib.sha256(content).hexdigest() for content in contents],
+            "member": None,
+            "offset": None,
         }
     ).astype(COLUMNS)
 

@@ -142,8 +142,8 @@ def test_too_many_rejects_stop_and_leave_no_file(
         (lambda path: path.write_bytes(path.read_bytes() + b"x"), "bytes and now has"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), "SHA-256"),
         (lambda path: path.unlink(), "cannot be read"),
-        (lambda path: (path.unlink(), path.mkdir()), "no longer a file"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "no longer a file"),
+        (lambda path: (path.unlink(), path.mkdir()), "not a regular file"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "not a regular file"),
     ],
 )
 @pytest.mark.parametrize("workers", [0, 1])

@@ -291,5 +291,8 @@ def test_gcn_zsl_with_the_dense_graph(problem: dict[str, Any]) -> None:
     torch.testing.assert_close(method.classifiers_[KNOWN], means[KNOWN], rtol=0, atol=2e-2)
     # The problem's graph is a chain of five nodes: distances 0 to 4, or 0 and beyond.
     assert len(method.gcn_.ancestors) == 5
+    parent_of = torch.diag(torch.ones(CLASSES - 1), 1)
+    assert torch.equal(method.gcn_.ancestors[1].to_dense(), parent_of)
+    assert torch.equal(method.gcn_.descendants[1].to_dense(), parent_of.T)
     merged = GcnZsl(graph="dense", width=8, steps=2, max_distance=1).fit(**problem)
     assert len(merged.gcn_.ancestors) == 2

@@ -133,11 +133,23 @@ def test_bank_keeps_the_last_and_says_when_it_was_full() -> None:
     rows = torch.arange(8.0, requires_grad=True).reshape(4, 2, 1)
     assert [bank.add(batch) for batch in rows] == [False, False, True, True]
     assert bank.features is not None
-    assert bank.features.flatten().tolist() == [5, 6, 7]
+    assert sorted(bank.features.flatten().tolist()) == [5, 6, 7]
     assert not bank.features.requires_grad
 
 
-def test_terms_and_their_sum_in_numpy() -> None:
+@pytest.mark.parametrize("sizes", [[2, 2, 2, 2, 2], [5, 1, 3, 2], [1] * 9, [9, 4]])
+def test_bank_holds_the_last_of_batches_of_any_size(sizes: list[int]) -> None:
+    bank, seen = FeatureBank(5), 0
+    for size in sizes:
+        full = seen >= 5
+        batch = torch.arange(seen, seen + size, dtype=torch.float32)[:, None]
+        seen += size
+        assert bank.add(batch) == full
+        assert bank.features is not None
+        assert sorted(bank.features.flatten().tolist()) == list(range(max(0, seen - 5), seen))
+
+
+def test_terms_in_numpy() -> None:
     data = problem()
     method = SreClipReference(**SMALL, steps=0)
     method.fit(**data)

@@ -126,6 +126,19 @@ def test_matching_finds_the_shifted_copy() -> None:
     assert torch.equal(order[columns], rows)
 
 
+def test_batches_are_of_matched_pairs(problem: dict[str, Any]) -> None:
+    method = Uodtn(**SMALL)
+    source, target = (problem[key] for key in ("source_features", "target_features"))
+    matched = match_images(source, target, 1024, torch.Generator().manual_seed(3))
+    wanted = sorted(zip(*(rows.tolist() for rows in matched), strict=True))
+    drawn = method._pairs(FitData(**problem), torch.Generator().manual_seed(3))
+    # A pass over 45 pairs has four whole batches of ten.
+    pairs = [pair for _ in range(4) for pair in zip(*next(drawn), strict=True)]
+    numbers = [(int(s), int(t)) for s, t in pairs]
+    assert len(set(numbers)) == 40
+    assert set(numbers) <= set(wanted)
+
+
 def test_the_adapter_starts_as_the_identity() -> None:
     features = F.normalize(torch.randn(3, DIM), dim=1)
     torch.testing.assert_close(identity_adapter(DIM)(features), features)
@@ -140,6 +153,17 @@ def test_bgcn_starts_from_what_the_gcn_regressed(problem: dict[str, Any]) -> Non
         20 * problem["target_features"] @ same.classifiers_.T,
     )
     assert [set(record) for record in method.history_] == [{"step", "regression"}] * 30
+
+
+def test_dropout_acts_on_the_tie(problem: dict[str, Any]) -> None:
+    settings = SMALL | {"regression_steps": 0}
+    start, with_it, without = (
+        Bgcn(**settings, steps=steps, dropout=dropout).fit(**problem)
+        for steps, dropout in ((0, 0.5), (3, 0.5), (3, 0.0))
+    )
+    assert torch.equal(start.classifiers_, Bgcn(**settings, steps=0).fit(**problem).classifiers_)
+    assert with_it.history_[0]["cross_entropy"] == without.history_[0]["cross_entropy"]
+    assert with_it.history_[0]["tie"] != without.history_[0]["tie"]
 
 
 def terms_in_numpy(method: Bgcn, problem: dict[str, Any], rows: torch.Tensor) -> dict[str, Any]:

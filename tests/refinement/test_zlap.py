@@ -157,6 +157,9 @@ def test_propagation_with_denormal_probabilities(planted: Planted) -> None:
     (block,) = propagate(features.float(), candidates)
     assert torch.isfinite(block.logits).all()
     assert block.logits.min() >= np.log(1e-12) - 1e-4
+    graph = normalized_graph(features.float(), text.float(), 5, 5.0)
+    right = torch.tensor([1.0, 1e-39]).expand(47, 2)
+    assert not spread(graph, right, 0.3, 1e-6)[:, 1].any()
 
 
 def test_memory_grows_with_images_times_candidates(

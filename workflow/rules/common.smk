@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from sreclip.config import parse_params
-from sreclip.data.tasks import expected_classes, task_inputs
+from sreclip.data.tasks import FirstLook, first_look
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
 from sreclip.published import withdraw_stale
@@ -19,14 +19,19 @@ from sreclip.sweep import Sweep
 try:
     PARAMS = parse_params(config, "params.yaml and --config")
     PARAMS_FILE = write_snapshot(PARAMS)
-    TASK_INPUTS = task_inputs(PARAMS.task.name, PARAMS.task.settings)
-    expected = expected_classes(PARAMS.task.name, PARAMS.task.settings)
-    known_mask(list(expected), list(expected.values()), PARAMS.split)
+    PLAN = Plan(PARAMS)
+    # A job does what the main process has found due: it need not walk the pictures again.
+    LOOK = (
+        first_look(PARAMS.task.name, PARAMS.task.settings, PLAN.task_dir)
+        if workflow.is_main_process
+        else FirstLook([], None)
+    )
+    if LOOK.classes is not None:
+        known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)
     withdraw_stale(Path("reports"))
 except SreclipError as error:
     raise WorkflowError(str(error)) from None
 
-PLAN = Plan(PARAMS)
 SWEEP = Sweep(PLAN)
 if shutil.which("sreclip") is None:
     # Called as .venv/bin/snakemake: the other programs lie beside this Python.

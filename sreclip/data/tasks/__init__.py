@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sreclip.registry import load_registered
@@ -33,32 +33,42 @@ def load_task(name: str) -> Prepare:
     return prepare
 
 
-def task_inputs(name: str, settings: Mapping[str, Any]) -> list[Path]:
-    """Files and folders whose modification time tells that a task must be prepared again.
+@dataclass(frozen=True)
+class FirstLook:
+    """What a task tells before it is prepared.
 
-    A task module names them in a function ``inputs``; the demo, whose pictures come from a
-    pinned package, has none.
-
-    Raises
-    ------
-    DataError
-        The task's folders are missing.
+    Attributes
+    ----------
+    inputs : list of Path
+        Files and folders whose modification time tells that it must be prepared again. The
+        demo, whose pictures come from a pinned package, has none.
+    classes : dict or None
+        Class names, with 0 for those without source pictures; None when only the preparation
+        can tell.
     """
-    inputs = getattr(_module(name), "inputs", None)
-    return inputs(settings) if inputs else []
+
+    inputs: list[Path]
+    classes: dict[str, int] | None
 
 
-def expected_classes(name: str, settings: Mapping[str, Any]) -> dict[str, int]:
-    """Class names of a task before it is prepared, with 0 for those without source pictures.
+def first_look(name: str, settings: Mapping[str, Any], folder: Path) -> FirstLook:
+    """Look at a task without reading pictures: what it depends on, and its classes.
+
+    Parameters
+    ----------
+    name : str
+        A name in `TASKS`.
+    settings : Mapping
+        The task's own settings.
+    folder : Path
+        Where the task's files are, if it was prepared before.
 
     Raises
     ------
     DataError
         The task's folders or its class list cannot be used.
     """
-    classes: dict[str, int] = _module(name).expected_classes(settings)
-    return classes
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(TASKS[name].partition(":")[0])
+    look: FirstLook = importlib.import_module(TASKS[name].partition(":")[0]).first_look(
+        settings, folder
+    )
+    return look

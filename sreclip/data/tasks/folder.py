@@ -1,28 +1,38 @@
 """The user's own pictures: ``source/<class>/**`` and ``target/**``, below one root.
 
 The target may have class folders too; then its labels are known to the evaluation, and to
-nothing else. A class with no folder in the source is an unknown class.
+nothing else. A class without a picture in the source is an unknown class.
+
+Pictures may lie in tar archives as well: one in a class folder holds pictures of that class, one
+right in a domain's folder is laid out like that folder, or as WebDataset does it (see
+`sreclip.data.tasks.folder_archives`).
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from sreclip.data.class_list import display_name, read_class_list
+from sreclip.data.archives import Archive, is_compressed, list_archive, refuse_compressed
+from sreclip.data.class_list import ListedClass, display_name, read_class_list
 from sreclip.data.manifest import (
     DOMAINS,
+    MANIFEST_FILE,
     ClassEntry,
     Domain,
     Picture,
     TaskData,
+    read_archives,
     resolve_inside,
+    shown_name,
 )
-from sreclip.data.walk import suffix, walk, walk_folders
+from sreclip.data.tasks import FirstLook
+from sreclip.data.tasks.folder_archives import ClassNames, with_classes
+from sreclip.data.walk import Listed, suffix, walk, walk_folders
 from sreclip.errors import DataError
 from sreclip.registry import nearest
 
@@ -30,13 +40,38 @@ _SHOWN = 5
 _LAYOUT_HINT = "the layout is ROOT/source/CLASS/*.jpg and ROOT/target/*.jpg"
 
 
+class Packed(NamedTuple):
+    """A picture in an archive: the archive's path, and its member's name, offset and size."""
+
+    path: str
+    member: str
+    offset: int
+    size: int
+
+
+Place = str | Packed
+
+
 @dataclass
 class _Found:
-    """What lies below one domain's folder: picture paths by class folder, and loose ones."""
+    """What lies below one domain's folder.
 
-    by_class: dict[str, list[str]] = field(default_factory=dict)
-    loose: list[str] = field(default_factory=list)
+    ``by_class`` has the pictures of each class folder or class name, one spelling a class, and
+    ``loose`` those without a class; ``spelled`` says where each spelling was met.
+    """
+
+    by_class: dict[str, list[Place]] = field(default_factory=dict)
+    loose: list[Place] = field(default_factory=list)
+    spelled: dict[str, str] = field(default_factory=dict)
+    archives: dict[str, tuple[int, int]] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
+    _spellings: dict[str, str] = field(default_factory=dict)
+
+    def of(self, name: str, folder: str) -> list[Place]:
+        """Give the pictures of a class that is called ``name`` in ``folder``."""
+        self.spelled.setdefault(f"{folder}/{name}", name)
+        name = self._spellings.setdefault(display_name(name), name)
+        return self.by_class.setdefault(name, [])
 
 
 def prepare(settings: Mapping[str, Any], folder: Path) -> TaskData:
@@ -55,31 +90,39 @@ def prepare(settings: Mapping[str, Any], folder: Path) -> TaskData:
     Raises
     ------
     DataError
-        A folder is missing, empty, not in the list, or like another; a link leaves the root.
+        A folder is missing, empty, not in the list, or like another; a link leaves the root; an
+        archive cannot be used.
     """
     root, starts = _layout(settings)
-    found = {domain: _find(root, starts[domain]) for domain in DOMAINS}
-    _refuse_gaps(root, starts, found)
-    _refuse_twins({f"{starts[d]}/{name}": name for d in DOMAINS for name in found[d].by_class})
-
     list_path = classes_file(settings)
-    if list_path is None:
+    listed = read_class_list(list_path) if list_path else None
+    found = {domain: _find(root, starts[domain], ClassNames(listed)) for domain in DOMAINS}
+    _refuse_gaps(root, starts, found)
+    _refuse_twins(found["source"].spelled | found["target"].spelled)
+
+    if listed is None:
         classes, label_of = _classes_from_folders(found)
     else:
-        classes, label_of = _classes_from_list(list_path, starts, found)
+        classes, label_of = _classes_from_list(listed, f"{list_path}", found)
     pictures = [
-        Picture(path, domain, label)
+        _picture(place, domain, label)
         for domain in DOMAINS
-        for label, paths in _labelled(found[domain], label_of)
-        for path in paths
+        for label, places in _labelled(found[domain], label_of)
+        for place in places
     ]
-    return TaskData(root, pictures, classes, notes=tuple(_notes(starts, found, classes, label_of)))
+    return TaskData(
+        root,
+        pictures,
+        classes,
+        notes=tuple(_notes(starts, found, classes, label_of)),
+        archives=found["source"].archives | found["target"].archives,
+    )
 
 
 def picture_folders(settings: Mapping[str, Any]) -> list[Path]:
-    """Folders whose modification time tells that a picture came or went, sorted.
+    """Folders whose modification time tells that a picture or an archive came or went, sorted.
 
-    A picture rewritten under its own name changes none of them. See `walk_folders` for links.
+    A file rewritten under its own name changes none of them. See `walk_folders` for links.
 
     Raises
     ------
@@ -87,7 +130,7 @@ def picture_folders(settings: Mapping[str, Any]) -> list[Path]:
         As `prepare`, for folders that are missing and the links that are met.
     """
     root, starts = _layout(settings)
-    return sorted(root / name for start in starts.values() for name in walk_folders(root, start))
+    return sorted(root / name for name in _folders(root, starts))
 
 
 def classes_file(settings: Mapping[str, Any]) -> Path | None:
@@ -96,30 +139,60 @@ def classes_file(settings: Mapping[str, Any]) -> Path | None:
     return Path(settings["root"]) / name if name else None
 
 
-def inputs(settings: Mapping[str, Any]) -> list[Path]:
-    """What the preparation depends on: the picture folders, and the class list if there is one."""
-    listed = classes_file(settings)
-    return [*picture_folders(settings), *([listed] if listed else [])]
+def first_look(settings: Mapping[str, Any], folder: Path) -> FirstLook:
+    """Look at the names of folders and archives.
 
-
-def expected_classes(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Class names, with 1 for those that have a source folder, from folder names alone.
-
-    Cheap: for checking the split before anything is prepared.
+    The inputs are the picture folders, the archives and the class list. Which classes an archive
+    holds is not known yet, unless it lies in a class folder.
     """
     root, starts = _layout(settings)
+    list_path = classes_file(settings)
+    seen = _folders(root, starts)
+    archives = _known_archives(root, seen, folder)
+    if archives is None:
+        seen = _folders(root, starts, open_all=True)
+        archives = [root / name / archive for name, found in seen.items() for archive in found]
     folders = {
         domain: {
-            display_name(path.name) for path in (root / starts[domain]).iterdir() if path.is_dir()
+            display_name(name.removeprefix(f"{start}/").partition("/")[0])
+            for name in seen
+            if name.startswith(f"{start}/")
         }
-        for domain in DOMAINS
+        for domain, start in starts.items()
     }
-    list_path = classes_file(settings)
+    inputs = [*sorted(root / name for name in seen), *sorted(archives)]
     if list_path is None:
-        listed = {name: name for domain in DOMAINS for name in folders[domain]}
+        listed = {name: name for domain in DOMAINS for name in sorted(folders[domain])}
     else:
+        inputs.append(list_path)
         listed = {item.entry.name: display_name(item.folder) for item in read_class_list(list_path)}
-    return {name: int(folder in folders["source"]) for name, folder in listed.items()}
+    if any(seen[start] for start in starts.values()):
+        return FirstLook(inputs, None)
+    return FirstLook(
+        inputs, {name: int(path in folders["source"]) for name, path in listed.items()}
+    )
+
+
+def _folders(
+    root: Path, starts: Mapping[Domain, str], *, open_all: bool = False
+) -> dict[str, list[str]]:
+    """Give both domains' folders, each with the names of its archives as far as they were seen."""
+    return {
+        name: archives
+        for start in starts.values()
+        for name, archives in walk_folders(root, start, open_all=open_all)
+    }
+
+
+def _known_archives(root: Path, seen: Iterable[str], folder: Path) -> list[Path] | None:
+    """Give the archives that the manifest was made from, None if something came or went since."""
+    manifest = folder / MANIFEST_FILE
+    if not manifest.exists():
+        return None
+    made = manifest.stat().st_mtime_ns
+    archives = [root / path for path in read_archives(folder)]
+    newer = any((root / name).stat().st_mtime_ns > made for name in seen)
+    return None if newer or not all(path.exists() for path in archives) else archives
 
 
 def _layout(settings: Mapping[str, Any]) -> tuple[Path, dict[Domain, str]]:
@@ -148,26 +221,52 @@ def _layout(settings: Mapping[str, Any]) -> tuple[Path, dict[Domain, str]]:
     return root, starts
 
 
-def _find(root: Path, start: str) -> _Found:
+def _picture(place: Place, domain: Domain, label: int | None) -> Picture:
+    if isinstance(place, str):
+        return Picture(place, domain, label)
+    return Picture(place.path, domain, label, place.member, place.offset, place.size)
+
+
+def _find(root: Path, start: str, names: ClassNames) -> _Found:
     found = _Found()
     depth = len(PurePosixPath(start).parts)
     for listed in walk(root, start):
-        parts = listed.folder.split("/")
-        paths = [f"{listed.folder}/{name}" for name in listed.pictures]
-        if len(parts) == depth:
-            found.loose += paths
-        else:
-            found.by_class.setdefault(parts[depth], []).extend(paths)
+        _refuse_packed(root, listed)
+        class_folder = next(iter(listed.folder.split("/")[depth : depth + 1]), None)
+        places = found.loose if class_folder is None else found.of(class_folder, start)
+        places += [f"{listed.folder}/{name}" for name in listed.pictures]
+        for name in listed.archives:
+            archive = list_archive(root, f"{listed.folder}/{name}")
+            found.archives[archive.path] = (archive.size, archive.mtime_ns)
+            if class_folder is None:
+                _sort_out(root, archive, start, names, found)
+            else:
+                places += [Packed(archive.path, *member) for member in archive.pictures]
+            found.ignored.update(archive.ignored)
         found.ignored.update(suffix(name) for name in listed.ignored)
     return found
+
+
+def _refuse_packed(root: Path, listed: Listed) -> None:
+    for name in listed.ignored:
+        if is_compressed(name):
+            raise refuse_compressed(root / listed.folder / name)
+
+
+def _sort_out(root: Path, archive: Archive, start: str, names: ClassNames, found: _Found) -> None:
+    """Put the pictures of an archive to their classes."""
+    for name, member in with_classes(root, archive, start, names):
+        places = found.loose if name is None else found.of(name, archive.path)
+        places.append(Packed(archive.path, *member))
 
 
 def _refuse_gaps(root: Path, starts: Mapping[Domain, str], found: Mapping[Domain, _Found]) -> None:
     loose = found["source"].loose
     if loose:
         raise DataError(
-            f"{len(loose)} source pictures lie in no class folder: {_some(loose)}",
-            "move them into the folder of their class: a source picture needs a label",
+            f"{len(loose)} source pictures lie in no class folder: {_some(map(_shown, loose))}",
+            "a source picture needs a label: move it into the folder of its class, or put NAME.cls "
+            "beside NAME.jpg in the archive",
         )
     for domain in DOMAINS:
         here = found[domain]
@@ -178,8 +277,8 @@ def _refuse_gaps(root: Path, starts: Mapping[Domain, str], found: Mapping[Domain
     empty = [
         f"{starts[domain]}/{name}"
         for domain in DOMAINS
-        for name, paths in found[domain].by_class.items()
-        if not paths
+        for name, places in found[domain].by_class.items()
+        if not places
     ]
     if empty:
         raise DataError(
@@ -189,20 +288,20 @@ def _refuse_gaps(root: Path, starts: Mapping[Domain, str], found: Mapping[Domain
         )
 
 
-def _refuse_twins(folders: Mapping[str, str]) -> None:
-    """Refuse class folders that a person would take for one class.
+def _refuse_twins(spelled: Mapping[str, str]) -> None:
+    """Refuse class names that a person would take for one class.
 
     The same name in both domains is what ties them together; two spellings of one name in a
-    domain, or another case anywhere, is a slip.
+    domain or an archive, or another case anywhere, is a slip.
     """
     seen: dict[str, tuple[str, str]] = {}
-    for path, name in folders.items():
+    for path, name in spelled.items():
         key = display_name(name).casefold()
         other_path, other_name = seen.setdefault(key, (path, name))
         same_place = other_path.removesuffix(other_name) == path.removesuffix(name)
         if other_path != path and (same_place or display_name(other_name) != display_name(name)):
             raise DataError(
-                f"class folders {other_path!r} and {path!r} differ only in how the name is written",
+                f"classes {other_path!r} and {path!r} differ only in how the name is written",
                 "give them the same name if they are one class, clearly different ones if not",
             )
 
@@ -219,18 +318,20 @@ def _classes_from_folders(
 
 
 def _classes_from_list(
-    path: Path, starts: Mapping[Domain, str], found: Mapping[Domain, _Found]
+    listed: Sequence[ListedClass], list_name: str, found: Mapping[Domain, _Found]
 ) -> tuple[list[ClassEntry], dict[str, int]]:
-    listed = read_class_list(path)
     label_of = {display_name(item.folder): label for label, item in enumerate(listed)}
     spelled = {name.casefold(): name for name in label_of}
     for domain in DOMAINS:
-        unlisted = [name for name in found[domain].by_class if display_name(name) not in label_of]
+        unlisted = {
+            place: name
+            for place, name in found[domain].spelled.items()
+            if display_name(name) not in label_of
+        }
         if unlisted:
-            guess = nearest(display_name(unlisted[0]).casefold(), spelled)
+            guess = nearest(display_name(next(iter(unlisted.values()))).casefold(), spelled)
             raise DataError(
-                f"{domain} class folders that {path} does not list: "
-                + _some(f"{starts[domain]}/{name}" for name in unlisted)
+                f"{domain} class folders that {list_name} does not list: {_some(unlisted)}"
                 + (f"; nearest to the first is {spelled[guess]!r}" if guess else ""),
                 "add them to the list, rename the folders, or move them out of the way"
                 + ("; unlabelled pictures go right into it" if domain == "target" else ""),
@@ -240,9 +341,9 @@ def _classes_from_list(
 
 def _labelled(
     found: _Found, label_of: Mapping[str, int]
-) -> Iterator[tuple[int | None, Iterable[str]]]:
+) -> Iterator[tuple[int | None, Iterable[Place]]]:
     yield None, found.loose
-    by_label = {label_of[display_name(name)]: paths for name, paths in found.by_class.items()}
+    by_label = {label_of[display_name(name)]: places for name, places in found.by_class.items()}
     yield from sorted(by_label.items())
 
 
@@ -266,6 +367,10 @@ def _ignored(suffixes: Counter[str]) -> str:
         return ""
     counts = ", ".join(f"{suffixes[name]} {name or 'no suffix'}" for name in sorted(suffixes))
     return f": files ignored for not being pictures: {counts}"
+
+
+def _shown(place: Place) -> str:
+    return place if isinstance(place, str) else shown_name(place.path, place.member)
 
 
 def _natural(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, Picture, TaskData
+from sreclip.data.tasks import FirstLook
 from sreclip.data.tasks.openmoji_classes import DEMO_CLASSES, EXTRA_NAMES
 from sreclip.errors import ConfigError
 from sreclip.files import atomic_path
@@ -228,9 +229,9 @@ def prepare(settings: Mapping[str, Any], folder: Path) -> TaskData:
     return TaskData(root, pictures, classes, CREDITS)
 
 
-def expected_classes(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Class names, each with 1: all of them have source pictures."""
-    return {demo_class.name: 1 for demo_class in DEMO_CLASSES}
+def first_look(settings: Mapping[str, Any], folder: Path) -> FirstLook:
+    """Give the class names, each with 1: all of them have source pictures."""
+    return FirstLook([], {demo_class.name: 1 for demo_class in DEMO_CLASSES})
 
 
 def _demo() -> Iterator[tuple[Domain, Emoji]]:

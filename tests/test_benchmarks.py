@@ -1,0 +1,68 @@
+"""The benchmarks run, and what they compare with does the same maths; times are never looked at."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sreclip.methods import METHODS
+
+TRAINING = Path(__file__).parents[1] / "benchmarks" / "training.py"
+WITH_A_PLAIN_LOOP = {"clip_adapter", "taskres", "sre_clip_reference", "sre_clip"}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(TRAINING), "--size", "tiny", "--threads", "1", "--steps", "3"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
+
+def table_rows(text: str) -> dict[str, list[str]]:
+    """Cells after the first one, by the first one, of the table with the methods."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| `")]
+    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+
+
+def test_every_method_is_measured(tmp_path: Path) -> None:
+    out = tmp_path / "training.md"
+    done = run("--one-process", "--encoded", "0", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert out.read_text() == done.stdout
+    rows = table_rows(done.stdout)
+    assert rows.keys() == {f"`{name}`" for name in METHODS} | {
+        "`sre_clip_reference`, precision bfloat16"
+    }
+    for label, cells in rows.items():
+        plain, products, encoded, _, end, peak, before = cells
+        assert (plain != "-") == (label.split("`")[1] in WITH_A_PLAIN_LOOP)
+        assert (products != "-") == ("reference" in label)
+        assert encoded == "-"
+        assert float(end.strip("~ ").replace(",", "")) >= 0
+        assert int(peak.replace(",", "")) >= int(before.replace(",", "")) > 0
+    assert re.search(r"^First losses of the plain loops are equal to ours", done.stdout, re.M)
+    for label in ("precision float32", "precision bfloat16", "seed 1"):
+        assert re.search(rf"^\| {label} \|.* %", done.stdout, re.M)
+
+
+def test_a_process_a_row_and_the_encoder() -> None:
+    done = run("--methods", "taskres", "--encoded", "1")
+    assert done.returncode == 0, done.stderr
+    (cells,) = table_rows(done.stdout).values()
+    assert cells[2] != "-"
+    assert cells[4].startswith("~")
+
+
+def test_to_the_end_nothing_is_extrapolated() -> None:
+    done = run("--methods", "tip_adapter_f,taskres", "--encoded", "0", "--full", "--one-process")
+    assert done.returncode == 0, done.stderr
+    assert "~" not in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--methods", "nothing"], ["--scale", "2"]])
+def test_bad_arguments_are_refused(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
