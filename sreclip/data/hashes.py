@@ -92,7 +92,7 @@ def hash_pictures(
     from tqdm import tqdm
 
     check_paths(rows["path"], f"pictures below {root}")
-    for folder in sorted(set(rows["path"].str.rpartition("/")[0].unique())):
+    for folder in sorted(rows["path"].str.replace("/?[^/]*$", "", regex=True).unique()):
         resolve_inside(root, folder)
     row_ids = rows["row_id"].to_numpy()
     known = _read_cache(cache, root)
@@ -125,7 +125,7 @@ def hash_pictures(
     stamps = np.concatenate([part for _, part, _ in done])
     _write_cache(cache, root, row_ids, stamps, sha256)
     return PictureHashes(
-        pd.Series(pd.array(sha256, dtype="string")),
+        sha256.to_pandas().astype("string"),
         stamps[:, 0],
         sum(n_read for _, _, n_read in done),
     )

@@ -2,7 +2,7 @@
 
 A task directory holds
 
-- ``manifest.parquet``: the rows (`COLUMNS`), sorted by domain and path;
+- ``manifest.parquet``: the rows (`COLUMNS`), sorted by domain, path and member;
 - ``classes.json``: the class table, in label order;
 - ``target_labels.parquet``: ``row_id`` and ``label`` of target pictures, for ``evaluate`` alone;
 - ``shards.json``: where the rows are cut (see `sreclip.data.shards`);
@@ -184,7 +184,7 @@ def write_task(folder: Path, rows: pd.DataFrame, data: TaskData, summary: dict[s
     folder : Path
         Made when missing.
     rows : DataFrame
-        `COLUMNS`, sorted by domain and path, with target labels still in it; they go to the
+        `COLUMNS`, sorted by domain, path and member, with target labels still in it; they go to the
         label file and nowhere else.
     data : TaskData
         Its class table is written.
