@@ -11,7 +11,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	-c requirements/held.in pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock docs clean
+.PHONY: help demo test test-slurm lint format lock docs clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ demo: $(VENV)/demo.stamp  ## Install, run the whole pipeline on the demo task, p
 
 test: $(VENV)/test.stamp  ## Install with the test extras and run the tests
 	@pytest
+
+test-slurm: $(VENV)/test.stamp  ## Start a one-node Slurm (root, Debian) and run the cluster tests
+	@SRECLIP_REQUIRE_SLURM=1 pytest -m slurm
 
 lint: $(VENV)/test.stamp  ## Run ruff, mypy, snakefmt and snakemake --lint
 	ruff check

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.manifest import read_manifest, read_target_labels
+from sreclip.data.manifest import read_manifest, read_target_labels, shown_names
 from sreclip.errors import DataError
 from sreclip.files import atomic_path, read_json, write_json
 from sreclip.metrics import (
@@ -134,7 +134,8 @@ def _write_predictions(path: Path, plan: Plan, scores: Scores, labels: NDArray[n
     import pandas as pd
 
     predicted = [predictions(run, scores.ok) for run in scores.runs]
-    paths = read_manifest(plan.task_dir).set_index("row_id")["path"]
+    rows = read_manifest(plan.task_dir, ["row_id", "path", "member"])
+    paths = shown_names(rows).set_axis(rows["row_id"])
     frame = pd.DataFrame(
         {
             "row_id": scores.row_id,

@@ -50,7 +50,7 @@ def load_inputs(plan: Plan) -> FitInputs:
     from sreclip.methods.base import ClassText
 
     device = checked_device(plan.params.train.device)
-    labels = read_manifest(plan.task_dir).set_index("row_id")["label"]
+    labels = read_manifest(plan.task_dir, ["row_id", "label"]).set_index("row_id")["label"]
     with open_images(plan.joined_features("source")) as source:
         row_label = labels.reindex(source.row_id).to_numpy(dtype=np.int64)
         keep = source.ok & plan.known[row_label]

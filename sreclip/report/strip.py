@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sreclip.data.images import RejectedPicture, read_image
-from sreclip.data.manifest import resolve_inside
+from sreclip.data.manifest import find_rows
+from sreclip.data.reading import PictureReader, stored_pictures
 from sreclip.errors import DataError, StoreError
 from sreclip.plan import Plan
 from sreclip.report.inputs import MethodResult
@@ -71,10 +73,8 @@ def make_strip(plan: Plan, result: MethodResult) -> Strip:
     n_right = min(int(is_right.sum()), settings.pictures // 2)
     n_wrong = min(int((~is_right).sum()), settings.pictures - n_right)
     n_right = min(int(is_right.sum()), settings.pictures - n_wrong)
-    root = Path(plan.summary["root"])
-    limit = plan.params.features.max_pixels
-    right, aside = _show(rows[is_right], n_right, root, limit, result)
-    wrong, aside_too = _show(rows[~is_right], n_wrong, root, limit, result)
+    right, aside = _show(plan, rows[is_right], n_right, result)
+    wrong, aside_too = _show(plan, rows[~is_right], n_wrong, result)
     return Strip(right, wrong, aside + aside_too)
 
 
@@ -100,34 +100,38 @@ def read_predictions(plan: Plan, method: str) -> pd.DataFrame:
 
 
 def _show(
-    rows: pd.DataFrame, wanted: int, root: Path, max_pixels: int, result: MethodResult
+    plan: Plan, rows: pd.DataFrame, wanted: int, result: MethodResult
 ) -> tuple[list[Shown], int]:
     shown: list[Shown] = []
     aside = 0
-    columns = (rows["path"], rows["label"], rows["predicted"], rows["confidence"])
-    for path, label, predicted, confidence in zip(*map(list, columns), strict=True):
-        if len(shown) == wanted or aside > MOST_TRIES * wanted:
-            break
-        try:
-            picture = read_image(resolve_inside(root, path), max_pixels=max_pixels)
-        except (RejectedPicture, DataError):
-            aside += 1
-            continue
-        uri, width, height = thumbnail_uri(picture)
-        shown.append(
-            Shown(
-                path=path,
-                uri=uri,
-                width=width,
-                height=height,
-                true=result.classes[label],
-                predicted=result.classes[predicted],
-                true_known=bool(result.known[label]),
-                predicted_known=bool(result.known[predicted]),
-                confidence=confidence,
-                right=label == predicted,
+    rows = rows.head((MOST_TRIES + 1) * wanted)
+    stored = stored_pictures(find_rows(plan.task_dir, rows["row_id"].tolist()))
+    columns = (rows["label"], rows["predicted"], rows["confidence"])
+    with contextlib.closing(PictureReader(Path(plan.summary["root"]))) as reader:
+        for one, label, predicted, confidence in zip(stored, *map(list, columns), strict=True):
+            if len(shown) == wanted:
+                break
+            try:
+                content = reader.read(one)
+                picture = read_image(content, max_pixels=plan.params.features.max_pixels)
+            except (RejectedPicture, DataError):
+                aside += 1
+                continue
+            uri, width, height = thumbnail_uri(picture)
+            shown.append(
+                Shown(
+                    path=one.name,
+                    uri=uri,
+                    width=width,
+                    height=height,
+                    true=result.classes[label],
+                    predicted=result.classes[predicted],
+                    true_known=bool(result.known[label]),
+                    predicted_known=bool(result.known[predicted]),
+                    confidence=confidence,
+                    right=label == predicted,
+                )
             )
-        )
     return shown, aside
 
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).parents[2]
 CLASSES = {"cat": "n02121620", "dog": "n02084071", "horse": "n02374451", "car": "n02958343"}
-WORKFLOW_FILES = ("Snakefile", "workflow", "dvc.yaml")
+WORKFLOW_FILES = ("Snakefile", "workflow", "profiles", "dvc.yaml")
 
 
 @dataclass

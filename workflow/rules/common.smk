@@ -1,5 +1,6 @@
 """Parameters and paths. Every cluster job parses this again, so nothing heavy is imported."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from sreclip.config import parse_params
+from sreclip.config import load_params, parse_params
 from sreclip.data.tasks import FirstLook, first_look
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
@@ -16,9 +17,18 @@ from sreclip.snapshot import write_snapshot
 from sreclip.split import known_mask
 from sreclip.sweep import Sweep
 
+# A cluster job parses this hours later, when params.yaml may say something else: it reads the
+# parameters that its run was started with, and knows where they are from the environment.
+RUN_PARAMS = None if workflow.is_main_process else os.environ.get("SRECLIP_RUN_PARAMS")
+
 try:
-    PARAMS = parse_params(config, "params.yaml and --config")
+    PARAMS = (
+        load_params(Path(RUN_PARAMS))
+        if RUN_PARAMS
+        else parse_params(config, "params.yaml and --config")
+    )
     PARAMS_FILE = write_snapshot(PARAMS)
+    os.environ.update(SRECLIP_RUN_PARAMS=str(PARAMS_FILE))
     PLAN = Plan(PARAMS)
     # A job does what the main process has found due: it need not walk the pictures again.
     LOOK = (
@@ -28,7 +38,8 @@ try:
     )
     if LOOK.classes is not None:
         known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)
-    withdraw_stale(Path("reports"))
+    if workflow.is_main_process:
+        withdraw_stale(Path("reports"))
 except SreclipError as error:
     raise WorkflowError(str(error)) from None
 

@@ -57,6 +57,7 @@ rule compare_methods:
         "logs/compare_methods/{key}.log",
     benchmark:
         "logs/benchmarks/compare_methods/{key}.tsv"
+    localrule: True
     conda:
         "../envs/sreclip.yaml"
     threads: 1

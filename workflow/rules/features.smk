@@ -31,6 +31,7 @@ rule join_images:
         "logs/join_images/{domain}-{key}.log",
     benchmark:
         "logs/benchmarks/join_images/{domain}-{key}.tsv"
+    localrule: True
     conda:
         "../envs/sreclip.yaml"
     threads: 1

@@ -14,6 +14,7 @@ rule write_page:
         "logs/write_page/{key}.log",
     benchmark:
         "logs/benchmarks/write_page/{key}.tsv"
+    localrule: True
     conda:
         "../envs/sreclip.yaml"
     threads: 1
@@ -36,6 +37,7 @@ rule publish_report:
         "logs/publish_report/{key}.log",
     benchmark:
         "logs/benchmarks/publish_report/{key}.tsv"
+    localrule: True
     conda:
         "../envs/sreclip.yaml"
     threads: 1

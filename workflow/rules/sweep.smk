@@ -13,6 +13,7 @@ rule tabulate_sweep:
         "logs/tabulate_sweep/{key}.log",
     benchmark:
         "logs/benchmarks/tabulate_sweep/{key}.tsv"
+    localrule: True
     conda:
         "../envs/sreclip.yaml"
     threads: 1
