@@ -21,7 +21,7 @@ def test_lock_agrees_with_code_and_parameters(tmp_path: Path) -> None:
     tracked = Project(ROOT).run("git", "ls-files", "-z").stdout.split("\0")
     for name in filter(None, tracked):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
+        shutil.copy(ROOT / name, tmp_path / name, follow_symlinks=False)
     project = Project(tmp_path)
     project.run("git", "init", "--quiet")
     status = json.loads(project.run("dvc", "status", "--json").stdout)
