@@ -32,8 +32,10 @@ class Size:
     n_source, n_target : int
         Images.
     n_classes, n_known, n_nodes, dim : int
+    look : float
+        Norm of what images of a class have in common beside the class vector, which has norm 1.
     noise : float
-        Norm of an image's own noise; a class vector has norm 1.
+        Norm of an image's own noise.
     shift : float
         Norm of the vector by which all target images are off.
     published : bool
@@ -46,7 +48,8 @@ class Size:
     n_known: int
     n_nodes: int
     dim: int = 512
-    noise: float = 7.0
+    look: float = 5.0
+    noise: float = 4.0
     shift: float = 4.0
     published: bool = False
 
@@ -62,7 +65,7 @@ class Size:
 SIZES = {
     "i2awa": Size(2_970, 37_322, 50, 40, 255, published=True),
     "i2webv": Size(1_281_167, 294_099, 5_000, 1_000, 8_000),
-    "tiny": Size(24, 36, 9, 6, 20, dim=32, noise=1.5, shift=1.0),
+    "tiny": Size(24, 36, 9, 6, 20, dim=32, look=1.0, noise=1.0, shift=1.0),
 }
 
 
@@ -96,9 +99,10 @@ class Problem:
 def make_problem(size: Size, seed: int = 0) -> Problem:
     """Plant classes on a hierarchy.
 
-    A node's vector is its parents' mean plus a random unit vector, normalised; an image's that of
-    its class plus noise, normalised; targets are all off by one more vector. Class sizes are equal.
-    The relation is random: symmetric, in [0, 1], diagonal 1.
+    A node's vector is its parents' mean plus a random unit vector, normalised. An image's is that
+    of its class, plus what the class looks like (a vector that no text tells), plus noise,
+    normalised; targets are all off by one more vector. Class sizes are equal. The relation is
+    random: symmetric, in [0, 1], diagonal 1.
     """
     generator = torch.Generator().manual_seed(seed)
     edges, class_nodes, known = _i2awa() if size.published else _random_tree(size, generator)
@@ -114,9 +118,10 @@ def make_problem(size: Size, seed: int = 0) -> Problem:
     known_classes = known.nonzero().squeeze(1)
     source_labels = known_classes[torch.arange(size.n_source) % size.n_known]
     target_labels = torch.randperm(size.n_target, generator=generator) % size.n_classes
-    shift = size.shift * F.normalize(torch.randn(size.dim, generator=generator), dim=0)
-    source = _images(text.features, source_labels, size.noise, torch.zeros(size.dim), generator)
-    target = _images(text.features, target_labels, size.noise, shift, generator)
+    centres = text.features + size.look * _directions(size.n_classes, size.dim, generator)
+    shift = size.shift * _directions(1, size.dim, generator)
+    source = _images(centres, source_labels, size.noise, generator)
+    target = _images(centres + shift, target_labels, size.noise, generator)
     inputs = FitInputs(
         source_features=source,
         source_labels=source_labels,
@@ -153,7 +158,7 @@ def _node_vectors(edges: Tensor, size: Size, generator: torch.Generator) -> Tens
     parents: dict[int, list[int]] = {node: [] for node in range(size.n_nodes)}
     for child, parent in edges.tolist():
         parents[child].append(parent)
-    vectors = F.normalize(torch.randn(size.n_nodes, size.dim, generator=generator), dim=1)
+    vectors = _directions(size.n_nodes, size.dim, generator)
     for node in TopologicalSorter(parents).static_order():
         if parents[node]:
             vectors[node] += vectors[parents[node]].mean(dim=0)
@@ -173,14 +178,16 @@ def _relation(n_classes: int, generator: torch.Generator) -> Tensor:
     return relation.fill_diagonal_(1)
 
 
-def _images(
-    text: Tensor, labels: Tensor, noise: float, shift: Tensor, generator: torch.Generator
-) -> Tensor:
+def _images(centres: Tensor, labels: Tensor, noise: float, generator: torch.Generator) -> Tensor:
     """In chunks, so that no more than the result is held."""
-    dim = text.shape[1]
+    dim = centres.shape[1]
     images = torch.empty(len(labels), dim)
     for start in range(0, len(labels), CHUNK):
         chunk = labels[start : start + CHUNK]
         own = torch.randn(len(chunk), dim, generator=generator) * (noise / dim**0.5)
-        images[start : start + CHUNK] = F.normalize(text[chunk] + shift + own, dim=1)
+        images[start : start + CHUNK] = F.normalize(centres[chunk] + own, dim=1)
     return images
+
+
+def _directions(n: int, dim: int, generator: torch.Generator) -> Tensor:
+    return F.normalize(torch.randn(n, dim, generator=generator), dim=1)

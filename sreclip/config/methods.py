@@ -140,7 +140,7 @@ class ZlapSettings(Settings):
         0.3, description="Share of a score that comes from neighbours."
     )
     tolerance: Positive = Field(
-        1e-6, description="Relative residual at which the conjugate gradients stop."
+        1e-6, description="Bound on the relative residual of the solution."
     )
 
 

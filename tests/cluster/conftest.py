@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,8 +24,7 @@ from tests.workflow.conftest import CLASSES, ROOT, WORKFLOW_FILES, Project, draw
 
 NODE_SCRIPT = ROOT / "scripts" / "one_node_slurm.sh"
 PROFILE = "workflow/profiles/slurm"
-# A test looks more often than the profile says.
-OFTEN = ("--slurm-init-seconds-before-status-checks", "2")
+SNAKEMAKE = (sys.executable, str(Path(__file__).with_name("often.py")))
 Found = TypeVar("Found")
 
 
@@ -42,14 +43,14 @@ def slurm(*command: str) -> str:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     """See that the cluster runs; start it where SRECLIP_REQUIRE_SLURM asks for that."""
-    if os.environ.get("SRECLIP_REQUIRE_SLURM") == "1":
-        started = node("start")
-        assert started.returncode == 0, started.stderr
-    elif node("status").returncode:
-        pytest.skip(
-            "no one-node Slurm runs here; `make test-slurm` starts one (as root, on Debian)"
-        )
-    yield
+    with (Path(tempfile.gettempdir()) / "sreclip-cluster-tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # these tests kill whatever runs on the node
+        if os.environ.get("SRECLIP_REQUIRE_SLURM") == "1":
+            started = node("start")
+            assert started.returncode == 0, started.stderr
+        elif node("status").returncode:
+            pytest.skip("no one-node Slurm runs here; `make test-slurm` starts one (root, Debian)")
+        yield
 
 
 def jobs(states: str = "all") -> dict[str, str]:
@@ -108,11 +109,11 @@ class ClusterProject(Project):
         """Run snakemake with the profile; whatever is left at the end is cancelled."""
         printed_to = self.folder / f"submit-{time.monotonic_ns()}.log"
         # What a shell starts in the background ignores Ctrl-C; this one must not.
-        command = ("env", "--default-signal=INT", "snakemake")
+        command = ("env", "--default-signal=INT", *SNAKEMAKE)
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         with printed_to.open("wb") as file:
             process = subprocess.Popen(
-                [*command, "--workflow-profile", PROFILE, *OFTEN, *options, "--", *targets],
+                [*command, "--workflow-profile", PROFILE, *options, "--", *targets],
                 cwd=self.folder,
                 env=os.environ | {"PATH": path},
                 stdout=file,
