@@ -139,9 +139,7 @@ class ZlapSettings(Settings):
     alpha: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.3, description="Share of a score that comes from neighbours."
     )
-    tolerance: Positive = Field(
-        1e-6, description="Bound on the relative residual of the solution."
-    )
+    tolerance: Positive = Field(1e-6, description="Bound on the relative residual of the solution.")
 
 
 class GcnZslSettings(Settings):
