@@ -359,12 +359,15 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     options = Options(**{entry.name: getattr(arguments, entry.name) for entry in fields(Options)})
     load, rows = os.getloadavg()[0], rows_of(arguments.methods)
-    results = list(run(rows, options, arguments.one_process))
-    if results:
+    results: list[tuple[Row, Result]] = []
+    text = ""
+    for measured in run(rows, options, arguments.one_process):
+        results.append(measured)
         text = document(results, options, load)
-        print(text, end="")
+        # After each row: a long benchmark may be stopped.
         if arguments.out:
             arguments.out.write_text(text, encoding="utf-8")
+    print(text, end="")
     bad = [result for _, result in results if (result.difference or 0) > TOLERANCE]
     sys.exit(1 if bad or len(results) < len(rows) else 0)
 
