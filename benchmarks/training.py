@@ -301,8 +301,9 @@ def precision_table(results: list[tuple[Row, Result]]) -> Iterator[str]:
     if not found:
         return
     first = found[0][1]
+    judged = ", too few to judge accuracy by (`--full`)" if first.extrapolated else ""
     yield ""
-    yield f"`{REFERENCE}` after {first.steps_made:,} steps on the planted problem:"
+    yield f"`{REFERENCE}` after {first.steps_made:,} steps on the planted problem{judged}:"
     yield ""
     yield (
         "| | ours / products | ours / float32 products | H, class means | "
