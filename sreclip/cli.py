@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from sreclip import __version__
-from sreclip.errors import ConfigError, SreclipError
+from sreclip.errors import ConfigError, DamagedError, SreclipError, StoreError
+from sreclip.files import set_aside
 
 if TYPE_CHECKING:
     from sreclip.config.models import Params
@@ -82,6 +85,22 @@ def _root(
         raise typer.Exit
 
 
+def _step(command: Callable[..., None]) -> Callable[..., None]:
+    """Register a step of the pipeline: a damaged file that it meets is set aside."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except DamagedError as error:
+            raise StoreError(
+                error.message,
+                f"set aside as {set_aside(error.path)}; run again, and it is made anew",
+            ) from error
+
+    return app.command(rich_help_panel=STEPS)(run)
+
+
 def _params(path: Path) -> Params:
     from sreclip.config import load_params
 
@@ -103,7 +122,7 @@ def _method(plan: Plan, name: str) -> str:
     return name
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Check the parameters, and the split where the task is prepared."""
     plan = _plan(params)
@@ -115,7 +134,7 @@ def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
         log.info("%d classes, unknown: %s", len(plan.classes), ", ".join(unknown) or "none")
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
     """List, hash and cut the pictures of the task into a manifest with shards."""
     from sreclip.data.prepare import prepare_data as prepare
@@ -146,7 +165,7 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
     _ = plan.known
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def extract_images(
     params: ParamsFile = DEFAULT_PARAMS,
     domain: Annotated[
@@ -157,6 +176,9 @@ def extract_images(
     ] = None,
     key: Annotated[
         str | None, typer.Option(help="Key of the shard, instead of its number.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Cores to use; by default all of them.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -174,10 +196,10 @@ def extract_images(
                 f"use 0 to {len(shards) - 1}",
             )
         key = shards[shard].key
-    log.info("%s", extract_shard(plan, key, progress=not quiet))
+    log.info("%s", extract_shard(plan, key, threads=threads, progress=not quiet))
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def join_images(
     domain: Annotated[Literal["source", "target"], typer.Argument(help="Domain to join.")],
     params: ParamsFile = DEFAULT_PARAMS,
@@ -188,7 +210,7 @@ def join_images(
     log.info("%s", join_domain(_plan(params), domain))
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def extract_text(
     kind: Annotated[
         Literal["classes", "nodes"], typer.Argument(help="Class names or graph node names.")
@@ -201,7 +223,7 @@ def extract_text(
     log.info("%s", extract_names(_plan(params), kind))
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def build_graph(
     params: ParamsFile = DEFAULT_PARAMS,
     wnids: Annotated[
@@ -228,7 +250,7 @@ def build_graph(
     log.info("%d nodes, %d edges -> %s", graph.n_nodes, len(graph.edges), out)
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def train(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
     """Fit one method, once a seed, on the cached features."""
     from sreclip.training import fit_method
@@ -237,7 +259,7 @@ def train(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet 
     log.info("%s", fit_method(plan, _method(plan, method), progress=not quiet))
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Score one method's target predictions; the only step that reads target labels."""
     from sreclip.evaluation import evaluate_method
@@ -246,7 +268,7 @@ def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS) -> None:
     log.info("%s", evaluate_method(plan, _method(plan, method)))
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def compare(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Put the evaluations of all methods into one table."""
     from sreclip.comparison import compare_methods
@@ -254,7 +276,7 @@ def compare(params: ParamsFile = DEFAULT_PARAMS) -> None:
     log.info("%s", compare_methods(_plan(params)))
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def tabulate_sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Put the evaluations of the sweep into one tidy table, Parquet and CSV."""
     from sreclip.sweep import tabulate_sweep as tabulate
@@ -262,7 +284,7 @@ def tabulate_sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
     log.info("%s", tabulate(_plan(params)))
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def report(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Write the page."""
     from sreclip.report.page import write_page
@@ -270,7 +292,7 @@ def report(params: ParamsFile = DEFAULT_PARAMS) -> None:
     log.info("%s", write_page(_plan(params)))
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def publish(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Copy the table, its CSV files and the page to reports/."""
     from sreclip.report.publish import publish as publish_report
@@ -278,7 +300,7 @@ def publish(params: ParamsFile = DEFAULT_PARAMS) -> None:
     log.info("%s", publish_report(_plan(params)))
 
 
-@app.command(rich_help_panel=STEPS)
+@_step
 def prune(
     stages: Annotated[list[str], typer.Argument(help="Folders below results/.")],
     params: ParamsFile = DEFAULT_PARAMS,
@@ -346,6 +368,10 @@ def inspect(
 @app.command(rich_help_panel=LOOKS)
 def verify(
     folder: Annotated[Path, typer.Argument(help="Where cached files lie.")] = Path("results"),
+    aside: Annotated[
+        bool,
+        typer.Option("--set-aside", help="Rename what is wrong, so that the next run makes it."),
+    ] = False,
 ) -> None:
     """Check every cached feature file against its key and checksum."""
     from sreclip.features.verify import count_files, verify_tree
@@ -353,6 +379,8 @@ def verify(
     problems = verify_tree(folder)
     for problem in problems:
         print(problem)
+        if aside:
+            print(f"  -> set aside as {set_aside(problem.path)}")
     if problems:
         raise typer.Exit(1)
     print(f"{folder}: {count_files(folder)} feature files, all whole")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 class SreclipError(Exception):
     """Something the user can mend: what was wrong, where, and what to do.
@@ -33,6 +38,22 @@ class DataError(SreclipError):
 
 class StoreError(SreclipError):
     """A cached file that is missing, damaged, or made from something else."""
+
+
+class DamagedError(StoreError):
+    """A cached file whose bytes are not those that were written.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    message, hint : str
+        As in `SreclipError`.
+    """
+
+    def __init__(self, path: Path, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.path = path
 
 
 class GraphError(SreclipError):

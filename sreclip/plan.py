@@ -115,7 +115,7 @@ class Plan:
             "backbone",
             EXTRACTION_VERSION,
             backbone.model_dump(include={"name", backbone.name}),
-            features.model_dump(include={"dtype", "max_pixels"}),
+            features.model_dump(include={"dtype", "max_pixels", "reduced_jpeg"}),
             code_key(*SHIPPED_WEIGHTS.get(backbone.name, ())),
         )
 

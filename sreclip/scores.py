@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.errors import StoreError
+from sreclip.errors import DamagedError, StoreError
 from sreclip.files import atomic_path
 
 FORMAT = "sreclip-scores/2"
@@ -173,7 +173,8 @@ def read_scores(path: Path, key: str) -> Scores:
                 key=key,
             )
     except (OSError, KeyError) as error:
-        raise StoreError(
+        raise DamagedError(
+            path,
             f"{path} is damaged ({error})",
             "delete it and make it again with: snakemake --cores all train",
         ) from error

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sreclip.backbones import load_backbone
-from sreclip.backbones.base import Backbone
+from sreclip.backbones import backbone_of
 from sreclip.data.manifest import MADE_BY, MANIFEST_FILE, Domain, read_manifest_part
 from sreclip.data.shards import shard_key
 from sreclip.errors import StoreError
 from sreclip.plan import Plan
 
 
-def _backbone(plan: Plan) -> Backbone:
-    backbone = plan.params.backbone
-    return load_backbone(backbone.name, backbone.settings, plan.params.features.device)
-
-
-def extract_shard(plan: Plan, rows_key: str, *, progress: bool = True) -> Path:
-    """Encode the pictures of one shard."""
+def extract_shard(
+    plan: Plan, rows_key: str, *, threads: int | None = None, progress: bool = True
+) -> Path:
+    """Encode the pictures of one shard, on ``threads`` cores or on all."""
     from sreclip.features.extract import extract_images
 
     shard = plan.shard(rows_key)
@@ -34,13 +30,16 @@ def extract_shard(plan: Plan, rows_key: str, *, progress: bool = True) -> Path:
     extract_images(
         rows,
         Path(plan.summary["root"]),
-        _backbone(plan),
+        backbone_of(plan.params),
         out,
         rows_key=rows_key,
         dtype=features.dtype,
         batch_size=features.batch_size,
         workers=features.workers,
         max_pixels=features.max_pixels,
+        reduced_jpeg=features.reduced_jpeg,
+        limit_s=features.decode_limit,
+        threads=threads,
         progress=progress,
     )
     return out
@@ -69,5 +68,5 @@ def extract_names(plan: Plan, kind: str) -> Path:
         names = list(read_graph(plan).names)
         prompt_names = [(name,) for name in names]
     out = plan.text_features(kind)
-    extract_text(names, prompt_names, plan.params.prompts.templates, _backbone(plan), out)
+    extract_text(names, prompt_names, plan.params.prompts.templates, backbone_of(plan.params), out)
     return out

@@ -11,13 +11,17 @@ import pytest
 
 from sreclip.methods import METHODS
 
-TRAINING = Path(__file__).parents[1] / "benchmarks" / "training.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 WITH_A_PLAIN_LOOP = {"clip_adapter", "taskres", "sre_clip_reference", "sre_clip"}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(TRAINING), "--size", "tiny", "--threads", "1", "--steps", "3"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    return run_file("training.py", "--size", "tiny", "--threads", "1", "--steps", "3", *arguments)
+
+
+def run_file(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def table_rows(text: str) -> dict[str, list[str]]:
@@ -66,3 +70,53 @@ def test_bad_arguments_are_refused(arguments: list[str]) -> None:
     done = run(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def two_columns(text: str) -> dict[str, str]:
+    """Second cell by the first one."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    return {row[0].strip(): row[1].strip() for row in rows}
+
+
+def test_extraction_beside_a_plain_loop(tmp_path: Path) -> None:
+    out = tmp_path / "extraction.md"
+    settings = [
+        "--model",
+        "ViT-S-32-alt",
+        "--pictures",
+        "9",
+        "--batch",
+        "4",
+        "--rounds",
+        "1",
+        "--threads",
+        "1",
+    ]
+    done = run_file(
+        "extraction.py", *settings, "--threads", "1", "--precision", "bfloat16", "--out", str(out)
+    )
+    assert done.returncode == 0, done.stderr
+    assert out.read_text() == done.stdout
+    rows = two_columns(done.stdout)
+    for label in ("ours / plain loop", "ours / limit of the cores", "ours / bare model"):
+        assert float(rows[label]) > 0
+    assert re.fullmatch(r"\d+\.\d\d %", rows["writing, share of the time"])
+    assert 0 < float(rows["1 - cosine to float32, at most"]) < 1e-2
+    assert re.fullmatch(r"read \d+%, decode .*model \d+%, write \d+%; .*", rows["work of ours"])
+
+
+def test_extraction_of_no_pictures_is_refused(tmp_path: Path) -> None:
+    done = run_file("extraction.py", "--root", str(tmp_path), "--model", "ViT-S-32-alt")
+    assert done.returncode == 1
+    assert f"no pictures below {tmp_path}" in done.stderr
+
+
+def test_reading_beside_plain_reads(tmp_path: Path) -> None:
+    done = run_file("reading.py", "--rows", "9000", "--rounds", "1", "--folder", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rows = two_columns(done.stdout)
+    assert rows["plain HDF5 data set"] == "1.00"
+    assert float(rows["raw bytes"]) > 0
+    for label in ("in order", "chunks of 4,096 rows, shuffled", "9,000 random rows"):
+        assert float(rows[f"joined file, {label}"]) > 0
+    assert list(tmp_path.iterdir()) == []

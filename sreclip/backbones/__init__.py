@@ -9,6 +9,7 @@ from sreclip.registry import load_registered
 
 if TYPE_CHECKING:
     from sreclip.backbones.base import Backbone
+    from sreclip.config.models import Params
 
 BACKBONES: dict[str, str] = {
     "mini": "sreclip.backbones.mini:load",
@@ -34,3 +35,9 @@ def load_backbone(name: str, settings: Mapping[str, Any], device: str = "cpu") -
         The name is not registered, or the backbone cannot be made from these settings.
     """
     return load_registered("backbone", name, BACKBONES)(settings, device)
+
+
+def backbone_of(params: Params) -> Backbone:
+    """Load the backbone that the parameters choose, on the device for features."""
+    chosen = params.backbone
+    return load_backbone(chosen.name, chosen.settings, params.features.device)

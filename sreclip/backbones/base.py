@@ -22,22 +22,34 @@ class Backbone(Protocol):
         The model's own factor from cosine to logits (about 100 for CLIP).
     weights_sha256 : str
         Hash of every parameter that decides the features; part of their content key.
+    precision : str
+        Number format of the forward pass: ``float32``, ``bfloat16`` or ``float16``.
     preprocessing : str
         The picture transform in words; part of the content key.
+    image_size : int
+        Pixels of the short side after the transform's resizing, before it cuts.
+    device : torch.device
+        Where the model is.
     """
 
     label: str
     dim: int
     logit_scale: float
     weights_sha256: str
+    precision: str
     preprocessing: str
+    image_size: int
+    device: torch.device
 
     def preprocess(self, image: Image) -> torch.Tensor:
         """Turn an RGB picture into pixels of shape ``(3, height, width)``, float32."""
         ...
 
-    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encode ``(n_images, 3, height, width)`` to unit-norm float32 ``(n_images, dim)``."""
+    def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
+        """Encode ``(n_images, 3, height, width)`` to unit-norm float32 ``(n_images, dim)``.
+
+        ``exact`` asks for float32 arithmetic, whatever `precision` says.
+        """
         ...
 
     def encode_text(self, texts: list[str]) -> torch.Tensor:

@@ -119,6 +119,7 @@ class MiniBackbone:
 
     label = "mini"
     precision = "float32"
+    image_size = RESIZED
     preprocessing = (
         f"RGB, short side to {RESIZED} bicubic, centre {PIXELS}x{PIXELS}, mean 0.5, std 0.5"
     )
@@ -148,7 +149,7 @@ class MiniBackbone:
         return PictureEncoder.preprocess(image)
 
     @torch.inference_mode()
-    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         """Encode ``(n_images, 3, 224, 224)`` to unit-norm ``(n_images, 384)``."""
         centred = self.pictures.pooled(pixels) - self.image_mean
         return unit_rows(centred @ self.map.T).cpu()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,16 +48,17 @@ class OpenClipBackbone:
         config = model.visual.preprocess_cfg
         self.transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
         self.preprocessing = "open_clip val: " + ", ".join(f"{k} {v}" for k, v in config.items())
+        self.image_size = _short_side(config["size"])
 
     def preprocess(self, image: Image) -> torch.Tensor:
         """Turn an RGB picture into pixels of shape ``(3, height, width)``."""
         return self.transform(image)
 
     @torch.inference_mode()
-    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         """Encode ``(n_images, 3, height, width)`` to unit-norm float32 ``(n_images, dim)``."""
         pixels = pixels.to(self.device, memory_format=self.layout, non_blocking=True)
-        with self._autocast():
+        with contextlib.nullcontext() if exact else self._autocast():
             features = self.model.encode_image(pixels)
         return unit_rows(features).cpu()
 
@@ -73,6 +74,10 @@ class OpenClipBackbone:
         if self.autocast_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+
+def _short_side(size: int | Sequence[int]) -> int:
+    return size if isinstance(size, int) else min(size)
 
 
 def load(settings: Mapping[str, Any], device: str = "cpu") -> OpenClipBackbone:

@@ -160,6 +160,17 @@ class FeatureSettings(Section):
     max_pixels: int = Field(
         178_956_970, ge=1, description="Largest picture that is decoded, in pixels."
     )
+    reduced_jpeg: bool = Field(
+        False,
+        description="Decode large JPEG files at a half, a quarter or an eighth of their size, at "
+        "least twice what the backbone resizes them to: faster, slightly other features.",
+    )
+    decode_limit: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds after which a picture that is still being decoded is rejected; "
+        "without decoding processes there is no limit.",
+    )
 
 
 class GraphSettings(Section):

@@ -54,7 +54,9 @@ class RejectedPicture(DataError):  # noqa: N818 - a finding about a file, not a 
         self.reason = reason
 
 
-def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_image(
+    source: Path | bytes, *, max_pixels: int = MAX_PIXELS, least_side: int = 0
+) -> Image.Image:
     """Decode a picture as 8-bit RGB.
 
     EXIF rotation is applied, transparency laid over white, the first frame of an animation
@@ -67,6 +69,9 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.I
     max_pixels : int
         Larger pictures are refused from their header, before anything is decoded. A value above
         Pillow's own limit raises that one for the whole process.
+    least_side : int
+        A JPEG is decoded at a half, a quarter or an eighth of its size, by its own discrete
+        cosine transform, as long as both sides keep this many pixels; 0 never does.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.I
     """
     with _open_bytes(source) if isinstance(source, bytes) else open_picture(source) as handle:
         try:
-            return _decode(handle, max_pixels)
+            return _decode(handle, max_pixels, least_side)
         except RejectedPicture:
             raise
         except MemoryError as error:
@@ -116,7 +121,7 @@ def open_picture(path: Path) -> BinaryIO:
     return handle
 
 
-def _decode(handle: BinaryIO, max_pixels: int) -> Image.Image:
+def _decode(handle: BinaryIO, max_pixels: int, least_side: int) -> Image.Image:
     # Both are switches of the whole process that other libraries set; a half-decoded picture
     # must not pass for a whole one, and Pillow must leave the size limit to max_pixels.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -135,6 +140,8 @@ def _decode(handle: BinaryIO, max_pixels: int) -> Image.Image:
         if max(width, height) > MOST_SIDES * min(width, height):
             raise RejectedPicture(f"{width} x {height} is too thin to be resized")
         raw_mode = _raw_mode(image)
+        if least_side:
+            image.draft(image.mode, (least_side, least_side))
         image.load()
         rgb = _to_rgb(image, raw_mode)
         turn = _TURNS.get(_orientation(image))

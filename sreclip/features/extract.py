@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,9 +23,15 @@ from sreclip.features.writer import image_writer
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
     from sreclip.backbones.base import Backbone
-    from sreclip.features.pictures import Batch
+    from sreclip.features.loading import Batch
+
+log = logging.getLogger(__name__)
+
+REDUCED_SIDES = 2
+"""Reduced JPEG files keep this many times the pixels that the backbone's resizing asks for."""
 
 
 @dataclass
@@ -31,7 +39,8 @@ class Seconds:
     """Where the time went.
 
     ``read`` and ``decode`` are summed over the workers; ``wait`` (for pictures), ``model`` and
-    ``write`` add up to the time of the main process.
+    ``write`` add up to the time of the main process. As text: the shares of the work, wherever it
+    is done, and the share of its time that the main process waited for pictures.
     """
 
     read: float = 0.0
@@ -43,7 +52,9 @@ class Seconds:
     def __str__(self) -> str:
         parts = {"read": self.read, "decode": self.decode, "model": self.model, "write": self.write}
         whole = sum(parts.values()) or 1.0
-        return ", ".join(f"{name} {value / whole:.0%}" for name, value in parts.items())
+        shares = ", ".join(f"{name} {value / whole:.0%}" for name, value in parts.items())
+        passed = self.wait + self.model + self.write or 1.0
+        return f"{shares}; waited {self.wait / passed:.0%}"
 
     @contextlib.contextmanager
     def spent_on(self, name: str) -> Iterator[None]:
@@ -69,12 +80,16 @@ class ExtractionReport:
         The split of the time.
     wall_s : float
         All of it.
+    rounding : float
+        In half precision, the largest 1 - cosine between the rows of the first batch and the same
+        in float32; else 0.
     """
 
     pictures: int
     rejects: tuple[Reject, ...]
     seconds: Seconds
     wall_s: float
+    rounding: float
 
     @property
     def pictures_per_s(self) -> float:
@@ -94,6 +109,8 @@ def extract_images(
     workers: int = 0,
     max_rejects: float = 1.0,
     max_pixels: int = MAX_PIXELS,
+    reduced_jpeg: bool = False,
+    limit_s: float = 60.0,
     threads: int | None = None,
     progress: bool = True,
 ) -> ExtractionReport:
@@ -127,8 +144,14 @@ def extract_images(
         Largest share of the shard's pictures that may be rejected, 0 to 1.
     max_pixels : int
         Larger pictures are rejected.
+    reduced_jpeg : bool
+        Decode large JPEG files at a half, a quarter or an eighth of their size, but never below
+        `REDUCED_SIDES` times the side that the backbone works with. Faster, other features.
+    limit_s : float
+        Seconds after which a picture is given up and rejected; needs ``workers``.
     threads : int, optional
-        Cores for workers and model together; by default all that the process may use.
+        Cores for the model, which the decoding processes share; by default all that this process
+        may use.
     progress : bool
         Show a bar on a terminal, or lines elsewhere.
 
@@ -139,23 +162,26 @@ def extract_images(
     StoreError
         The file cannot be written, or the backbone's rows are not finite and unit-norm.
     """
-    from sreclip.features.pictures import PictureSet, load_batches
+    from sreclip.features.loading import load_batches
+    from sreclip.features.pictures import PictureSet
 
     domain = _only_domain(rows)
     row_id = rows["row_id"].to_numpy(dtype=np.int64)
-    provenance = Provenance.of(backbone, dtype)
-    pictures = PictureSet(rows, root, backbone.preprocess, max_pixels)
-    seconds = Seconds()
+    least_side = REDUCED_SIDES * backbone.image_size if reduced_jpeg else 0
+    provenance = Provenance.of(backbone, dtype, least_side)
+    pictures = PictureSet(rows, root, backbone.preprocess, max_pixels, least_side)
+    pinned = backbone.device.type == "cuda"
+    seconds, rounding = Seconds(), 0.0
     rejects: list[Reject] = []
     start = time.perf_counter()
     bar = Progress(f"{backbone.label}, {domain} shard {rows_key}", len(rows), "pictures", progress)
     with (
         contextlib.closing(bar),
         contextlib.closing(pictures.reader),
-        _model_threads(threads, workers),
+        _model_threads(threads),
         image_writer(out, row_id, provenance, rows_key=rows_key, domain=domain) as writer,
     ):
-        batches = load_batches(pictures, batch_size, workers)
+        batches = load_batches(pictures, batch_size, workers, limit_s=limit_s, pinned=pinned)
         at = 0
         while True:
             with seconds.spent_on("wait"):
@@ -164,6 +190,8 @@ def extract_images(
                 break
             with seconds.spent_on("model"):
                 features = _encode(backbone, batch)
+            if at == 0 and provenance.precision != "float32":
+                rounding = _rounding(backbone, batch, features)
             new = [
                 Reject(int(row_id[at + i]), pictures.stored[at + i].name, batch.reasons[i])
                 for i in np.flatnonzero(~batch.ok)
@@ -181,7 +209,8 @@ def extract_images(
             bar.update(len(batch.ok), str(seconds))
         closing = time.perf_counter()
     seconds.write += time.perf_counter() - closing
-    return ExtractionReport(len(rows), tuple(rejects), seconds, time.perf_counter() - start)
+    wall_s = time.perf_counter() - start
+    return ExtractionReport(len(rows), tuple(rejects), seconds, wall_s, rounding)
 
 
 def _only_domain(rows: pd.DataFrame) -> str:
@@ -193,25 +222,58 @@ def _only_domain(rows: pd.DataFrame) -> str:
 
 def _encode(backbone: Backbone, batch: Batch) -> NDArray[np.float32]:
     """Encode a batch to ``(n_rows, dim)``, zero rows where not ok."""
-    import torch
-
-    features = np.zeros((len(batch.ok), backbone.dim), dtype=np.float32)
+    features = np.zeros((len(batch), backbone.dim), dtype=np.float32)
     if batch.pixels is not None:
-        with torch.inference_mode():
-            features[batch.ok] = backbone.encode_image(batch.pixels).float().cpu().numpy()
+        features[batch.ok] = _forward(backbone, batch.pixels)
     return features
 
 
+def _forward(backbone: Backbone, pixels: torch.Tensor) -> NDArray[np.float32]:
+    """Encode pixels, in halves where the device has too little memory for all."""
+    try:
+        return backbone.encode_image(pixels).float().cpu().numpy()
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU it has no own type
+        if len(pixels) == 1 or "allocate" not in str(error):
+            raise
+    half = len(pixels) // 2
+    log.warning("not enough memory for %d pictures at a time, going on with %d", 2 * half, half)
+    return np.concatenate([_forward(backbone, part) for part in (pixels[:half], pixels[half:])])
+
+
+def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -> float:
+    """Largest 1 - cosine between rows in half precision and the same in float32."""
+    if batch.pixels is None:
+        return 0.0
+    exact = backbone.encode_image(batch.pixels, exact=True).float().cpu().numpy()
+    error = float((1 - (features[batch.ok] * exact).sum(axis=1)).max())
+    log.info(
+        "%s: 1 - cosine to float32 is at most %.1e in %d pictures",
+        backbone.precision,
+        error,
+        len(exact),
+    )
+    return error
+
+
 @contextlib.contextmanager
-def _model_threads(threads: int | None, workers: int) -> Iterator[None]:
-    """Leave a core to each worker, and give the model the others."""
+def _model_threads(threads: int | None) -> Iterator[None]:
+    """Give the model all cores.
+
+    Decoding takes a small part of one, and a core that waits for it does nothing: with a core left
+    to each decoding process, two cores encoded half as many pictures.
+    """
     import torch
 
-    from sreclip.features.pictures import usable_cores
-
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, (threads or usable_cores()) - workers))
+    torch.set_num_threads(threads or _usable_cores())
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use, which a cluster may set below those of the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 
 import sreclip
-from sreclip.errors import StoreError
+from sreclip.errors import DamagedError, StoreError
 from sreclip.features import EXTRACTION_VERSION
 from sreclip.keys import content_key
 
@@ -72,13 +72,14 @@ class Provenance:
     dim: int
 
     @classmethod
-    def of(cls, backbone: Backbone, dtype: Dtype = "float16") -> Provenance:
-        """Read the provenance off a backbone."""
+    def of(cls, backbone: Backbone, dtype: Dtype = "float16", least_side: int = 0) -> Provenance:
+        """Read the provenance off a backbone; ``least_side`` of reduced JPEG files, if they are."""
+        reduced = f"; JPEG decoded at a reduced size of {least_side} or more" if least_side else ""
         return cls(
             backbone=backbone.label,
             weights_sha256=backbone.weights_sha256,
-            preprocessing=backbone.preprocessing,
-            precision=str(getattr(backbone, "precision", "float32")),
+            preprocessing=backbone.preprocessing + reduced,
+            precision=backbone.precision,
             dtype=dtype,
             logit_scale=float(backbone.logit_scale),
             dim=int(backbone.dim),
@@ -253,9 +254,9 @@ def check_expected(header: Header, expected: Mapping[str, Any] | None, path: Pat
             )
 
 
-def damaged(path: Path, what: str, kind: str = "images") -> StoreError:
+def damaged(path: Path, what: str, kind: str = "images") -> DamagedError:
     """Word the error for a file that cannot be trusted."""
-    return StoreError(f"{path} is damaged: {what}", _remake(kind))
+    return DamagedError(path, f"{path} is damaged: {what}", _remake(kind))
 
 
 def _remake(kind: str) -> str:
@@ -279,7 +280,7 @@ def reading(path: Path, kind: str = "images") -> Iterator[None]:
         if "truncated file" in text:
             what = "it is shorter than it was when written"
         elif "signature not found" in text:
-            raise StoreError(f"{path} is not an HDF5 file", _remake(kind)) from error
+            raise DamagedError(path, f"{path} is not an HDF5 file", _remake(kind)) from error
         elif "filter returned failure" in text:
             what = "a block does not match its checksum"
         else:

@@ -1,4 +1,4 @@
-"""From manifest rows to pixels, in worker processes.
+"""From manifest rows to pixels, one picture at a time, in whatever process asks.
 
 A picture whose bytes are not those of the manifest is not encoded: its features would carry the
 key of another picture. The very bytes that were hashed are decoded.
@@ -6,16 +6,14 @@ key of another picture. The very bytes that were hashed are decoded.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from sreclip.data.images import RejectedPicture, read_image
 from sreclip.data.reading import PictureReader, stored_pictures
@@ -40,32 +38,6 @@ class Item:
     decode_s: float = 0.0
 
 
-@dataclass
-class Batch:
-    """Consecutive pictures of a shard.
-
-    Attributes
-    ----------
-    pixels : Tensor or None
-        Of the pictures that are ok, ``(n_ok, 3, height, width)``; None when none is.
-    ok : ndarray
-        ``(n_rows,)``.
-    reasons : list of str
-        One a row, empty where ok.
-    failure : DataError or None
-        The first error to stop at.
-    read_s, decode_s : float
-        Seconds that workers spent on reading and hashing, and on decoding and preprocessing.
-    """
-
-    pixels: torch.Tensor | None
-    ok: NDArray[np.bool_]
-    reasons: list[str]
-    failure: DataError | None
-    read_s: float
-    decode_s: float
-
-
 class PictureSet(Dataset[Item]):
     """The pictures of manifest rows.
 
@@ -79,14 +51,32 @@ class PictureSet(Dataset[Item]):
         RGB picture to pixels ``(3, height, width)``.
     max_pixels : int
         Larger pictures are rejected.
+    least_side : int
+        A JPEG may be decoded at a half, a quarter or an eighth, if both sides keep as many
+        pixels; 0 decodes all of it.
+
+    Attributes
+    ----------
+    rejected : dict
+        Row numbers that are not decoded, with the reason.
+    decoding : callable
+        Makes a context around the decoding of a row, for who watches it.
     """
 
     def __init__(
-        self, rows: pd.DataFrame, root: Path, preprocess: Preprocess, max_pixels: int
+        self,
+        rows: pd.DataFrame,
+        root: Path,
+        preprocess: Preprocess,
+        max_pixels: int,
+        least_side: int = 0,
     ) -> None:
         self.stored = stored_pictures(rows)
         self.reader = PictureReader(root)
-        self.preprocess, self.max_pixels = preprocess, max_pixels
+        self.preprocess = preprocess
+        self.max_pixels, self.least_side = max_pixels, least_side
+        self.rejected: dict[int, str] = {}
+        self.decoding: Callable[[int], AbstractContextManager[None]] = _unwatched
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -96,9 +86,14 @@ class PictureSet(Dataset[Item]):
         item = Item()
         start = time.perf_counter()
         try:
+            if index in self.rejected:
+                raise RejectedPicture(self.rejected[index])
             content = self.reader.read(self.stored[index])
             item.read_s = time.perf_counter() - start
-            item.pixels = self.preprocess(read_image(content, max_pixels=self.max_pixels))
+            with self.decoding(index):
+                item.pixels = self.preprocess(
+                    read_image(content, max_pixels=self.max_pixels, least_side=self.least_side)
+                )
         except RejectedPicture as error:
             item.reason = error.reason
         except DataError as error:
@@ -107,49 +102,5 @@ class PictureSet(Dataset[Item]):
         return item
 
 
-def collate(items: Sequence[Item]) -> Batch:
-    """Stack the pixels of the pictures that are ok."""
-    import torch
-
-    pixels = [item.pixels for item in items if item.pixels is not None]
-    failures = [item.failure for item in items if item.failure is not None]
-    return Batch(
-        pixels=torch.stack(pixels) if pixels else None,
-        ok=np.array([item.pixels is not None for item in items]),
-        reasons=[item.reason for item in items],
-        failure=failures[0] if failures else None,
-        read_s=sum(item.read_s for item in items),
-        decode_s=sum(item.decode_s for item in items),
-    )
-
-
-def load_batches(pictures: PictureSet, batch_size: int, workers: int) -> Iterator[Batch]:
-    """Decode pictures in order, in ``workers`` processes or in this one when it is 0.
-
-    Raises
-    ------
-    DataError
-        A picture is not the manifest's, or a worker died.
-    """
-    loader = DataLoader(
-        pictures, batch_size=batch_size, shuffle=False, num_workers=workers, collate_fn=collate
-    )
-    try:
-        for batch in loader:
-            if batch.failure is not None:
-                raise batch.failure
-            yield batch
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise DataError(
-            f"a decoding process died: {str(error).splitlines()[0]}",
-            "it may have run out of memory: lower features.workers or features.batch_size",
-        ) from error
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which a cluster may set below those of the machine."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _unwatched(index: int) -> AbstractContextManager[None]:
+    return nullcontext()

@@ -19,7 +19,8 @@ joined file is small and checked whole. `verify_file` reads everything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,7 @@ from sreclip.features.checks import (
 from sreclip.features.header import (
     REMADE_BY,
     Header,
+    Kind,
     Provenance,
     block_rows,
     check_expected,
@@ -74,6 +76,9 @@ __all__ = [
 ]
 
 
+OPEN_SHARDS = 16
+
+
 class FeatureRows:
     """The rows of an open file, read when they are asked for.
 
@@ -83,7 +88,7 @@ class FeatureRows:
 
     def __init__(self, owner: ImageFeatures, dataset: h5py.Dataset) -> None:
         self._owner = owner
-        self._dataset = dataset
+        self.dataset = dataset
         self.shape: tuple[int, int] = dataset.shape
         self.dtype: np.dtype[Any] = dataset.dtype
 
@@ -124,18 +129,25 @@ class FeatureRows:
 
     def _read(self, start: int, stop: int) -> NDArray[Any]:
         owner = self._owner
-        try:
-            with reading(owner.path, owner.header.kind):
-                rows = self._dataset[start:stop]
-        except StoreError:
-            owner.blame_shard(start, stop)
-            raise
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            owner.blame_shard(start, stop)
-            row = owner.row_id[start + int(finite.argmin())]
-            raise damaged(owner.path, f"the row with row_id {row} is not finite", owner.header.kind)
-        return rows
+        out = np.empty((stop - start, self.shape[1]), dtype=self.dtype)
+        done = 0
+        for path, kind, part in owner.pieces(start, stop):
+            with reading(path, kind):
+                rows = owner.rows_of(path)[part]
+            if not _all_finite(rows):
+                row = owner.row_id[start + done + int(np.isfinite(rows).all(axis=1).argmin())]
+                raise damaged(path, f"the row with row_id {row} is not finite", kind)
+            out[done : done + len(rows)] = rows
+            done += len(rows)
+        return out
+
+
+def _all_finite(rows: NDArray[Any]) -> bool:
+    """Look at the bits, for numpy converts half precision number by number."""
+    if rows.dtype != np.float16:
+        return bool(np.isfinite(rows).all())
+    exponent = np.uint16(0x7C00)
+    return not ((rows.view(np.uint16) & exponent) == exponent).any()
 
 
 class ImageFeatures:
@@ -154,6 +166,8 @@ class ImageFeatures:
     def __init__(self, path: Path, file: h5py.File, header: Header) -> None:
         self.path, self.header, self._file = path, header, file
         self.shards: list[ShardEntry] = read_shard_entries(file) if header.kind == "joined" else []
+        self._starts = np.cumsum([0, *(entry.rows for entry in self.shards)])
+        self._open: OrderedDict[Path, h5py.File] = OrderedDict()
         self.features = FeatureRows(self, file["features"])
 
     def __len__(self) -> int:
@@ -197,23 +211,38 @@ class ImageFeatures:
             )
         return positions
 
-    def blame_shard(self, start: int, stop: int) -> None:
-        """Find the shard of a joined file that cannot be read between two rows.
+    def pieces(self, start: int, stop: int) -> Iterator[tuple[Path, Kind, slice]]:
+        """Files that hold the rows from ``start`` to ``stop``, with the rows in each.
 
-        Raises
-        ------
-        StoreError
-            Naming the shard; nothing is raised when all of them are whole.
+        Of a joined file these are its shards: HDF5 would search all of them at every read, keep
+        them open and their data in memory.
         """
-        first = 0
-        for entry in self.shards:
-            if first < stop and start < first + entry.rows:
-                verify_file(shard_path(self.path, entry))
-            first += entry.rows
+        if not self.shards:
+            yield self.path, self.header.kind, slice(start, stop)
+            return
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        while start < stop:
+            entry, at = self.shards[first], int(self._starts[first])
+            end = min(stop, at + entry.rows)
+            if start < end:
+                yield shard_path(self.path, entry), "images", slice(start - at, end - at)
+            start, first = end, first + 1
+
+    def rows_of(self, path: Path) -> h5py.Dataset:
+        """Feature rows of this file or of a shard; the shards last read stay open."""
+        if path == self.path:
+            return self.features.dataset
+        if path not in self._open:
+            if len(self._open) == OPEN_SHARDS:
+                self._open.popitem(last=False)[1].close()
+            self._open[path] = open_hdf5(path)
+        self._open.move_to_end(path)
+        return self._open[path]["features"]
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file and its shards."""
+        for file in (self._file, *self._open.values()):
+            file.close()
 
     def __enter__(self) -> Self:
         return self

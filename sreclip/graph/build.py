@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.backbones import load_backbone
-from sreclip.backbones.base import Backbone
-from sreclip.errors import GraphError, StoreError
+from sreclip.backbones import backbone_of
+from sreclip.errors import DamagedError, GraphError, StoreError
 from sreclip.files import atomic_path, write_text
 from sreclip.graph.relation import text_similarity, wordnet_similarity
 from sreclip.graph.relation_graph import (
@@ -68,12 +67,8 @@ def build_graph(plan: Plan) -> Path:
 def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
     """Give the backbone's text encoder, loaded when it is first asked."""
 
-    @cache
-    def backbone() -> Backbone:
-        chosen = plan.params.backbone
-        return load_backbone(chosen.name, chosen.settings, plan.params.features.device)
-
-    return lambda texts: backbone().encode_text(list(texts)).cpu().numpy()
+    backbone = cache(backbone_of)
+    return lambda texts: backbone(plan.params).encode_text(list(texts)).cpu().numpy()
 
 
 def read_graph(plan: Plan) -> RelationGraph:
@@ -101,7 +96,9 @@ def read_similarity(plan: Plan) -> NDArray[np.float32]:
         with safe_open(path, "np") as file:
             key, similarity = (file.metadata() or {}).get("key"), file.get_tensor("wordnet")
     except SafetensorError as error:
-        raise StoreError(f"{path} is damaged ({error})", f"delete it and run: {MADE_BY}") from error
+        raise DamagedError(
+            path, f"{path} is damaged ({error})", f"delete it and run: {MADE_BY}"
+        ) from error
     if key != plan.graph_key:
         raise StoreError(f"{path} was made from something else", f"delete it and run: {MADE_BY}")
     return similarity

@@ -21,9 +21,13 @@ class FakeBackbone:
     label = "fake"
     logit_scale = 50.0
     preprocessing = "8 x 8, 0..1"
+    image_size = 8
+    device = torch.device("cpu")
 
-    def __init__(self, dim: int = 16, seed: int = 0, delay: float = 0.0) -> None:
-        self.dim, self.delay = dim, delay
+    def __init__(
+        self, dim: int = 16, seed: int = 0, delay: float = 0.0, precision: str = "float32"
+    ) -> None:
+        self.dim, self.delay, self.precision = dim, delay, precision
         matrix = np.random.default_rng(seed).normal(size=(3 * 8 * 8, dim)).astype(np.float32)
         self.matrix = torch.from_numpy(matrix)
         self.weights_sha256 = hashlib.sha256(matrix.tobytes()).hexdigest()
@@ -33,10 +37,12 @@ class FakeBackbone:
         small = np.asarray(image.resize((8, 8), Image.Resampling.BILINEAR), dtype=np.float32)
         return torch.from_numpy(small / 255).permute(2, 0, 1).contiguous()
 
-    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         time.sleep(self.delay)
+        dtype = torch.float32 if exact else getattr(torch, self.precision)
         # Row by row, so that the numbers cannot depend on the size of the batch.
-        rows = torch.stack([row @ self.matrix for row in pixels.flatten(1)])
+        matrix = self.matrix.to(dtype)
+        rows = torch.stack([row.to(dtype) @ matrix for row in pixels.flatten(1)]).float()
         return torch.nn.functional.normalize(rows, dim=1)
 
     def encode_text(self, texts: list[str]) -> torch.Tensor:

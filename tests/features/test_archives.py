@@ -263,7 +263,7 @@ def plan(packed: Path, tmp_path: Path) -> Plan:
 def test_a_shard_reads_its_own_rows(
     plan: Plan, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sreclip.steps._backbone", lambda plan: fake.Backbone())
+    monkeypatch.setattr("sreclip.steps.backbone_of", lambda params: fake.Backbone())
     rows = read_manifest(plan.task_dir)
     monkeypatch.delattr("sreclip.data.manifest.read_manifest")
     shards = plan.domain_shards("source")

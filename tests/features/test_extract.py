@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -203,22 +204,26 @@ def test_lines_in_a_log(
     assert "\r" not in error
 
 
-def test_kill_in_the_middle_leaves_no_file_and_the_next_run_is_the_same(
+def test_kills_at_random_moments_leave_no_file_and_the_next_run_is_the_same(
     extract: Extract, fake: SimpleNamespace, tmp_path: Path
 ) -> None:
+    """Seven here, and three in tests/workflow/test_faults.py."""
     root, out = tmp_path / "many", tmp_path / "out" / "a.h5"
     fake.make_pictures(root, 700)
     program = [sys.executable, str(fake.program), str(root), str(out)]
-    process = subprocess.Popen(program, start_new_session=True)
-    limit = time.monotonic() + 60
-    # Past its first chunk of rows, and so in the middle: there are three.
-    while sum(path.stat().st_size for path in out.parent.glob(".a.h5.*.tmp")) < 250_000:
-        assert process.poll() is None
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not out.exists()
+    chance = random.Random(0)
+    for _ in range(7):
+        process = subprocess.Popen(program, start_new_session=True)
+        limit = time.monotonic() + 60
+        while not list(out.parent.glob(".a.h5.*.tmp")):
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        # The model takes 0.2 s for each of the seven batches.
+        time.sleep(chance.uniform(0.0, 1.3))
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert not out.exists()
     files = [path.relative_to(root).as_posix() for path in root.rglob("*.png")]
     undisturbed = tmp_path / "undisturbed.h5"
     for target in (out, undisturbed):

@@ -16,6 +16,9 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
+from sreclip.config import load_params
+from sreclip.plan import Plan
+
 ROOT = Path(__file__).parents[2]
 CLASSES = {"cat": "n02121620", "dog": "n02084071", "horse": "n02374451", "car": "n02958343"}
 WORKFLOW_FILES = ("Snakefile", "workflow", "profiles", "dvc.yaml")
@@ -27,15 +30,19 @@ class Project:
 
     folder: Path
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the folder, with the environment of these tests first on the path."""
-        environment = os.environ | {
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment with the programs of these tests first on the path."""
+        return os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         }
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder."""
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -49,6 +56,15 @@ class Project:
         """Run snakemake and give everything it printed."""
         done = self.run("snakemake", "--cores", "2", *arguments, check=check)
         return done.stdout + done.stderr
+
+    @property
+    def plan(self) -> Plan:
+        """Where the results of the present parameters are."""
+        return Plan(
+            load_params(self.folder / "params.yaml"),
+            results=self.folder / "results",
+            reports=self.folder / "reports",
+        )
 
     def planned_jobs(self, *arguments: str) -> dict[str, int]:
         """Which jobs a run would do, by rule; target rules left out."""

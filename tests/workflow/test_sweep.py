@@ -11,11 +11,10 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 
-from sreclip.config import load_params
 from sreclip.errors import SreclipError
 from sreclip.evaluation import evaluate_method
 from sreclip.methods import METHODS
-from sreclip.plan import Plan
+from sreclip.sweep import Sweep
 from sreclip.training import fit_method
 from tests.methods.test_methods import FEW_STEPS
 from tests.workflow.conftest import Project
@@ -41,14 +40,6 @@ def restored(prepared: Project) -> Iterator[Project]:
     path.write_text(text)
 
 
-def plan_of(project: Project) -> Plan:
-    return Plan(
-        load_params(project.folder / "params.yaml"),
-        results=project.folder / "results",
-        reports=project.folder / "reports",
-    )
-
-
 def candidates(name: str) -> list[dict[str, object]]:
     """Two ways to set a method, one of them refined."""
     return [{}, {"refine": "transclip"}]
@@ -64,7 +55,7 @@ def test_no_target_label_is_read_before_evaluation(restored: Project, rule: str)
             "folds": 1,
         }
     )
-    plan = plan_of(restored)
+    plan = restored.plan
     labels = plan.task_dir / "target_labels.parquet"
     aside = labels.with_name("aside")
     shutil.move(labels, aside)
@@ -98,13 +89,13 @@ def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
     assert jobs["train_method"] == 3
     assert jobs["evaluate_method"] == 1
     restored.snakemake("evaluate")
-    plan = plan_of(restored)
+    plan = restored.plan
     evaluation = json.loads((plan.evaluation_dir("taskres") / "evaluation.json").read_text())
     assert evaluation["selection"] == "oracle"
     values = []
     for choice in choices:
         restored.edit(train__selection={"rule": "last"}, methods__taskres=choice)
-        alone = plan_of(restored)
+        alone = restored.plan
         assert (alone.model_dir("taskres") / "scores.h5").exists()
         folder = evaluate_method(alone, "taskres")
         result = json.loads((folder / "evaluation.json").read_text())
@@ -139,6 +130,12 @@ def test_sweep_and_ablation(restored: Project) -> None:
     parts += ["all of these"]
     n_jobs = 2 * (1 + 2 + len(parts))
     assert jobs == {"train_method": n_jobs, "evaluate_method": n_jobs, "tabulate_sweep": 1}
+    # What a run of its own would make is taken as it is: all but two combinations are made here.
+    for combination in list(Sweep(restored.plan).combinations)[1:-1]:
+        fit_method(combination.plan, combination.method, progress=False)
+        evaluate_method(combination.plan, combination.method)
+    jobs = restored.planned_jobs("sweep")
+    assert jobs == {"train_method": 2, "evaluate_method": 2, "tabulate_sweep": 1}
     restored.snakemake("sweep")
     assert restored.planned_jobs("sweep") == {}
 
@@ -158,7 +155,7 @@ def test_sweep_and_ablation(restored: Project) -> None:
     assert not frame.duplicated(keys).any()
 
     # The sweep's combinations and a run's own results are the same files.
-    plan = plan_of(restored)
+    plan = restored.plan
     alone = json.loads((plan.evaluation_dir("zero_shot") / "evaluation.json").read_text())
     mine = frame[(frame["method"] == "zero_shot") & (frame["unknown"] == "car")]
     for seed, metric in itertools.product((0, 1), ("known", "unknown", "h")):

@@ -9,7 +9,7 @@ rule extract_images:
         "logs/benchmarks/extract_images/{key}.tsv"
     conda:
         "../envs/sreclip.yaml"
-    threads: 2
+    threads: PARAMS.features.workers + 1
     resources:
         mem_mb=4000,
         runtime=120,
@@ -17,7 +17,7 @@ rule extract_images:
     params:
         file=PARAMS_FILE,
     shell:
-        "sreclip --log {log} extract-images --key {wildcards.key} --params {params.file}"
+        "sreclip --log {log} extract-images --key {wildcards.key} --threads {threads} --params {params.file}"
 
 
 rule join_images:

@@ -1,0 +1,313 @@
+"""Pictures a second: extraction beside a plain loop, the bare model and what the cores allow.
+
+    python benchmarks/extraction.py                                   # ViT-B-32 on made-up JPEGs
+    python benchmarks/extraction.py --root PACS/photo --model ViT-B-16 --out extraction.md
+    python benchmarks/extraction.py --device cuda --precision bfloat16 --workers 15 --pictures 20000
+
+The model has random weights, which does not change its time. What is compared takes turns.
+`docs/performance.md` says what the lines mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from measuring import commit, machine, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from sreclip.backbones.open_clip import OpenClipBackbone
+    from sreclip.features.extract import ExtractionReport
+
+SIDES = (500, 375)
+SAMPLE = 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured; the names are those of the command line."""
+
+    root: Path | None
+    pictures: int
+    model: str
+    precision: str
+    device: str
+    batch: int
+    workers: int
+    threads: int
+    rounds: int
+
+
+def make_pictures(folder: Path, count: int, sides: tuple[int, int] = SIDES) -> None:
+    """Write JPEG files that take as long to decode as photos: shapes, texture and grain."""
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    width, height = sides
+    for n in range(count):
+        layers = [
+            np.asarray(
+                Image.fromarray(
+                    generator.integers(
+                        0, 256, (max(2, height >> s), max(2, width >> s), 3), np.uint8
+                    )
+                ).resize(sides, Image.Resampling.BICUBIC),
+                dtype=np.float32,
+            )
+            for s in (6, 4, 2, 0)
+        ]
+        picture = sum(w * layer for w, layer in zip((0.6, 0.25, 0.1, 0.05), layers, strict=True))
+        Image.fromarray(picture.astype(np.uint8)).save(folder / f"{n:05}.jpg", quality=90)
+
+
+def manifest(root: Path, count: int) -> pd.DataFrame:
+    """Rows of the pictures below ``root``, over again until there are enough."""
+    import pandas as pd
+
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not files:
+        raise SystemExit(f"no pictures below {root}")
+    contents = {path: path.read_bytes() for path in files[:count]}
+    chosen = [files[n % len(files)] for n in range(count)]
+    return pd.DataFrame(
+        {
+            "row_id": range(count),
+            "path": [path.relative_to(root).as_posix() for path in chosen],
+            "domain": "source",
+            "size": [len(contents[path]) for path in chosen],
+            "sha256": [hashlib.sha256(contents[path]).hexdigest() for path in chosen],
+        }
+    )
+
+
+def random_backbone(name: str, precision: str, device: str) -> OpenClipBackbone:
+    """A model of open_clip with random weights, as `sreclip` runs it."""
+    import open_clip
+    import torch
+
+    from sreclip.backbones.open_clip import OpenClipBackbone
+
+    torch.manual_seed(0)
+    model = open_clip.create_model(name)
+    return OpenClipBackbone(model, name, f"{name}-random", precision, torch.device(device))
+
+
+class Plain:
+    """What one writes in ten lines: a DataLoader, open_clip, an array."""
+
+    def __init__(self, paths: Sequence[Path], backbone: OpenClipBackbone, options: Options) -> None:
+        self.paths, self.backbone, self.options = paths, backbone, options
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        from PIL import Image
+
+        return self.backbone.transform(Image.open(self.paths[index]).convert("RGB"))
+
+    def run(self, out: Path) -> None:
+        """Encode all and save the array."""
+        import torch
+        from torch.utils.data import DataLoader
+
+        options, rows = self.options, []
+        dtype = self.backbone.autocast_dtype
+        cuda = options.device != "cpu"
+        loader: Any = DataLoader(
+            self,  # type: ignore[arg-type]
+            batch_size=options.batch,
+            num_workers=options.workers,
+            pin_memory=cuda,
+        )
+        with torch.inference_mode(), torch.autocast(options.device, dtype, enabled=bool(dtype)):
+            for pixels in loader:
+                features = self.backbone.model.encode_image(pixels.to(options.device))
+                rows.append(torch.nn.functional.normalize(features.float(), dim=-1).cpu())
+        np.save(out, torch.cat(rows).half().numpy())
+
+
+class Bare:
+    """The model alone, on a batch that is where it is wanted."""
+
+    def __init__(self, backbone: OpenClipBackbone, pixels: torch.Tensor) -> None:
+        self.backbone = backbone
+        self.pixels = pixels.to(backbone.device, memory_format=backbone.layout)
+
+    def run(self, batches: int) -> float:
+        """Seconds a picture."""
+        import torch
+
+        begun = time.perf_counter()
+        with torch.inference_mode(), self.backbone._autocast():
+            for _ in range(batches):
+                features = self.backbone.model.encode_image(self.pixels)
+            float(features.sum())  # waits for the device
+        return (time.perf_counter() - begun) / (batches * len(self.pixels))
+
+
+def on_one_core(call: Callable[[], float]) -> float:
+    """Call with one thread of torch."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return call()
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass
+class Result:
+    """Seconds a picture in each round, and the reports of our runs."""
+
+    ours: list[float]
+    plain: list[float]
+    bare: list[float]
+    decode_core: list[float]
+    model_core: list[float]
+    reports: list[ExtractionReport]
+    picture: str
+
+
+def measure(options: Options, folder: Path) -> Result:
+    """Let all take turns."""
+    import torch
+
+    from sreclip.features.extract import extract_images
+    from sreclip.features.loading import Batch
+    from sreclip.features.pictures import PictureSet
+
+    torch.set_num_threads(options.threads)
+    root = options.root
+    if root is None:
+        root = folder / "pictures"
+        root.mkdir()
+        make_pictures(root, min(options.pictures, 256))
+    rows = manifest(root, options.pictures)
+    backbone = random_backbone(options.model, options.precision, options.device)
+    pictures = PictureSet(rows, root, backbone.preprocess, 1 << 28)
+    sample = [pictures[n] for n in range(min(options.batch, len(rows)))]
+    pixels = Batch.of_items(sample).pixels
+    if pixels is None:
+        raise SystemExit(f"no picture below {root} can be decoded")
+    bare = Bare(backbone, pixels)
+    bare.run(1)
+    plain = Plain([root / path for path in rows["path"]], backbone, options)
+    result = Result([], [], [], [], [], [], f"{rows['size'].mean() / 1000:.0f} kB")
+    batches = max(1, len(rows) // options.batch)
+
+    def decode() -> float:
+        begun = time.perf_counter()
+        for n in range(min(SAMPLE, len(rows))):
+            pictures[n]
+        return (time.perf_counter() - begun) / min(SAMPLE, len(rows))
+
+    for n in range(options.rounds):
+        result.decode_core.append(on_one_core(decode))
+        if options.device == "cpu":
+            result.model_core.append(on_one_core(lambda: bare.run(max(1, batches // 4))))
+        begun = time.perf_counter()
+        report = extract_images(
+            rows,
+            root,
+            backbone,
+            folder / f"{n}.h5",
+            rows_key="benchmark",
+            batch_size=options.batch,
+            workers=options.workers,
+            threads=options.threads,
+            progress=False,
+        )
+        result.ours.append((time.perf_counter() - begun) / len(rows))
+        result.reports.append(report)
+        begun = time.perf_counter()
+        plain.run(folder / "plain.npy")
+        result.plain.append((time.perf_counter() - begun) / len(rows))
+        result.bare.append(bare.run(batches))
+    return result
+
+
+def table(result: Result, options: Options) -> Iterator[str]:
+    """Ratios first."""
+    ours, plain, bare, decode = (
+        statistics.median(values)
+        for values in (result.ours, result.plain, result.bare, result.decode_core)
+    )
+    report = result.reports[len(result.reports) // 2]
+    yield "| | |"
+    yield "| --- | ---: |"
+    yield f"| ours / plain loop | {number(plain / ours)} |"
+    if result.model_core:
+        core = statistics.median(result.model_core)
+        limit = options.threads / (decode + core)
+        yield f"| ours / limit of the cores | {number(1 / ours / limit)} |"
+    yield f"| ours / bare model | {number(bare / ours)} |"
+    yield f"| writing, share of the time | {100 * report.seconds.write / report.wall_s:.2f} % |"
+    yield f"| ours, pictures/s | {number(1 / ours, 1)} |"
+    yield f"| plain loop, pictures/s | {number(1 / plain, 1)} |"
+    yield f"| bare model, pictures/s | {number(1 / bare, 1)} |"
+    if result.model_core:
+        yield f"| limit of the cores, pictures/s | {number(limit, 1)} |"
+        yield f"| model, ms a picture on a core | {1000 * core:.1f} |"
+    yield f"| read, hash, decode, preprocess, ms a picture on a core | {1000 * decode:.1f} |"
+    yield f"| work of ours | {report.seconds} |"
+    if report.rounding:
+        yield f"| 1 - cosine to float32, at most | {report.rounding:.1e} |"
+
+
+def document(result: Result, options: Options, load: float) -> str:
+    """Everything in Markdown."""
+    lines = [
+        f"{options.model}, {options.precision}, {options.device}; {options.pictures} pictures of "
+        f"{result.picture} in the mean, batches of {options.batch}, {options.workers} decoding "
+        f"processes, {options.rounds} rounds.",
+        f"{machine()}; threads: {options.threads}; load at the start: {load:.1f}.",
+        f"Commit {commit()}.",
+        "",
+        *table(result, options),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, help="folder of pictures; without it, made-up ones")
+    parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--model", default="ViT-B-32", help="open_clip's name")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="Markdown file to write")
+    arguments = vars(parser.parse_args())
+    out = arguments.pop("out")
+    options = Options(**arguments)
+    if min(options.pictures, options.batch, options.threads, options.rounds) < 1:
+        parser.error("pictures, batch, threads and rounds must be positive")
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        text = document(measure(options, Path(folder)), options, load)
+    if out:
+        out.write_text(text, encoding="utf-8")
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

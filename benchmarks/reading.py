@@ -1,0 +1,157 @@
+"""Reading features: the joined file in order, in shuffled chunks and by rows, beside plain reads.
+
+    python benchmarks/reading.py                       # 1,300,000 x 512, as I2WebV's source domain
+    python benchmarks/reading.py --rows 40000 --out reading.md
+
+The files are made first, by the store itself. All reads are of a warm page cache, unless
+`--cold` drops it before each (root, Linux). `docs/performance.md` says what the lines mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from measuring import commit, machine, number
+
+from sreclip.features.header import Provenance
+from sreclip.features.store import ImageFeatures, join_shards, open_images
+from sreclip.features.writer import image_writer
+
+CHUNK = 4096
+RANDOM_ROWS = 20 * CHUNK
+PROVENANCE = Provenance("made-up", "0" * 64, "none", "float32", "float16", 100.0, 512)
+
+
+def make_files(folder: Path, rows: int) -> None:
+    """Write ``(rows, 512)`` unit rows: joined shards, a plain data set, raw bytes."""
+    generator = np.random.default_rng(0)
+    raw, shards = folder / "raw.bin", []
+    with raw.open("wb") as handle, h5py.File(folder / "plain.h5", "w") as file:
+        plain = file.create_dataset("features", (rows, PROVENANCE.dim), np.float16)
+        for start in range(0, rows, CHUNK):
+            row_id = np.arange(start, min(start + CHUNK, rows))
+            block = generator.standard_normal((len(row_id), PROVENANCE.dim), dtype=np.float32)
+            block /= np.linalg.norm(block, axis=1, keepdims=True)
+            shards.append(folder / f"{start}.h5")
+            key = f"rows-{start}"
+            with image_writer(
+                shards[-1], row_id, PROVENANCE, rows_key=key, domain="source"
+            ) as writer:
+                writer.append(block, np.ones(len(row_id), dtype=bool), [])
+            plain[start : start + len(block)] = block
+            handle.write(block.astype(np.float16).tobytes())
+    join_shards(folder / "joined.h5", shards)
+
+
+def drop_page_cache() -> None:
+    """Make the next read come from the disk."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+def per_second(read: Callable[[], int], rounds: int, cold: bool) -> float:
+    """Rows a second, median."""
+    speeds = []
+    for _ in range(rounds):
+        if cold:
+            drop_page_cache()
+        begun = time.perf_counter()
+        rows = read()
+        speeds.append(rows / (time.perf_counter() - begun))
+    return statistics.median(speeds)
+
+
+def read_plain(path: Path) -> int:
+    """Read a contiguous data set without checksums in order, a chunk at a time."""
+    with h5py.File(path) as file:
+        rows = file["features"]
+        return sum(len(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK))
+
+
+def read_raw(path: Path) -> int:
+    """Read the bytes in order, a chunk at a time, always to the same place."""
+    rows = 0
+    buffer = np.empty((CHUNK, PROVENANCE.dim), dtype=np.float16)
+    with path.open("rb", buffering=0) as handle:
+        while size := handle.readinto(memoryview(buffer).cast("B")):
+            rows += size // (PROVENANCE.dim * 2)
+    return rows
+
+
+def read_chunks(images: ImageFeatures, order: np.ndarray) -> int:
+    """Read chunks of the joined file in this order."""
+    return sum(len(images.features[start : start + CHUNK]) for start in order.tolist())
+
+
+def read_rows(images: ImageFeatures, positions: np.ndarray) -> int:
+    """Read scattered rows, a chunk's worth at a time."""
+    parts = np.split(positions, range(CHUNK, len(positions), CHUNK))
+    return sum(len(images.features[part]) for part in parts)
+
+
+def measure(rows: int, rounds: int, cold: bool, folder: Path) -> Iterator[tuple[str, float]]:
+    """Name each way to read, with its rows a second."""
+    make_files(folder, rows)
+    generator = np.random.default_rng(1)
+    starts = np.arange(0, rows, CHUNK)
+    shuffled = generator.permutation(starts)
+    scattered = generator.permutation(rows)[:RANDOM_ROWS]
+    yield "plain HDF5 data set", per_second(lambda: read_plain(folder / "plain.h5"), rounds, cold)
+    yield "raw bytes", per_second(lambda: read_raw(folder / "raw.bin"), rounds, cold)
+    with open_images(folder / "joined.h5") as images:
+        for name, read in (
+            ("joined file, in order", lambda: read_chunks(images, starts)),
+            (
+                f"joined file, chunks of {CHUNK:,} rows shuffled",
+                lambda: read_chunks(images, shuffled),
+            ),
+            (f"joined file, {len(scattered):,} random rows", lambda: read_rows(images, scattered)),
+        ):
+            yield name, per_second(read, rounds, cold)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_300_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cold", action="store_true", help="drop the page cache first")
+    parser.add_argument("--folder", type=Path, help="where to make the files")
+    parser.add_argument("--out", type=Path, help="Markdown file to write")
+    arguments = parser.parse_args()
+    if arguments.rows < 1 or arguments.rounds < 1:
+        parser.error("rows and rounds must be positive")
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        found = list(measure(arguments.rows, arguments.rounds, arguments.cold, Path(folder)))
+    plain = found[0][1]
+    lines = [
+        f"{arguments.rows:,} x {PROVENANCE.dim} float16, {'cold' if arguments.cold else 'warm'} "
+        f"page cache, {arguments.rounds} rounds.",
+        f"{machine()}; load at the start: {load:.1f}.",
+        f"Commit {commit()}.",
+        "",
+        "| | of a plain data set's speed | rows/s | MB/s |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, speed in found:
+        size = speed * PROVENANCE.dim * 2 / 1e6
+        lines.append(
+            f"| {name} | {number(speed / plain)} | {number(speed, 0)} | {number(size, 0)} |"
+        )
+    text = "\n".join(lines) + "\n"
+    if arguments.out:
+        arguments.out.write_text(text, encoding="utf-8")
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()
