@@ -68,7 +68,7 @@ def make_pictures(folder: Path, count: int, sides: tuple[int, int] = SIDES) -> N
             )
             for s in (6, 4, 2, 0)
         ]
-        picture = sum(w * layer for w, layer in zip((0.6, 0.25, 0.1, 0.05), layers, strict=True))
+        picture = np.average(layers, axis=0, weights=(12, 5, 2, 1))
         Image.fromarray(picture.astype(np.uint8)).save(folder / f"{n:05}.jpg", quality=90)
 
 

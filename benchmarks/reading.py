@@ -81,7 +81,7 @@ def read_raw(path: Path) -> int:
     rows = 0
     buffer = np.empty((CHUNK, PROVENANCE.dim), dtype=np.float16)
     with path.open("rb", buffering=0) as handle:
-        while size := handle.readinto(memoryview(buffer).cast("B")):
+        while size := handle.readinto(buffer.data):
             rows += size // (PROVENANCE.dim * 2)
     return rows
 

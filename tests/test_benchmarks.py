@@ -80,21 +80,9 @@ def two_columns(text: str) -> dict[str, str]:
 
 def test_extraction_beside_a_plain_loop(tmp_path: Path) -> None:
     out = tmp_path / "extraction.md"
-    settings = [
-        "--model",
-        "ViT-S-32-alt",
-        "--pictures",
-        "9",
-        "--batch",
-        "4",
-        "--rounds",
-        "1",
-        "--threads",
-        "1",
-    ]
-    done = run_file(
-        "extraction.py", *settings, "--threads", "1", "--precision", "bfloat16", "--out", str(out)
-    )
+    settings = ["--model", "ViT-S-32-alt", "--pictures", "9", "--batch", "4", "--rounds", "1"]
+    settings += ["--threads", "1", "--precision", "bfloat16"]
+    done = run_file("extraction.py", *settings, "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert out.read_text() == done.stdout
     rows = two_columns(done.stdout)
@@ -117,6 +105,6 @@ def test_reading_beside_plain_reads(tmp_path: Path) -> None:
     rows = two_columns(done.stdout)
     assert rows["plain HDF5 data set"] == "1.00"
     assert float(rows["raw bytes"]) > 0
-    for label in ("in order", "chunks of 4,096 rows, shuffled", "9,000 random rows"):
+    for label in ("in order", "chunks of 4,096 rows shuffled", "9,000 random rows"):
         assert float(rows[f"joined file, {label}"]) > 0
     assert list(tmp_path.iterdir()) == []

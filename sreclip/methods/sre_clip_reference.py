@@ -48,11 +48,25 @@ class GraphConvolution(nn.Module):
 
     def project(self, nodes: Tensor) -> Tensor:
         """``drop(X) W``, ``(n_nodes, out_dim)``."""
-        return F.dropout(nodes, self.dropout, self.training) @ self.weight
+        return (dropout(nodes, self.dropout) if self.training else nodes) @ self.weight
 
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
         """Map ``(n_nodes, in_dim)`` to ``(n_nodes, out_dim)``; ``adjacency`` is sparse."""
         return sparse_product(adjacency, self.project(nodes)) + self.bias
+
+
+def dropout(values: Tensor, p: float) -> Tensor:
+    """Zero each entry with chance ``p``, in steps of 2**-16, and divide the others by ``1 - p``.
+
+    As torch's own, but from 16 random bits an entry: on a CPU, torch draws a Bernoulli number for
+    each, which took a tenth of a step.
+    """
+    if p == 0:
+        return values
+    words = values.new_empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: values.numel()].view(values.shape)
+    dropped = bits < round(p * 2**16) - 2**15
+    return values.masked_fill(dropped, 0) / (1 - p)
 
 
 def sparse_product(adjacency: Tensor, nodes: Tensor) -> Tensor:

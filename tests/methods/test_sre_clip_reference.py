@@ -18,6 +18,7 @@ from sreclip.methods.sre_clip_reference import (
     GraphConvolution,
     PrototypeGcn,
     SreClipReference,
+    dropout,
     rate_factor,
 )
 
@@ -82,14 +83,14 @@ def test_graph_convolution_by_hand() -> None:
 
 def test_graph_convolution_drops_only_in_training() -> None:
     torch.manual_seed(0)
-    layer = GraphConvolution(50, 1)
+    layer = GraphConvolution(51, 1)
     with torch.no_grad():
         layer.weight.fill_(1.0)
-    nodes, adjacency = torch.ones(1, 50), torch.eye(1).to_sparse()
+    nodes, adjacency = torch.ones(1, 51), torch.eye(1).to_sparse()
     total = layer(nodes, adjacency).item()
-    assert total != 50
+    assert 0 < total < 102
     assert total % 2 == 0
-    assert layer.eval()(nodes, adjacency).item() == 50
+    assert layer.eval()(nodes, adjacency).item() == 51
 
 
 def test_prototypes_in_numpy() -> None:
@@ -326,3 +327,23 @@ def test_rank_loss_and_its_gradient_against_all_pairs(
     torch.testing.assert_close(value, expected)
     gradients = [torch.autograd.grad(loss, prototype)[0] for loss in (value, expected)]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25, 0.5, 0.9])
+def test_dropout_zeroes_a_share_and_keeps_the_mean(p: float) -> None:
+    torch.manual_seed(0)
+    values = torch.ones(501, 997, requires_grad=True)
+    dropped = dropout(values, p)
+    dropped.sum().backward()
+    share = (dropped == 0).float().mean().item()
+    # Half a million draws: four standard errors are 0.003 at most.
+    assert share == pytest.approx(p, abs=0.003)
+    assert dropped[dropped != 0].unique().tolist() == pytest.approx([1 / (1 - p)])
+    assert torch.equal(values.grad, dropped.detach())
+    again = dropout(values, p)
+    assert p == 0 or not torch.equal(again, dropped)
+    # Neighbours share a random word: they must not share their fate.
+    kept = (dropped != 0).float().flatten()
+    for distance in (1, 2, 3, 4):
+        both = (kept[:-distance] * kept[distance:]).mean().item()
+        assert both == pytest.approx((1 - p) ** 2, abs=0.004)
