@@ -27,6 +27,7 @@ from measuring import commit, machine, number
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from PIL import Image
 
     from sreclip.backbones.open_clip import OpenClipBackbone
     from sreclip.features.extract import ExtractionReport
@@ -50,26 +51,24 @@ class Options:
     rounds: int
 
 
-def make_pictures(folder: Path, count: int, sides: tuple[int, int] = SIDES) -> None:
-    """Write JPEG files that take as long to decode as photos: shapes, texture and grain."""
+def made_up_picture(generator: np.random.Generator, sides: tuple[int, int]) -> Image.Image:
+    """Draw shapes, texture and grain, which take as long to decode as a photo."""
     from PIL import Image
 
+    def noise(shift: int) -> np.ndarray:
+        shape = (max(2, sides[1] >> shift), max(2, sides[0] >> shift), 3)
+        coarse = Image.fromarray(generator.integers(0, 256, shape, np.uint8))
+        return np.asarray(coarse.resize(sides, Image.Resampling.BICUBIC), dtype=np.float32)
+
+    picture = np.average([noise(shift) for shift in (6, 4, 2, 0)], axis=0, weights=(12, 5, 2, 1))
+    return Image.fromarray(picture.astype(np.uint8))
+
+
+def make_pictures(folder: Path, count: int) -> None:
+    """Write JPEG files of the size of ImageNet's."""
     generator = np.random.default_rng(0)
-    width, height = sides
     for n in range(count):
-        layers = [
-            np.asarray(
-                Image.fromarray(
-                    generator.integers(
-                        0, 256, (max(2, height >> s), max(2, width >> s), 3), np.uint8
-                    )
-                ).resize(sides, Image.Resampling.BICUBIC),
-                dtype=np.float32,
-            )
-            for s in (6, 4, 2, 0)
-        ]
-        picture = np.average(layers, axis=0, weights=(12, 5, 2, 1))
-        Image.fromarray(picture.astype(np.uint8)).save(folder / f"{n:05}.jpg", quality=90)
+        made_up_picture(generator, SIDES).save(folder / f"{n:05}.jpg", quality=90)
 
 
 def manifest(root: Path, count: int) -> pd.DataFrame:

@@ -1,0 +1,87 @@
+"""What decoding JPEG files at a reduced size gains, and what it does to the features.
+
+    python benchmarks/reduced_jpeg.py                                  # made-up pictures
+    python benchmarks/reduced_jpeg.py --root PACS/photo --enlarge 8    # enlarged and saved again
+
+The features are the `mini` backbone's, for random weights would say nothing about the error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from extraction import made_up_picture
+from measuring import commit, machine, timed
+from PIL import Image
+
+from sreclip.backbones import load_backbone
+from sreclip.data.images import read_image
+from sreclip.features.extract import REDUCED_SIDES
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """Save at quality 90."""
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def made_up(count: int, sides: tuple[int, int]) -> Iterator[bytes]:
+    """Shapes, texture and grain: more of it than photos have."""
+    generator = np.random.default_rng(0)
+    for _ in range(count):
+        yield jpeg(made_up_picture(generator, sides))
+
+
+def enlarged(root: Path, count: int, times: int) -> Iterator[bytes]:
+    """Pictures below ``root``, ``times`` as wide: smoother than photos of that size."""
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    if not files:
+        raise SystemExit(f"no JPEG files below {root}")
+    for path in files[:: max(1, len(files) // count)][:count]:
+        picture = read_image(path)
+        size = (picture.width * times, picture.height * times)
+        yield jpeg(picture.resize(size, Image.Resampling.BICUBIC))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, help="folder of JPEG files; without it, made-up ones")
+    parser.add_argument("--enlarge", type=int, default=8, help="times by which those are enlarged")
+    parser.add_argument("--pictures", type=int, default=64)
+    arguments = parser.parse_args()
+    if arguments.pictures < 1 or arguments.enlarge < 1:
+        parser.error("pictures and enlarge must be positive")
+    if arguments.root is None:
+        contents = list(made_up(arguments.pictures, (2000, 1500)))
+    else:
+        contents = list(enlarged(arguments.root, arguments.pictures, arguments.enlarge))
+    sizes = {read_image(content).size for content in contents}
+    torch.set_num_threads(1)
+    backbone = load_backbone("mini", {})
+    rows, seconds = {}, {}
+    for side in (0, REDUCED_SIDES * backbone.image_size, backbone.image_size):
+        reads = [partial(read_image, content, least_side=side) for content in contents]
+        seconds[side] = statistics.median(timed(read, 1)[0] for read in reads)
+        pixels = torch.stack([backbone.preprocess(read()) for read in reads])
+        rows[side] = backbone.encode_image(pixels).double().numpy()
+    shown = ", ".join(f"{width} x {height}" for width, height in sorted(sizes)[:3])
+    print(f"{len(contents)} pictures of {shown}; {machine()}; commit {commit()}.\n")
+    print("| least side kept | ms a picture | 1 - cosine, mean | 1 - cosine, largest |")
+    print("| --- | ---: | ---: | ---: |")
+    for side, features in rows.items():
+        error = 1 - (features * rows[0]).sum(axis=1)
+        label = f"{side} (`features.reduced_jpeg`)" if side > backbone.image_size else side or "all"
+        print(f"| {label} | {1000 * seconds[side]:.1f} | {error.mean():.1e} | {error.max():.1e} |")
+
+
+if __name__ == "__main__":
+    main()
