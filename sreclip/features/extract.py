@@ -199,14 +199,14 @@ def extract_images(
             rejects += new
             if len(rejects) > max_rejects * len(rows):
                 raise too_many_rejects(
-                    rejects, at + len(batch.ok), max_rejects, f"{domain} shard {rows_key}"
+                    rejects, at + len(batch), max_rejects, f"{domain} shard {rows_key}"
                 )
             with seconds.spent_on("write"):
                 writer.append(features, batch.ok, new)
             seconds.read += batch.read_s
             seconds.decode += batch.decode_s
-            at += len(batch.ok)
-            bar.update(len(batch.ok), str(seconds))
+            at += len(batch)
+            bar.update(len(batch), str(seconds))
         closing = time.perf_counter()
     seconds.write += time.perf_counter() - closing
     wall_s = time.perf_counter() - start
@@ -236,7 +236,7 @@ def _forward(backbone: Backbone, pixels: torch.Tensor) -> NDArray[np.float32]:
         if len(pixels) == 1 or "allocate" not in str(error):
             raise
     half = len(pixels) // 2
-    log.warning("not enough memory for %d pictures at a time, going on with %d", 2 * half, half)
+    log.warning("not enough memory for %d pictures at a time, going on with %d", len(pixels), half)
     return np.concatenate([_forward(backbone, part) for part in (pixels[:half], pixels[half:])])
 
 
