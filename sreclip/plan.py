@@ -74,6 +74,11 @@ REPORT_CODE = tuple(
 )
 
 
+def fit_code(method: str) -> tuple[str, ...]:
+    """Modules whose code decides a method's fits."""
+    return (f"methods/{method}.py", *FIT_CODE, *METHOD_CODE.get(method, ()))
+
+
 @dataclass(frozen=True)
 class Plan:
     """Paths of all results of one set of parameters.
@@ -254,7 +259,7 @@ class Plan:
             [self.rows_key(domain) for domain in DOMAINS],
             [self.text_key(kind) for kind in TEXT_KINDS],
             self.params.graph.text_weight,
-            code_key(f"methods/{method}.py", *FIT_CODE, *METHOD_CODE.get(method, ())),
+            code_key(*fit_code(method)),
         )
 
     def model_dir(self, method: str) -> Path:

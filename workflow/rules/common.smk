@@ -12,6 +12,7 @@ from sreclip.config import load_params, parse_params
 from sreclip.data.tasks import FirstLook, first_look
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
+from sreclip.provenance.records import keep_records
 from sreclip.published import withdraw_stale
 from sreclip.snapshot import write_snapshot
 from sreclip.split import known_mask
@@ -39,6 +40,7 @@ try:
     if LOOK.classes is not None:
         known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)
     if workflow.is_main_process:
+        keep_records(Path("reports"), PLAN.results)
         withdraw_stale(Path("reports"))
 except SreclipError as error:
     raise WorkflowError(str(error)) from None
