@@ -22,3 +22,4 @@ rule all:
     default_target: True
     input:
         published_report,
+        joined_features,

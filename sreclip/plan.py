@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.config.models import Params
+from sreclip.data import PREPARE_VERSION
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, read_classes, read_summary
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
@@ -25,7 +26,6 @@ from sreclip.features import EXTRACTION_VERSION
 from sreclip.keys import code_key, content_key
 from sreclip.split import known_mask
 
-PREPARE_VERSION = 2
 TEXT_KINDS = ("classes", "nodes")
 
 # Weights that come with the package: a new release of them must not meet older features.

@@ -7,13 +7,13 @@ import platform
 from typing import Any
 
 import sreclip
+from sreclip.data import PREPARE_VERSION
 from sreclip.features import EXTRACTION_VERSION
 from sreclip.keys import code_key
 from sreclip.plan import (
     COMPARE_CODE,
     EVALUATE_CODE,
     GRAPH_CODE,
-    PREPARE_VERSION,
     REPORT_CODE,
     TEXT_KINDS,
     Plan,

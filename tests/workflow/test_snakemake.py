@@ -10,11 +10,9 @@ import pytest
 
 from sreclip.files import file_sha256
 from tests.workflow.conftest import Project, draw_picture
+from tests.workflow.reruns import ONE_FIT, PARAMS, Edit, applied
 
 pytestmark = pytest.mark.workflow
-
-AFTER_FIT = {"compare_methods": 1, "write_page": 1, "publish_report": 1}
-ALL_METHODS = {"train_method": 3, "evaluate_method": 3}
 
 
 @pytest.fixture(scope="module")
@@ -118,36 +116,17 @@ def test_a_second_run_has_nothing_to_do(done: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "jobs"),
-    [
-        ({"methods__sre_clip__lr": 0.002}, {"train_method": 1, "evaluate_method": 1, **AFTER_FIT}),
-        ({"train__seeds": [0, 1, 2]}, {**ALL_METHODS, **AFTER_FIT}),
-        ({"split__unknown": ["car", "dog"]}, {**ALL_METHODS, **AFTER_FIT}),
-        ({"evaluate__ece_bins": 7}, {"evaluate_method": 3, **AFTER_FIT}),
-        ({"report__title": "another"}, {"write_page": 1, "publish_report": 1}),
-        ({"methods__run": ["zero_shot"]}, AFTER_FIT),
-        ({"features__workers": 1}, {}),
-        (
-            {"graph__similarity": "lin"},
-            {"build_graph": 1, "extract_text": 1, **ALL_METHODS, **AFTER_FIT},
-        ),
-        (
-            {"prompts__templates": ["a {}."]},
-            {"extract_text": 2, **ALL_METHODS, **AFTER_FIT},
-        ),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) and value else "nothing",
+    "edit", [edit for edit in PARAMS if "extract_images" not in edit.jobs], ids=str
 )
-def test_an_edit_runs_exactly_what_it_must(
-    restored: Project, change: dict[str, object], jobs: dict[str, int]
-) -> None:
-    restored.edit(**change)
-    assert restored.planned_jobs("all") == jobs
+def test_an_edit_runs_exactly_what_it_must(done: Project, edit: Edit) -> None:
+    """With Snakemake's records of the run; `test_reruns` is without them."""
+    with applied(done, edit):
+        assert done.planned_jobs("all") == edit.jobs
 
 
 def test_overrides_on_the_command_line(done: Project) -> None:
     jobs = done.planned_jobs("all", "--config", "methods={sre_clip: {lr: 0.002}}")
-    assert jobs == {"train_method": 1, "evaluate_method": 1, **AFTER_FIT}
+    assert jobs == ONE_FIT
     printed = done.snakemake("-n", "all", "--config", "methods={sre_clip: {lrr: 1}}", check=False)
     assert "methods.sre_clip.lrr: unknown key" in printed
     assert "did you mean 'lr'?" in printed

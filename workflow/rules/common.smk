@@ -9,6 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from sreclip.config import load_params, parse_params
+from sreclip.data.manifest import DOMAINS
 from sreclip.data.tasks import FirstLook, first_look
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
