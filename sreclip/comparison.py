@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sreclip.files import read_json, write_json, write_text
+from sreclip.files import read_keyed, write_json, write_text
 from sreclip.metrics import METRICS
 from sreclip.plan import Plan
 from sreclip.significance import COLUMNS, SIGNIFICANCE, compare_pairs
@@ -37,7 +37,11 @@ def compare_methods(plan: Plan) -> Path:
         A method's evaluation is missing or damaged, or was made on other pictures.
     """
     evaluations = [
-        read_json(plan.evaluation_dir(name) / "evaluation.json", made_by="sreclip evaluate " + name)
+        read_keyed(
+            plan.evaluation_dir(name) / "evaluation.json",
+            plan.evaluation_key(name),
+            made_by=f"sreclip evaluate {name}",
+        )
         for name in plan.params.methods.run
     ]
     folder = plan.comparison_dir
@@ -114,8 +118,13 @@ def _history_rows(plan: Plan, evaluations: list[dict[str, Any]]) -> list[dict[st
     rows: list[dict[str, Any]] = []
     for evaluation in evaluations:
         name = evaluation["method"]
-        fit = plan.candidates(name)[evaluation["candidate"]].model_dir(name) / "fit.json"
-        for record in read_json(fit, made_by=f"sreclip train {name}")["history"]:
+        chosen = plan.candidates(name)[evaluation["candidate"]]
+        fit = read_keyed(
+            chosen.model_dir(name) / "fit.json",
+            chosen.model_key(name),
+            made_by=f"sreclip train {name}",
+        )
+        for record in fit["history"]:
             place = {"method": name, "seed": record["seed"], "step": record["step"]}
             rows += [
                 {**place, "term": term, "value": value}

@@ -59,6 +59,8 @@ def test_results_travel_to_another_folder(made: Project, tmp_path: Path) -> None
     assert clone.planned_jobs("all") == {}
     assert "all whole" in clone.run("sreclip", "verify").stdout
     assert clone.repro() == {}
+    chain = json.loads(clone.run("sreclip", "provenance", "reports", "--json").stdout)["chain"]
+    assert all(step["time"] and step["circumstances"]["git"]["commit"] for step in chain[1:])
     page = "reports/index.html"
     assert (clone.folder / page).read_bytes() == (made.folder / page).read_bytes()
 
@@ -74,8 +76,34 @@ def test_metrics_and_plots_are_shown(made: Project) -> None:
     shutil.rmtree(made.folder / "plots")
 
 
+def test_a_stale_file_under_another_name_is_refused(made: Project) -> None:
+    """Files copied by hand to where other settings lead: their headers and keys tell."""
+    before = (made.folder / "params.yaml").read_text()
+    features = next((made.folder / "results/features").glob("mini-*"))
+    evaluation = next((made.folder / "results/evaluations/folder/mini").glob("sre_clip-*"))
+    made.edit(features__dtype="float32", evaluate__ece_bins=7, methods__run=["sre_clip"])
+    plan = made.plan
+    renamed = [made.folder / path for path in (plan.feature_dir, plan.evaluation_dir("sre_clip"))]
+    try:
+        for old, new in zip((features, evaluation), renamed, strict=True):
+            shutil.copytree(old, new)
+        printed = made.snakemake("extract_features", "-R", "join_images", check=False)
+        assert "dtype is 'float16', expected 'float32'" in printed
+        assert "delete it and run" in printed
+        printed = made.run("sreclip", "train", "zero_shot", check=False).stderr
+        assert "expected 'float32'" in printed
+        printed = made.run("sreclip", "compare", check=False).stderr
+        assert "evaluation.json was made from something else" in printed
+    finally:
+        for path in renamed:
+            shutil.rmtree(path, ignore_errors=True)
+        (made.folder / "params.yaml").write_text(before)
+    assert made.changed() == {}
+    assert made.planned_jobs("all") == {}
+
+
 def test_an_edit_of_one_method_refits_that_method(made: Project) -> None:
-    """Last: it changes the results."""
+    """It changes the results; the next test goes back."""
     before = (made.folder / "reports/metrics.json").read_text()
     made.edit(methods__sre_clip__lr=0.02)
     assert set(made.changed()) == {"train"}
@@ -97,3 +125,26 @@ def test_an_edit_of_one_method_refits_that_method(made: Project) -> None:
         "sre_clip",
         "zero_shot",
     ]
+
+
+def test_going_back_to_an_older_commit_recomputes_nothing(made: Project) -> None:
+    new = (made.folder / "reports/metrics.json").read_text()
+    made.commit("Another learning rate")
+    shown = made.run("sreclip", "diff", "HEAD~1", "HEAD").stdout
+    assert "methods.sre_clip.lr" in shown
+    assert "fits: sre_clip" in shown
+    made.run("git", "checkout", "--quiet", "HEAD~1")
+    made.run("dvc", "checkout")
+    old = (made.folder / "reports/metrics.json").read_text()
+    assert old != new
+    assert made.changed() == {}
+    assert made.planned_jobs("all") == {}
+    assert made.repro() == {}
+    assert (made.folder / "reports/metrics.json").read_text() == old
+    chain = made.run("sreclip", "provenance", "reports/metrics.json").stdout
+    assert "no record" not in chain
+    made.run("git", "checkout", "--quiet", "-")
+    made.run("dvc", "checkout")
+    assert (made.folder / "reports/metrics.json").read_text() == new
+    assert made.changed() == {}
+    assert made.planned_jobs("all") == {}

@@ -85,3 +85,20 @@ def planned(paths):
         return ancient([str(path) for path in found])
 
     return inputs
+
+
+def fit_inputs(plan, wildcards):
+    """Features and graph; joined files with another limit of rejects make no fit again."""
+    fit = Path(f"results/models/{UNDER}/{wildcards.method}-{wildcards.key}")
+    files = ("scores.h5", "model.safetensors", "fit.json")
+    there = all((fit / name).exists() for name in files)
+    joined = {plan.joined_features(domain) for domain in DOMAINS}
+    return [
+        *(
+            path
+            for path in plan.all_features()
+            if not there or path not in joined or path.exists()
+        ),
+        plan.graph_dir / "graph.json",
+        plan.graph_dir / "similarity.safetensors",
+    ]

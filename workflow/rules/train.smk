@@ -1,22 +1,3 @@
-FIT_FILES = ("scores.h5", "model.safetensors", "fit.json")
-
-
-def fit_inputs(plan, wildcards):
-    """Features and graph; joined files with another limit of rejects make no fit again."""
-    fit = Path(f"results/models/{UNDER}/{wildcards.method}-{wildcards.key}")
-    there = all((fit / name).exists() for name in FIT_FILES)
-    joined = {plan.joined_features(domain) for domain in DOMAINS}
-    return [
-        *(
-            path
-            for path in plan.all_features()
-            if not there or path not in joined or path.exists()
-        ),
-        plan.graph_dir / "graph.json",
-        plan.graph_dir / "similarity.safetensors",
-    ]
-
-
 rule train_method:
     input:
         planned(fit_inputs),
