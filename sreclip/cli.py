@@ -384,23 +384,33 @@ def inspect(
 
 @app.command(rich_help_panel=LOOKS)
 def verify(
-    folder: Annotated[Path, typer.Argument(help="Where cached files lie.")] = Path("results"),
+    folder: Annotated[
+        Path, typer.Argument(help="Where cached files lie; or a DVC cache or remote folder.")
+    ] = Path("results"),
     aside: Annotated[
         bool,
         typer.Option("--set-aside", help="Rename what is wrong, so that the next run makes it."),
     ] = False,
 ) -> None:
-    """Check every cached feature file against its key and checksum."""
+    """Check every cached feature file against its key and checksum, or a DVC cache."""
+    from sreclip.dvc_cache import damaged_objects, is_cache
     from sreclip.features.verify import count_files, verify_tree
 
-    problems = verify_tree(folder)
+    if is_cache(folder):
+        problems, count = damaged_objects(folder)
+        what, also = "objects", ""
+    else:
+        problems = verify_tree(folder)
+        what, count = "feature files", 0 if problems else count_files(folder)
+        also = "what DVC has comes back with: dvc checkout --force results/features"
     for problem in problems:
         print(problem)
         if aside:
             print(f"  -> set aside as {set_aside(problem.path)}")
     if problems:
+        log.error("%d of the %s are damaged%s", len(problems), what, also and f"\n  -> {also}")
         raise typer.Exit(1)
-    print(f"{folder}: {count_files(folder)} feature files, all whole")
+    print(f"{folder}: {count} {what}, all whole")
 
 
 @app.command(rich_help_panel=LOOKS)

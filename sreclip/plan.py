@@ -312,7 +312,7 @@ class Plan:
     @cached_property
     def stamp(self) -> Path:
         """The file that says which results ``reports/`` holds."""
-        return self.reports / f"made-from-{self.report_key}.json"
+        return self.reports / "made-from" / f"{self.report_key}.json"
 
     def sweep_dir(self, key: str) -> Path:
         """Folder with ``sweep.parquet`` and ``sweep.csv``."""

@@ -17,7 +17,9 @@ TABLES = (
     "confusion.csv",
     "training.csv",
 )
-PUBLISHED = ("metrics.json", "index.html", *(f"tables/{name}" for name in TABLES))
+# A folder, so that DVC can track it whatever the key in the file's name.
+STAMPS = "made-from"
+PUBLISHED = ("metrics.json", "means.json", "index.html", *(f"tables/{name}" for name in TABLES))
 
 
 def task_numbers(metrics: Any, path: Path) -> tuple[str, str, dict[str, Any]]:
@@ -40,8 +42,8 @@ def task_numbers(metrics: Any, path: Path) -> tuple[str, str, dict[str, Any]]:
 
 
 def stamps(reports: Path) -> list[Path]:
-    """Stamps that lie in ``reports``; one, unless a publication was cut short."""
-    return sorted(reports.glob("made-from-*.json"))
+    """Stamps in ``reports``; one, unless a publication was cut short."""
+    return sorted((reports / STAMPS).glob("*.json"))
 
 
 def published_hashes(reports: Path) -> dict[str, str | None]:

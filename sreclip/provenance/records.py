@@ -26,7 +26,7 @@ from sreclip.plan import Plan
 from sreclip.provenance.git import git_state
 from sreclip.provenance.keys import versions
 from sreclip.provenance.links import Link, link_of, links
-from sreclip.published import stamps
+from sreclip.published import STAMPS, stamps
 
 RECORDS = "records"
 PUBLISHED_REPORT = "published report"
@@ -175,7 +175,9 @@ class Records:
     def link(self, stamp: str) -> Link | None:
         """Link of a stamp, by its path; None where it cannot be read."""
         try:
-            value = json.loads((self._reports / Path(stamp).name).read_text(encoding="utf-8"))
+            value = json.loads(
+                (self._reports / STAMPS / Path(stamp).name).read_text(encoding="utf-8")
+            )
             under, keys = f"{value['task']}/{value['backbone']}", value["keys"]
             inputs = (
                 f"results/comparisons/{under}/{keys['comparison']}",

@@ -17,11 +17,10 @@ from sreclip.plan import Plan
 from sreclip.provenance.git import commit_of, git, git_state
 from sreclip.provenance.keys import code_keys, stage_keys, versions
 from sreclip.provenance.records import chosen_params
-from sreclip.published import stamps, task_numbers
+from sreclip.published import STAMPS, stamps, task_numbers
 
 PARAMS_FILE = "params.yaml"
 METRICS_FILE = "metrics.json"
-STAMP = "made-from-"
 WORKING_FOLDER = "."
 WHAT = (
     "give a reports/ folder, a metrics.json, a git revision such as HEAD~1 (. is the working "
@@ -112,7 +111,7 @@ def _of_folder(name: str, folder: Path) -> Run:
     reports = folder / "reports" if project else folder
     if not (reports / METRICS_FILE).exists():
         raise StoreError(f"{folder} holds neither metrics.json nor reports/metrics.json", WHAT)
-    found = [path.name for path in stamps(reports)]
+    found = [path.relative_to(reports).as_posix() for path in stamps(reports)]
 
     def read(file: str) -> str | None:
         path = folder / file if file == PARAMS_FILE else reports / file
@@ -127,8 +126,8 @@ def _of_folder(name: str, folder: Path) -> Run:
 
 def _of_revision(name: str) -> Run:
     commit = commit_of(name)
-    listed = git("ls-tree", "--name-only", "--full-tree", f"{name}:./reports") or ""
-    found = [file for file in listed.splitlines() if file.startswith(STAMP)]
+    listed = git("ls-tree", "-r", "--name-only", "--full-tree", f"{name}:./reports") or ""
+    found = [file for file in listed.splitlines() if file.startswith(STAMPS)]
     if METRICS_FILE not in listed.splitlines():
         raise StoreError(
             f"the revision {name} holds no reports/{METRICS_FILE}",

@@ -14,7 +14,7 @@ from sreclip.files import read_json
 from sreclip.plan import Plan
 from sreclip.provenance.links import Link, holding, links, sweep_links
 from sreclip.provenance.records import Record, Records
-from sreclip.published import published_hashes, stamps
+from sreclip.published import STAMPS, published_hashes, stamps
 
 FOLDERS = ("results", "reports")
 
@@ -100,7 +100,7 @@ def trace(result: Path, params: Path = Path("params.yaml")) -> Chain:
     warnings: list[str] = []
     if name.split("/")[0] == "reports":
         stamp, warnings = _stamp_of(project, name)
-        name = f"reports/{stamp.name}"
+        name = f"reports/{STAMPS}/{stamp.name}"
     starts = sources.at_or_below(name)
     if not starts:
         raise StoreError(
@@ -150,7 +150,7 @@ def _stamp_of(project: Path, name: str) -> tuple[Path, list[str]]:
     found = stamps(reports)
     if not found:
         raise StoreError(
-            f"{reports} has no stamp (made-from-KEY.json) that says what it holds",
+            f"{reports} has no stamp (made-from/KEY.json) that says what it holds",
             "publish again with: snakemake --cores all all",
         )
     hashes = published_hashes(reports)

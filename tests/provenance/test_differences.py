@@ -20,8 +20,8 @@ def summary(mean: float) -> dict[str, float]:
 
 
 def write_reports(folder: Path, h: float, lr: float, fit: str, **more: Any) -> None:
-    folder.mkdir(exist_ok=True)
-    for old in folder.glob("made-from-*.json"):
+    (folder / "made-from").mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("made-from/*.json"):
         old.unlink()
     numbers = {"zero_shot": {"h": summary(0.3)}, "sre_clip": {"h": summary(h)}}
     (folder / "metrics.json").write_text(json.dumps({"folder": {"mini": numbers}}))
@@ -35,7 +35,7 @@ def write_reports(folder: Path, h: float, lr: float, fit: str, **more: Any) -> N
         "params": {"methods": {"sre_clip": {"lr": lr}}, "train": {"seeds": [0, 1]}},
         "versions": {"numpy": "2.0"},
     }
-    (folder / f"made-from-{fit}.json").write_text(json.dumps(stamp | more))
+    (folder / "made-from" / f"{fit}.json").write_text(json.dumps(stamp | more))
 
 
 def shown(a: str, b: str, *, every_metric: bool = False) -> str:
@@ -92,9 +92,9 @@ def test_git_revisions_and_the_working_folder(
     Path("sreclip/a.py").write_text("a = 1")
     Path("params.yaml").write_text(yaml.safe_dump({"gone_by_now": 1, "train": {"seeds": [7]}}))
     write_reports(Path("reports"), h=0.4, lr=0.001, fit="f1", code={})
-    stamp = json.loads(Path("reports/made-from-f1.json").read_text())
+    stamp = json.loads(Path("reports/made-from/f1.json").read_text())
     del stamp["params"]
-    Path("reports/made-from-f1.json").write_text(json.dumps(stamp))
+    Path("reports/made-from/f1.json").write_text(json.dumps(stamp))
     git("add", "--all")
     git("commit", "-m", "first")
     Path("sreclip/a.py").write_text("a = 2")

@@ -43,8 +43,8 @@ def test_unpack_of_something_else_is_empty(value: object) -> None:
 
 
 def stamp_with(reports: Path, *records: Record) -> None:
-    reports.mkdir(exist_ok=True)
-    (reports / "made-from-1.json").write_text(json.dumps({"made": pack(records)}))
+    (reports / "made-from").mkdir(parents=True, exist_ok=True)
+    (reports / "made-from" / "1.json").write_text(json.dumps({"made": pack(records)}))
 
 
 def test_a_clone_reads_records_from_the_stamp(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_clone_reads_records_from_the_stamp(tmp_path: Path) -> None:
     assert Records(results, reports).get("results/models/b") is None
 
     keep_records(reports, results)
-    (reports / "made-from-1.json").unlink()
+    (reports / "made-from" / "1.json").unlink()
     assert Records(results, reports).get("results/models/a") == record("a")
     assert Records(results, reports).below("results/models") == [record("a")]
 

@@ -189,7 +189,10 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Counte
     own = yaml.safe_load((folder / "params.yaml").read_text())
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section, entries in own.items():
-        values[section].update(entries)
+        for name, value in entries.items():
+            old = values[section].get(name)
+            merge = isinstance(old, dict) and isinstance(value, dict)
+            values[section][name] = old | value if merge else value
     values["split"]["unknown"] = "auto"
     values["task"]["shard_size"] = 64
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))

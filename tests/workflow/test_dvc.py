@@ -13,7 +13,7 @@ from tests.workflow.conftest import Project
 
 pytestmark = pytest.mark.workflow
 
-METRIC = "folder.mini.sre_clip"
+METRIC = "sre_clip.h"
 EVERYTHING = {
     "prepare_data": 1,
     "build_graph": 1,
@@ -63,17 +63,6 @@ def test_results_travel_to_another_folder(made: Project, tmp_path: Path) -> None
     assert all(step["time"] and step["circumstances"]["git"]["commit"] for step in chain[1:])
     page = "reports/index.html"
     assert (clone.folder / page).read_bytes() == (made.folder / page).read_bytes()
-
-
-def test_metrics_and_plots_are_shown(made: Project) -> None:
-    shown = json.loads(made.run("dvc", "metrics", "show", "--json").stdout)
-    metrics = shown[""]["data"]["reports/metrics.json"]["data"]["folder"]["mini"]
-    assert set(metrics["sre_clip"]["known"]) == {"mean", "sd", "low", "high", "n"}
-    made.run("dvc", "plots", "show", "--out", "plots")
-    page = (made.folder / "plots/index.html").read_text()
-    assert "sre_clip" in page
-    assert "Known/unknown curve" in page
-    shutil.rmtree(made.folder / "plots")
 
 
 def test_a_stale_file_under_another_name_is_refused(made: Project) -> None:

@@ -90,7 +90,7 @@ def test_provenance_without_records_and_of_edited_files(done: Project) -> None:
     """Records lost with their stamp: the parameters of the run still lead to the pictures."""
     metrics, records = done.folder / "reports/metrics.json", done.folder / "results/records"
     comparison = next((done.folder / "results/comparisons").rglob("metrics.json")).parent
-    text, stamp = metrics.read_text(), next((done.folder / "reports").glob("made-from-*"))
+    text, stamp = metrics.read_text(), next((done.folder / "reports/made-from").glob("*"))
     kept, about = records.with_name("kept"), json.loads(stamp.read_text())
     records.rename(kept)
     stamp.write_text(json.dumps(about | {"made": None}))

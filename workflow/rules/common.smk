@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from sreclip.config import load_params, parse_params
+from sreclip.config import load_params, parse_params, refuse_merge_markers
 from sreclip.data.manifest import DOMAINS
 from sreclip.data.tasks import FirstLook, first_look
 from sreclip.errors import SreclipError
@@ -18,6 +18,16 @@ from sreclip.published import withdraw_stale
 from sreclip.snapshot import write_snapshot
 from sreclip.split import known_mask
 from sreclip.sweep import Sweep
+
+try:
+    # Snakemake's own words for such a file are about tabs.
+    refuse_merge_markers(Path("params.yaml"))
+except SreclipError as error:
+    raise WorkflowError(str(error)) from None
+
+
+configfile: "params.yaml"
+
 
 # A cluster job parses this hours later, when params.yaml may say something else: it reads the
 # parameters that its run was started with, and knows where they are from the environment.
