@@ -37,7 +37,8 @@ class Project:
         """The environment with the programs of these tests first, and the folder's own sreclip."""
         own = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         if (self.folder / "sreclip").exists():
-            own["PYTHONPATH"] = str(self.folder)
+            paths = (str(self.folder), os.environ.get("PYTHONPATH"))
+            own["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         return os.environ | own
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
