@@ -134,8 +134,18 @@ def _method(plan: Plan, name: str) -> str:
 @_step
 def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Check the parameters, and the split where the task is prepared."""
+    from sreclip.config.dvc import missing_params
+
     plan = _plan(params)
     log.info("%s: valid", params)
+    absent = missing_params(params, Path("dvc.yaml"))
+    if absent:
+        log.info(
+            "note: dvc.yaml names parameters that do not stand in %s: %s; dvc repro wants them "
+            "there, defaults or not (docs/parameters.md)",
+            params,
+            ", ".join(absent),
+        )
     if plan.task_dir.exists():
         unknown = [
             entry.name for entry, known in zip(plan.classes, plan.known, strict=True) if not known
