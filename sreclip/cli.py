@@ -341,14 +341,21 @@ def prune(
 
 @app.command(rich_help_panel=LOOKS)
 def results(params: ParamsFile = DEFAULT_PARAMS) -> None:
-    """Print the results table and where the page is."""
+    """Print the results table and where the page is; of reports/ alone where results/ is not."""
     from rich.console import Console
 
     from sreclip.report.table import render_table
 
     plan = _plan(params)
     console = Console()
-    console.print(render_table(plan))
+    try:
+        table = render_table(plan)
+    except StoreError as error:
+        if not (plan.reports / "metrics.json").exists():
+            raise
+        log.info("%s\n  -> shown is what %s/ holds", error.message, plan.reports)
+        table = render_table(plan.reports)
+    console.print(table)
     console.print(f"Page: {plan.reports / 'index.html'}")
 
 
