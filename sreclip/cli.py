@@ -167,7 +167,7 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         plan.task_dir,
         shard_size=task.shard_size,
         duplicates=task.duplicates,
-        hash_cache=plan.results / "cache" / f"{plan.task_dir.name}.hashes.parquet",
+        hash_cache=plan.hash_cache,
         progress=not quiet,
     )
     pictures = summary["pictures"]

@@ -112,6 +112,11 @@ class Plan:
         )
         return self.results / "data" / f"{task.name}-{key}"
 
+    @property
+    def hash_cache(self) -> Path:
+        """Hashes of pictures by size and time, on the machine that prepared the task."""
+        return self.results / "cache" / f"{self.task_dir.name}.hashes.parquet"
+
     @cached_property
     def backbone_key(self) -> str:
         """Key of what the parameters say about features."""

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 from sreclip.config import load_params, parse_params, refuse_merge_markers
 from sreclip.data.manifest import DOMAINS
-from sreclip.data.tasks import FirstLook, first_look
+from sreclip.data.tasks import FirstLook, first_look, is_as_pulled
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
 from sreclip.provenance.records import keep_records
@@ -47,6 +47,15 @@ try:
         first_look(PARAMS.task.name, PARAMS.task.settings, PLAN.task_dir)
         if workflow.is_main_process
         else FirstLook([], None)
+    )
+    # A clone's folders may all be newer than the results that were pulled into it.
+    PICTURES = (
+        ancient(LOOK.inputs)
+        if LOOK.inputs
+        and is_as_pulled(
+            PARAMS.task.name, PARAMS.task.settings, PLAN.task_dir, PLAN.hash_cache
+        )
+        else LOOK.inputs
     )
     if LOOK.classes is not None:
         known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)
