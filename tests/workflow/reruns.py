@@ -100,6 +100,7 @@ PARAMS = (
     param("backbone.open_clip.model", "ViT-L-14", NOTHING, "not the backbone that runs"),
     param("prompts.templates", ["a {}."], TEXT),
     param("features.dtype", "float32", FEATURES),
+    param("features.reduced_jpeg", True, FEATURES),
     param("features.max_rejects", 0.5, {"join_images": 2}),
     param("features.workers", 1, NOTHING),
     param("graph.similarity", "lin", {"build_graph": 1, **NODES}),

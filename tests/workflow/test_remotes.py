@@ -98,7 +98,7 @@ def test_a_damaged_object_is_named_and_not_taken(
         assert found.returncode == 1
         assert f"{held} is damaged" in found.stdout
         assert f"images/{shard.name}" in found.stdout
-        assert "->" in found.stderr
+        assert "-> delete it, and push again" in found.stdout
         pulled = clone.run("dvc", "pull", check=False)
         assert pulled.returncode != 0
         assert "results/features" in pulled.stdout + pulled.stderr
