@@ -76,11 +76,11 @@ def test_a_stale_file_under_another_name_is_refused(made: Project) -> None:
     try:
         for old, new in zip((features, evaluation), renamed, strict=True):
             shutil.copytree(old, new)
+        printed = made.run("sreclip", "train", "zero_shot", check=False).stderr
+        assert "expected 'float32'" in printed
         printed = made.snakemake("extract_features", "-R", "join_images", check=False)
         assert "dtype is 'float16', expected 'float32'" in printed
         assert "delete it and run" in printed
-        printed = made.run("sreclip", "train", "zero_shot", check=False).stderr
-        assert "expected 'float32'" in printed
         printed = made.run("sreclip", "compare", check=False).stderr
         assert "evaluation.json was made from something else" in printed
     finally:
