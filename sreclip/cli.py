@@ -34,6 +34,7 @@ ParamsFile = Annotated[
 ]
 MethodName = Annotated[str, typer.Argument(help="A registered method.", metavar="METHOD")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_PARAMS = Path("params.yaml")
 
 log = logging.getLogger("sreclip")
@@ -113,6 +114,14 @@ def _plan(path: Path) -> Plan:
     return Plan(_params(path))
 
 
+def _made(plan: Plan, path: Path) -> None:
+    """Record where a result comes from, and say where it is."""
+    from sreclip.provenance.records import write_record
+
+    write_record(plan, path)
+    log.info("%s", path)
+
+
 def _method(plan: Plan, name: str) -> str:
     from sreclip.methods import METHODS
     from sreclip.registry import unknown_name
@@ -125,8 +134,18 @@ def _method(plan: Plan, name: str) -> str:
 @_step
 def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Check the parameters, and the split where the task is prepared."""
+    from sreclip.config.dvc import missing_params
+
     plan = _plan(params)
     log.info("%s: valid", params)
+    absent = missing_params(params, Path("dvc.yaml"))
+    if absent:
+        log.info(
+            "note: dvc.yaml names parameters that do not stand in %s: %s; dvc repro wants them "
+            "there, defaults or not (docs/parameters.md)",
+            params,
+            ", ".join(absent),
+        )
     if plan.task_dir.exists():
         unknown = [
             entry.name for entry, known in zip(plan.classes, plan.known, strict=True) if not known
@@ -138,6 +157,7 @@ def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
 def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
     """List, hash and cut the pictures of the task into a manifest with shards."""
     from sreclip.data.prepare import prepare_data as prepare
+    from sreclip.provenance.records import write_record
 
     plan = _plan(params)
     task = plan.params.task
@@ -147,7 +167,7 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         plan.task_dir,
         shard_size=task.shard_size,
         duplicates=task.duplicates,
-        hash_cache=plan.results / "cache" / f"{plan.task_dir.name}.hashes.parquet",
+        hash_cache=plan.hash_cache,
         progress=not quiet,
     )
     pictures = summary["pictures"]
@@ -160,6 +180,7 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         summary["shards"],
         plan.task_dir,
     )
+    write_record(plan, plan.task_dir)
     for note in summary["notes"]:
         log.info("note: %s", note)
     _ = plan.known
@@ -196,7 +217,7 @@ def extract_images(
                 f"use 0 to {len(shards) - 1}",
             )
         key = shards[shard].key
-    log.info("%s", extract_shard(plan, key, threads=threads, progress=not quiet))
+    _made(plan, extract_shard(plan, key, threads=threads, progress=not quiet))
 
 
 @_step
@@ -207,7 +228,8 @@ def join_images(
     """Join the shards of a domain into one virtual file."""
     from sreclip.steps import join_domain
 
-    log.info("%s", join_domain(_plan(params), domain))
+    plan = _plan(params)
+    _made(plan, join_domain(plan, domain))
 
 
 @_step
@@ -220,7 +242,8 @@ def extract_text(
     """Encode class or node names with every prompt template."""
     from sreclip.steps import extract_names
 
-    log.info("%s", extract_names(_plan(params), kind))
+    plan = _plan(params)
+    _made(plan, extract_names(plan, kind))
 
 
 @_step
@@ -239,7 +262,8 @@ def build_graph(
     if wnids is None:
         from sreclip.graph.build import build_graph as build
 
-        log.info("%s", build(_plan(params)))
+        plan = _plan(params)
+        _made(plan, build(plan))
         return
     from sreclip.graph.build import build_from_file
 
@@ -256,7 +280,7 @@ def train(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet 
     from sreclip.training import fit_method
 
     plan = _plan(params)
-    log.info("%s", fit_method(plan, _method(plan, method), progress=not quiet))
+    _made(plan, fit_method(plan, _method(plan, method), progress=not quiet))
 
 
 @_step
@@ -265,7 +289,7 @@ def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS) -> None:
     from sreclip.evaluation import evaluate_method
 
     plan = _plan(params)
-    log.info("%s", evaluate_method(plan, _method(plan, method)))
+    _made(plan, evaluate_method(plan, _method(plan, method)))
 
 
 @_step
@@ -273,7 +297,8 @@ def compare(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Put the evaluations of all methods into one table."""
     from sreclip.comparison import compare_methods
 
-    log.info("%s", compare_methods(_plan(params)))
+    plan = _plan(params)
+    _made(plan, compare_methods(plan))
 
 
 @_step
@@ -281,7 +306,8 @@ def tabulate_sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Put the evaluations of the sweep into one tidy table, Parquet and CSV."""
     from sreclip.sweep import tabulate_sweep as tabulate
 
-    log.info("%s", tabulate(_plan(params)))
+    plan = _plan(params)
+    _made(plan, tabulate(plan))
 
 
 @_step
@@ -289,7 +315,8 @@ def report(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Write the page."""
     from sreclip.report.page import write_page
 
-    log.info("%s", write_page(_plan(params)))
+    plan = _plan(params)
+    _made(plan, write_page(plan))
 
 
 @_step
@@ -314,14 +341,21 @@ def prune(
 
 @app.command(rich_help_panel=LOOKS)
 def results(params: ParamsFile = DEFAULT_PARAMS) -> None:
-    """Print the results table and where the page is."""
+    """Print the results table and where the page is; of reports/ alone where results/ is not."""
     from rich.console import Console
 
     from sreclip.report.table import render_table
 
     plan = _plan(params)
     console = Console()
-    console.print(render_table(plan))
+    try:
+        table = render_table(plan)
+    except StoreError as error:
+        if not (plan.reports / "metrics.json").exists():
+            raise
+        log.info("%s\n  -> shown is what %s/ holds", error.message, plan.reports)
+        table = render_table(plan.reports)
+    console.print(table)
     console.print(f"Page: {plan.reports / 'index.html'}")
 
 
@@ -367,23 +401,80 @@ def inspect(
 
 @app.command(rich_help_panel=LOOKS)
 def verify(
-    folder: Annotated[Path, typer.Argument(help="Where cached files lie.")] = Path("results"),
+    folder: Annotated[
+        Path, typer.Argument(help="Where cached files lie; or a DVC cache or remote folder.")
+    ] = Path("results"),
     aside: Annotated[
         bool,
         typer.Option("--set-aside", help="Rename what is wrong, so that the next run makes it."),
     ] = False,
 ) -> None:
-    """Check every cached feature file against its key and checksum."""
+    """Check every cached feature file against its key and checksum, or a DVC cache."""
+    from sreclip.dvc_cache import damaged_objects, is_cache
     from sreclip.features.verify import count_files, verify_tree
 
-    problems = verify_tree(folder)
+    if is_cache(folder):
+        problems, count = damaged_objects(folder)
+        what, also = "objects", ""
+    else:
+        problems = verify_tree(folder)
+        what, count = "feature files", 0 if problems else count_files(folder)
+        also = "what DVC has comes back with: dvc checkout --force results/features"
     for problem in problems:
         print(problem)
         if aside:
             print(f"  -> set aside as {set_aside(problem.path)}")
     if problems:
+        log.error("%d of the %s are damaged%s", len(problems), what, also and f"\n  -> {also}")
         raise typer.Exit(1)
-    print(f"{folder}: {count_files(folder)} feature files, all whole")
+    print(f"{folder}: {count} {what}, all whole")
+
+
+@app.command(rich_help_panel=LOOKS)
+def provenance(
+    result: Annotated[
+        Path, typer.Argument(help="A file or folder below results/ or reports/.", metavar="RESULT")
+    ],
+    params: ParamsFile = DEFAULT_PARAMS,
+    as_json: Json = False,
+) -> None:
+    """Print the chain from a result back to the pictures, and who made each link."""
+    import json
+
+    from sreclip.provenance.trace import trace
+    from sreclip.provenance.view import chain_lines
+
+    chain = trace(result, params)
+    if as_json:
+        print(json.dumps(chain.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(chain_lines(chain)))
+
+
+@app.command(rich_help_panel=LOOKS)
+def diff(
+    a: Annotated[str, typer.Argument(help="One run.", metavar="A")],
+    b: Annotated[str, typer.Argument(help="The other run.", metavar="B")] = ".",
+    every_metric: Annotated[bool, typer.Option("--all", help="Show every metric.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print what differs between two runs: parameters, data, code, numbers.
+
+    A run is a reports/ folder, a metrics.json, a git revision such as HEAD~1 (. is the working
+    folder), or a file of parameters.
+    """
+    import json
+
+    from rich.console import Console
+
+    from sreclip.provenance.differences import diff as find_differences
+    from sreclip.provenance.differences import render
+
+    found = find_differences(a, b)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    else:
+        Console().print(render(found, every_metric=every_metric))
 
 
 @app.command(rich_help_panel=LOOKS)

@@ -10,21 +10,24 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sreclip.files import read_json, write_json, write_text
+from sreclip.files import read_keyed, write_json, write_text
 from sreclip.metrics import METRICS
 from sreclip.plan import Plan
 from sreclip.significance import COLUMNS, SIGNIFICANCE, compare_pairs
 
 HISTORY = "history.csv"
 TRAINING_POINTS = 100
+TRAINING_COLUMNS = ("method", "term", "step", "value")
+MAIN_METRICS = ("known", "unknown", "h", "ausuc")
 
 
 def compare_methods(plan: Plan) -> Path:
-    """Write ``metrics.json``, the tables that `sreclip.published` names, and `HISTORY`.
+    """Write ``metrics.json``, ``means.json``, `HISTORY` and what `sreclip.published` names.
 
     ``metrics.json`` holds numbers only, nested as task, backbone, method, metric and one of
-    mean, sd, low, high, n. ``significance.csv`` holds the rows of `compare_pairs`, and nothing but
-    its header when ``evaluate.bootstrap`` is 0.
+    mean, sd, low, high, n. ``means.json`` holds the means of `MAIN_METRICS` alone, few enough for
+    the columns of ``dvc exp show``. ``significance.csv`` holds the rows of `compare_pairs`, and
+    nothing but its header when ``evaluate.bootstrap`` is 0.
 
     Returns
     -------
@@ -37,7 +40,11 @@ def compare_methods(plan: Plan) -> Path:
         A method's evaluation is missing or damaged, or was made on other pictures.
     """
     evaluations = [
-        read_json(plan.evaluation_dir(name) / "evaluation.json", made_by="sreclip evaluate " + name)
+        read_keyed(
+            plan.evaluation_dir(name) / "evaluation.json",
+            plan.evaluation_key(name),
+            made_by=f"sreclip evaluate {name}",
+        )
         for name in plan.params.methods.run
     ]
     folder = plan.comparison_dir
@@ -49,9 +56,10 @@ def compare_methods(plan: Plan) -> Path:
     write_csv(folder / SIGNIFICANCE, differences, COLUMNS)
     history = _history_rows(plan, evaluations)
     write_csv(folder / HISTORY, history)
-    write_csv(folder / "training.csv", _training_rows(history))
+    write_csv(folder / "training.csv", _training_rows(history), TRAINING_COLUMNS)
     task, backbone = plan.params.task.name, plan.params.backbone.label
     numbers = {evaluation["method"]: evaluation["metrics"] for evaluation in evaluations}
+    write_json(folder / "means.json", _means(numbers))
     write_json(folder / "metrics.json", {task: {backbone: numbers}})
     return folder
 
@@ -114,8 +122,13 @@ def _history_rows(plan: Plan, evaluations: list[dict[str, Any]]) -> list[dict[st
     rows: list[dict[str, Any]] = []
     for evaluation in evaluations:
         name = evaluation["method"]
-        fit = plan.candidates(name)[evaluation["candidate"]].model_dir(name) / "fit.json"
-        for record in read_json(fit, made_by=f"sreclip train {name}")["history"]:
+        chosen = plan.candidates(name)[evaluation["candidate"]]
+        fit = read_keyed(
+            chosen.model_dir(name) / "fit.json",
+            chosen.model_key(name),
+            made_by=f"sreclip train {name}",
+        )
+        for record in fit["history"]:
             place = {"method": name, "seed": record["seed"], "step": record["step"]}
             rows += [
                 {**place, "term": term, "value": value}
@@ -126,20 +139,31 @@ def _history_rows(plan: Plan, evaluations: list[dict[str, Any]]) -> list[dict[st
 
 
 def _training_rows(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Loss terms averaged over seeds and blocks of steps, a column a method and term."""
-    last = max((row["step"] for row in history), default=0)
-    size = max(1, -(-last // TRAINING_POINTS))
-    blocks: dict[int, dict[str, list[float]]] = {}
+    """Loss terms averaged over seeds and blocks of steps, one row a method, term and block."""
+    last: dict[str, int] = {}
     for row in history:
-        block = blocks.setdefault((row["step"] - 1) // size, {})
-        block.setdefault(f"{row['method']}.{row['term']}", []).append(row["value"])
+        last[row["method"]] = max(row["step"], last.get(row["method"], 0))
+    size = {method: max(1, -(-steps // TRAINING_POINTS)) for method, steps in last.items()}
+    blocks: dict[tuple[str, str, int], list[float]] = {}
+    for row in history:
+        method, block = row["method"], (row["step"] - 1) // size[row["method"]]
+        blocks.setdefault((method, row["term"], block), []).append(row["value"])
     return [
         {
-            "step": min((number + 1) * size, last),
-            **{name: fmean(values) for name, values in blocks[number].items()},
+            "method": method,
+            "term": term,
+            "step": min((block + 1) * size[method], last[method]),
+            "value": fmean(values),
         }
-        for number in sorted(blocks)
+        for (method, term, block), values in blocks.items()
     ]
+
+
+def _means(numbers: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    return {
+        method: {name: metrics[name]["mean"] for name in MAIN_METRICS if name in metrics}
+        for method, metrics in numbers.items()
+    }
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]], columns: Sequence[str] = ()) -> None:

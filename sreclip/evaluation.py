@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sreclip.data.manifest import read_manifest, read_target_labels, shown_names
 from sreclip.errors import DataError
-from sreclip.files import atomic_path, read_json, write_json
+from sreclip.files import atomic_path, read_keyed, write_json
 from sreclip.metrics import (
     METRICS,
     class_accuracy,
@@ -74,7 +74,11 @@ def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[
             "put target pictures into class folders, or stop after training "
             "(snakemake --cores all train)",
         )
-    fit = read_json(plan.model_dir(method) / "fit.json")
+    fit = read_keyed(
+        plan.model_dir(method) / "fit.json",
+        plan.model_key(method),
+        made_by=f"sreclip train {method}",
+    )
     result = {
         **{name: fit[name] for name in FROM_FIT},
         "seeds": list(scores.seeds),

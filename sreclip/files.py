@@ -100,6 +100,24 @@ def read_json(path: Path, *, made_by: str = "") -> Any:
         ) from error
 
 
+def read_keyed(path: Path, key: str, *, made_by: str) -> dict[str, Any]:
+    """Read a JSON object that names its content key.
+
+    Raises
+    ------
+    StoreError
+        As `read_json`; or its key is another than that of the path that it lies at.
+    """
+    value = read_json(path, made_by=made_by)
+    found = value.get("key") if isinstance(value, dict) else None
+    if found != key:
+        raise StoreError(
+            f"{path} was made from something else (key {found}, not {key})",
+            f"delete it and make it again with: {made_by}",
+        )
+    return dict(value)
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal, read in chunks."""
     with path.open("rb") as handle:

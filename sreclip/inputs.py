@@ -46,21 +46,24 @@ def load_inputs(plan: Plan) -> FitInputs:
     """
     import torch
 
+    from sreclip.features.expected import expected_joined, expected_text
     from sreclip.features.store import open_images, read_text
     from sreclip.methods.base import ClassText
 
     device = checked_device(plan.params.train.device)
     labels = read_manifest(plan.task_dir, ["row_id", "label"]).set_index("row_id")["label"]
-    with open_images(plan.joined_features("source")) as source:
+    with open_images(plan.joined_features("source"), expected_joined(plan, "source")) as source:
         row_label = labels.reindex(source.row_id).to_numpy(dtype=np.int64)
         keep = source.ok & plan.known[row_label]
         source_features = source.features[:].astype(np.float32)[keep]
         header = source.header
-    with open_images(plan.joined_features("target")) as target:
+    with open_images(plan.joined_features("target"), expected_joined(plan, "target")) as target:
         target_ok, target_row_id = target.ok, target.row_id
         target_features = target.features[:].astype(np.float32)[target_ok]
         _same_backbone(header, target.header, plan.joined_features("target"))
-    texts = {kind: read_text(plan.text_features(kind)) for kind in TEXT_KINDS}
+    texts = {
+        kind: read_text(plan.text_features(kind), expected_text(plan, kind)) for kind in TEXT_KINDS
+    }
     for vectors in texts.values():
         _same_backbone(header, vectors.header, vectors.path)
     text = ClassText(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.config.models import Params
+from sreclip.data import PREPARE_VERSION
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, read_classes, read_summary
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
@@ -25,7 +26,6 @@ from sreclip.features import EXTRACTION_VERSION
 from sreclip.keys import code_key, content_key
 from sreclip.split import known_mask
 
-PREPARE_VERSION = 2
 TEXT_KINDS = ("classes", "nodes")
 
 # Weights that come with the package: a new release of them must not meet older features.
@@ -74,6 +74,11 @@ REPORT_CODE = tuple(
 )
 
 
+def fit_code(method: str) -> tuple[str, ...]:
+    """Modules whose code decides a method's fits."""
+    return (f"methods/{method}.py", *FIT_CODE, *METHOD_CODE.get(method, ()))
+
+
 @dataclass(frozen=True)
 class Plan:
     """Paths of all results of one set of parameters.
@@ -106,6 +111,11 @@ class Plan:
             task.model_dump(include={"name", task.name, "duplicates", "shard_size"}),
         )
         return self.results / "data" / f"{task.name}-{key}"
+
+    @property
+    def hash_cache(self) -> Path:
+        """Hashes of pictures by size and time, on the machine that prepared the task."""
+        return self.results / "cache" / f"{self.task_dir.name}.hashes.parquet"
 
     @cached_property
     def backbone_key(self) -> str:
@@ -254,7 +264,7 @@ class Plan:
             [self.rows_key(domain) for domain in DOMAINS],
             [self.text_key(kind) for kind in TEXT_KINDS],
             self.params.graph.text_weight,
-            code_key(f"methods/{method}.py", *FIT_CODE, *METHOD_CODE.get(method, ())),
+            code_key(*fit_code(method)),
         )
 
     def model_dir(self, method: str) -> Path:
@@ -307,7 +317,7 @@ class Plan:
     @cached_property
     def stamp(self) -> Path:
         """The file that says which results ``reports/`` holds."""
-        return self.reports / f"made-from-{self.report_key}.json"
+        return self.reports / "made-from" / f"{self.report_key}.json"
 
     def sweep_dir(self, key: str) -> Path:
         """Folder with ``sweep.parquet`` and ``sweep.csv``."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from sreclip.errors import StoreError
 from sreclip.files import file_sha256
 
 TABLES = (
@@ -15,12 +17,33 @@ TABLES = (
     "confusion.csv",
     "training.csv",
 )
-PUBLISHED = ("metrics.json", "index.html", *(f"tables/{name}" for name in TABLES))
+# A folder, so that DVC can track it whatever the key in the file's name.
+STAMPS = "made-from"
+PUBLISHED = ("metrics.json", "means.json", "index.html", *(f"tables/{name}" for name in TABLES))
+
+
+def task_numbers(metrics: Any, path: Path) -> tuple[str, str, dict[str, Any]]:
+    """Give task, backbone and the methods' numbers of what a ``metrics.json`` holds.
+
+    Raises
+    ------
+    StoreError
+        It is nested in another way.
+    """
+    try:
+        task, backbones = next(iter(metrics.items()))
+        backbone, methods = next(iter(backbones.items()))
+        return task, backbone, dict(methods)
+    except (AttributeError, StopIteration, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{path} is not nested as task, backbone, method",
+            "give a reports/metrics.json, or make it again with: snakemake --cores all all",
+        ) from error
 
 
 def stamps(reports: Path) -> list[Path]:
-    """Stamps that lie in ``reports``; one, unless a publication was cut short."""
-    return sorted(reports.glob("made-from-*.json"))
+    """Stamps in ``reports``; one, unless a publication was cut short."""
+    return sorted((reports / STAMPS).glob("*.json"))
 
 
 def published_hashes(reports: Path) -> dict[str, str | None]:

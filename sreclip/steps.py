@@ -47,9 +47,13 @@ def extract_shard(
 
 def join_domain(plan: Plan, domain: Domain) -> Path:
     """Join a domain's shards into one virtual file, if not too many pictures were rejected."""
+    from sreclip.features.expected import expected_shard
     from sreclip.features.join import join_shards
     from sreclip.features.rejects import check_rejects
+    from sreclip.features.store import open_images
 
+    for shard in plan.domain_shards(domain):
+        open_images(plan.image_features(shard.key), expected_shard(plan, shard)).close()
     out, shards = plan.joined_features(domain), plan.domain_features(domain)
     check_rejects(shards, plan.params.features.max_rejects)
     join_shards(out, shards)
@@ -58,15 +62,10 @@ def join_domain(plan: Plan, domain: Domain) -> Path:
 
 def extract_names(plan: Plan, kind: str) -> Path:
     """Encode class names or node names with every template."""
+    from sreclip.features.expected import text_names
     from sreclip.features.text import extract_text
-    from sreclip.graph.build import read_graph
 
-    if kind == "classes":
-        names = [entry.name for entry in plan.classes]
-        prompt_names = [entry.prompt_names for entry in plan.classes]
-    else:
-        names = list(read_graph(plan).names)
-        prompt_names = [(name,) for name in names]
+    names, prompt_names = text_names(plan, kind)
     out = plan.text_features(kind)
     extract_text(names, prompt_names, plan.params.prompts.templates, backbone_of(plan.params), out)
     return out

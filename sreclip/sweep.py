@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sreclip.config.methods import Settings
 from sreclip.config.models import SplitSettings, SweepSettings
 from sreclip.errors import ConfigError, StoreError
-from sreclip.files import atomic_path, read_json
+from sreclip.files import atomic_path, read_keyed
 from sreclip.keys import code_key, content_key
 from sreclip.plan import Plan
 
@@ -203,7 +203,7 @@ def tabulate_sweep(plan: Plan) -> Path:
 
 def _rows(item: Combination) -> Iterator[dict[str, Any]]:
     path = item.plan.evaluation_dir(item.method) / "evaluation.json"
-    evaluation = read_json(path, made_by=MADE_BY)
+    evaluation = read_keyed(path, item.plan.evaluation_key(item.method), made_by=MADE_BY)
     about = {
         "task": item.plan.params.task.name,
         "backbone": item.plan.params.backbone.label,

@@ -307,6 +307,19 @@ def test_a_folder_for_a_file_and_a_file_for_a_folder(
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "params.yaml"]
 
 
+def test_results_of_the_published_reports(run: Run, tmp_path: Path) -> None:
+    """As in a clone without a pull: git holds reports/, and results/ is not there."""
+    numbers = {"mean": 0.25, "sd": 0.0, "low": 0.25, "high": 0.25, "n": 1}
+    (tmp_path / "reports").mkdir()
+    metrics = {"openmoji": {"mini": {"zero_shot": {"known": numbers}}}}
+    (tmp_path / "reports/metrics.json").write_text(json.dumps(metrics))
+    done = run("results")
+    assert done.status == 0
+    assert "25.0" in done.out
+    assert "results/data/openmoji-" in done.err
+    assert "shown is what reports/ holds" in done.err
+
+
 def test_prune_refuses_an_unknown_stage(run: Run) -> None:
     done = run("prune", "feature")
     assert done.status == 2

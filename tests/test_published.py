@@ -12,11 +12,12 @@ from sreclip.published import PUBLISHED, published_hashes, stamps, withdraw_stal
 
 @pytest.fixture
 def reports(tmp_path: Path) -> Path:
-    (tmp_path / "tables").mkdir()
+    for name in ("tables", "made-from"):
+        (tmp_path / name).mkdir()
     for name in PUBLISHED:
         (tmp_path / name).write_text(name)
     stamp = {"files": published_hashes(tmp_path)}
-    (tmp_path / "made-from-0123456789ab.json").write_text(json.dumps(stamp))
+    (tmp_path / "made-from" / "0123456789ab.json").write_text(json.dumps(stamp))
     return tmp_path
 
 

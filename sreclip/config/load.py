@@ -23,21 +23,41 @@ def load_params(path: Path) -> Params:
     ConfigError
         The file is missing, is not YAML, holds merge markers, or a value cannot be used.
     """
+    text = _read(path)
+    _refuse_markers(text, path)
     try:
-        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    return parse_params(values or {}, str(path))
+
+
+def refuse_merge_markers(path: Path) -> None:
+    """Look for the markers of an unfinished merge, before another parser stumbles over them.
+
+    Raises
+    ------
+    ConfigError
+        There is one.
+    """
+    if path.exists():
+        _refuse_markers(_read(path), path)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _refuse_markers(text: str, path: Path) -> None:
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith(MERGE_MARKERS):
             raise ConfigError(
                 f"{path}, line {number}: a merge marker ({line[:7]})",
                 "finish the merge: keep one side, remove the markers",
             )
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    return parse_params(values or {}, str(path))
 
 
 def parse_params(values: Any, origin: str = "parameters") -> Params:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,10 +19,13 @@ from sreclip.graph.relation_graph import (
     build_relation_graph,
     graph_from_senses,
 )
-from sreclip.graph.senses import choose_senses
+from sreclip.graph.senses import SenseMap, choose_senses
+from sreclip.graph.wordnet import WordNet
 from sreclip.plan import Plan
 
 MADE_BY = "snakemake --cores all build_graph"
+
+log = logging.getLogger("sreclip")
 
 
 def build_graph(plan: Plan) -> Path:
@@ -53,6 +57,8 @@ def build_graph(plan: Plan) -> Path:
         text_weight=settings.sense_text_weight,
         allow_unmapped=settings.allow_unmapped,
     )
+    if note := doubt_note(senses):
+        log.info("%s", note)
     unmapped_text = text_similarity(encode(names)) if encode and senses.unmapped else None
     graph = graph_from_senses(
         senses, text_similarity=unmapped_text, include_imagenet=settings.include_imagenet
@@ -62,6 +68,24 @@ def build_graph(plan: Plan) -> Path:
     with atomic_path(plan.graph_dir / "similarity.safetensors") as temporary:
         save_file({"wordnet": similarity}, temporary, metadata={"key": plan.graph_key})
     return plan.graph_dir
+
+
+def doubt_note(senses: SenseMap, wordnet: WordNet | None = None) -> str:
+    """Say which classes' senses were chosen by little, one a line; nothing where none was."""
+    wordnet, chosen = (
+        wordnet or WordNet.bundled(),
+        dict(zip(senses.names, senses.wnids, strict=True)),
+    )
+    lines = [
+        f"  {name}: taken for {wnid} ({', '.join(wordnet.lemmas(wnid)[:3])})"
+        for name in senses.doubtful()
+        if (wnid := chosen[name]) is not None
+    ]
+    if not lines:
+        return ""
+    return "\n".join(
+        ["note: senses that won by little; pin another in graph.senses where one is wrong:", *lines]
+    )
 
 
 def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:

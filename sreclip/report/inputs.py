@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sreclip.comparison import HISTORY
 from sreclip.errors import StoreError
-from sreclip.files import read_json
+from sreclip.files import read_keyed
 from sreclip.plan import Plan
 
 BASELINE = "zero_shot"
@@ -81,7 +81,7 @@ def load_results(plan: Plan) -> list[MethodResult]:
 
 def _load(plan: Plan, name: str, history: Sequence[Mapping[str, float]]) -> MethodResult:
     path = plan.evaluation_dir(name) / "evaluation.json"
-    evaluation = read_json(path, made_by=f"sreclip evaluate {name}")
+    evaluation = read_keyed(path, plan.evaluation_key(name), made_by=f"sreclip evaluate {name}")
     try:
         return _from_json(evaluation, history)
     except (KeyError, TypeError, ValueError) as error:

@@ -14,11 +14,12 @@ from typing import Any
 from sreclip.files import write_text
 from sreclip.metrics import METRICS
 from sreclip.plan import Plan
+from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
 from sreclip.report.differences import difference_view
 from sreclip.report.inputs import MethodResult, baseline_of, load_results
 from sreclip.report.numbers import format_with_interval, half_width, plain
-from sreclip.report.provenance import flat_keys, params_yaml, stage_keys, versions
+from sreclip.report.provenance import params_yaml
 from sreclip.report.rejects import list_rejects
 from sreclip.report.strip import make_strip, share_of_right
 from sreclip.report.table import (

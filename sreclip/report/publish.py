@@ -8,6 +8,7 @@ from pathlib import Path
 from sreclip.errors import StoreError
 from sreclip.files import atomic_path, write_json
 from sreclip.plan import Plan
+from sreclip.provenance.records import keep_records, pack, records_of
 from sreclip.published import PUBLISHED, published_hashes, stamps
 from sreclip.report.inputs import load_results
 from sreclip.report.provenance import describe
@@ -36,7 +37,8 @@ def publish(plan: Plan) -> Path:
         if not source.is_file():
             step = "write_page" if source == plan.page else "compare_methods"
             raise StoreError(f"{source} is missing", f"make it with: snakemake --cores all {step}")
-    stamp = describe(plan, load_results(plan))
+    keep_records(plan.reports, plan.results)
+    stamp = describe(plan, load_results(plan)) | {"made": pack(records_of(plan))}
     _remove_stamps(plan.reports)
     for source, target in copies.items():
         with atomic_path(target) as temporary:

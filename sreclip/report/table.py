@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sreclip.errors import StoreError
 from sreclip.files import read_json
 from sreclip.plan import Plan
-from sreclip.published import stamps
+from sreclip.published import stamps, task_numbers
 from sreclip.report.differences import marks, plain_level
 from sreclip.report.inputs import load_results
 from sreclip.report.numbers import format_with_interval, half_width, plain
@@ -259,28 +258,21 @@ def _from_reports(folder: Path) -> dict[str, Any]:
     arrows = {}
     if confidence is not None and differences.exists():
         arrows = marks(read_significance(differences), confidence)
-    try:
-        task, backbones = next(iter(metrics.items()))
-        backbone, methods = next(iter(backbones.items()))
-        return {
-            "task": task,
-            "backbone": backbone,
-            "confidence": confidence,
-            # Before there was a choice, the last step was taken.
-            "selection": stamp.get("selection", "last") if stamp else None,
-            "arrows": arrows,
-            "methods": [
-                {
-                    "name": name,
-                    "title": about.get(name, {}).get("title", name),
-                    "transductive": about.get(name, {}).get("transductive", False),
-                    "metrics": numbers,
-                }
-                for name, numbers in methods.items()
-            ],
-        }
-    except (AttributeError, StopIteration) as error:
-        raise StoreError(
-            f"{folder / 'metrics.json'} is not nested as task, backbone, method",
-            f"make it again with: {MADE_BY}",
-        ) from error
+    task, backbone, methods = task_numbers(metrics, folder / "metrics.json")
+    return {
+        "task": task,
+        "backbone": backbone,
+        "confidence": confidence,
+        # Before there was a choice, the last step was taken.
+        "selection": stamp.get("selection", "last") if stamp else None,
+        "arrows": arrows,
+        "methods": [
+            {
+                "name": name,
+                "title": about.get(name, {}).get("title", name),
+                "transductive": about.get(name, {}).get("transductive", False),
+                "metrics": numbers,
+            }
+            for name, numbers in methods.items()
+        ],
+    }

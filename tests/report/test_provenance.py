@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sreclip
 from sreclip.plan import Plan
-from sreclip.report.provenance import flat_keys, params_yaml, stage_keys, versions
+from sreclip.provenance.keys import flat_keys, stage_keys, versions
+from sreclip.report.provenance import params_yaml
 
 
 def test_versions_name_what_is_installed() -> None:

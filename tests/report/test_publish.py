@@ -25,7 +25,7 @@ def ready(plan: Plan, tmp_path: Path) -> Plan:
 
 
 def stamps(plan: Plan) -> list[str]:
-    return sorted(path.name for path in plan.reports.glob("made-from-*.json"))
+    return sorted(path.name for path in (plan.reports / "made-from").glob("*.json"))
 
 
 def test_copies_and_stamp(ready: Plan) -> None:
@@ -54,8 +54,8 @@ def test_again_gives_the_same_bytes(ready: Plan) -> None:
 
 
 def test_older_stamps_go(ready: Plan) -> None:
-    ready.reports.mkdir()
-    (ready.reports / "made-from-000000000000.json").write_text("{}")
+    (ready.reports / "made-from").mkdir(parents=True)
+    (ready.reports / "made-from" / "000000000000.json").write_text("{}")
     (ready.reports / "notes.json").write_text("{}")
     publish(ready)
     assert stamps(ready) == [ready.stamp.name]
@@ -76,8 +76,8 @@ def test_a_stop_in_the_middle_leaves_no_stamp(ready: Plan, monkeypatch: pytest.M
 
 
 def test_a_missing_result_touches_nothing(ready: Plan, tmp_path: Path) -> None:
-    ready.reports.mkdir()
-    old = ready.reports / "made-from-000000000000.json"
+    (ready.reports / "made-from").mkdir(parents=True)
+    old = ready.reports / "made-from" / "000000000000.json"
     old.write_text("{}")
     no_page = dataclasses.replace(ready, params=with_title(ready, "another page"))
     with pytest.raises(StoreError, match=r"index\.html is missing") as caught:

@@ -108,7 +108,8 @@ def test_published_results_give_the_same_table(plan: Plan, tmp_path: Path) -> No
         {"name": "sre_clip", "title": "SRE-CLIP", "transductive": True},
     ]
     stamp = {"confidence": 0.95, "selection": "last", "methods": methods}
-    stamp_file = tmp_path / "made-from-0123456789ab.json"
+    stamp_file = tmp_path / "made-from" / "0123456789ab.json"
+    stamp_file.parent.mkdir()
     stamp_file.write_text(json.dumps(stamp))
     assert printed(tmp_path) == printed(plan)
     # A stamp from before there was a rule to choose: the last step was taken.
@@ -146,7 +147,8 @@ def test_the_widest_numbers_are_not_cut(plan: Plan, tmp_path: Path) -> None:
     wide = {name: summary(0.453, 0.0002) for name in METRICS}
     names = {"zero_shot": wide, "clip_adapter": wide}
     (tmp_path / "metrics.json").write_text(json.dumps({"task": {"mini": names}}))
-    (tmp_path / "made-from-0123456789ab.json").write_text('{"confidence": 0.95}')
+    (tmp_path / "made-from").mkdir()
+    (tmp_path / "made-from" / "0123456789ab.json").write_text('{"confidence": 0.95}')
     (tmp_path / "tables").mkdir()
     row = "zero_shot,zero_shot,clip_adapter,h,-0.1,-0.2,-0.05,0.001,0.001"
     (tmp_path / "tables/significance.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +34,12 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment with the programs of these tests first on the path."""
-        return os.environ | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        }
+        """The environment with the programs of these tests first, and the folder's own sreclip."""
+        own = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        if (self.folder / "sreclip").exists():
+            paths = (str(self.folder), os.environ.get("PYTHONPATH"))
+            own["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        return os.environ | own
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the folder."""
@@ -82,6 +86,29 @@ class Project:
             section[last] = value
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
+    def commit(self, message: str) -> None:
+        """Commit everything that git does not ignore."""
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def repro(self, *arguments: str) -> Counter[str]:
+        """Run ``dvc repro`` and give the jobs that it ran."""
+        done = self.run("dvc", "repro", *arguments)
+        return jobs_run(done.stdout + done.stderr)
+
+    def changed(self) -> dict[str, object]:
+        """What ``dvc status`` lists: nothing when all is up to date."""
+        status: dict[str, object] = json.loads(self.run("dvc", "status", "--json").stdout)
+        return status
+
+
+def jobs_run(printed: str) -> Counter[str]:
+    """Add up the job tables of all snakemake calls; a call with nothing to do prints none."""
+    jobs: Counter[str] = Counter()
+    for table in re.findall(r"Job stats:\n.*?\ntotal", printed, re.DOTALL):
+        jobs += Counter(job_counts(table))
+    return jobs
+
 
 TARGETS = {"all", "graph", "extract_features", "train", "evaluate", "sweep"}
 
@@ -112,10 +139,9 @@ def draw_picture(path: Path, kind: int, seed: int, *, lines: bool) -> None:
     image.save(path)
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Give the workflow with a ``folder`` task of 4 classes, one of them unknown; nothing run."""
-    folder = tmp_path_factory.mktemp("project")
+def make_project(folder: Path) -> Project:
+    """Write the workflow with a ``folder`` task of 4 classes, one of them unknown; run nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in WORKFLOW_FILES:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
@@ -138,4 +164,55 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "report": {"pictures": 6},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give the workflow with its pictures, and nothing run."""
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Counter[str]]:
+    """Give a project in git whose results ``dvc repro`` made, and the jobs that it ran.
+
+    It is for all modules: they copy it, see `made`.
+    """
+    project = make_project(tmp_path_factory.mktemp("published") / "project")
+    folder = project.folder
+    for name in (".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(
+        ROOT / "sreclip", folder / "sreclip", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    # DVC wants every parameter that dvc.yaml names to stand in the file, defaults or not.
+    own = yaml.safe_load((folder / "params.yaml").read_text())
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, entries in own.items():
+        for name, value in entries.items():
+            old = values[section].get(name)
+            merge = isinstance(old, dict) and isinstance(value, dict)
+            values[section][name] = old | value if merge else value
+    values["split"]["unknown"] = "auto"
+    values["task"]["shard_size"] = 64
+    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    project.run("git", "init", "--quiet")
+    project.run("git", "config", "user.name", "Test")
+    project.run("git", "config", "user.email", "test@example.org")
+    project.run("dvc", "init", "--quiet")
+    project.run("dvc", "config", "core.analytics", "false")
+    project.commit("Pictures and workflow")
+    jobs = project.repro()
+    project.commit("First results")
+    return project, jobs
+
+
+@pytest.fixture(scope="module")
+def made(
+    published: tuple[Project, Counter[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """Give a copy of the published project, with its cache and its git history."""
+    folder = tmp_path_factory.mktemp("made") / "project"
+    shutil.copytree(published[0].folder, folder, symlinks=True)
     return Project(folder)

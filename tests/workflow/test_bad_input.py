@@ -155,7 +155,7 @@ def test_what_the_stopped_run_left_is_whole(stopped: Stopped, done: Project) -> 
     assert not [path for path in stopped.left if path.endswith(".tmp")]
     # Each domain has more than its share, so neither was joined, and nothing was fitted.
     stages = {path.split("/")[0] for path in stopped.left}
-    assert stages <= {"data", "cache", "params", "features", "graph"}
+    assert stages <= {"data", "cache", "params", "records", "features", "graph"}
     assert not [path for path in stopped.left if "/joined/" in path]
     assert done.planned_jobs("all") == {}
 

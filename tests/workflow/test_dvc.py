@@ -3,95 +3,38 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.workflow.conftest import ROOT, Project, job_counts
+from tests.workflow.conftest import Project
 
 pytestmark = pytest.mark.workflow
 
-METRIC = "folder.mini.sre_clip"
+METRIC = "sre_clip.h"
+EVERYTHING = {
+    "prepare_data": 1,
+    "build_graph": 1,
+    "extract_images": 2,
+    "join_images": 2,
+    "extract_text": 2,
+    "train_method": 3,
+    "evaluate_method": 3,
+    "compare_methods": 1,
+    "write_page": 1,
+    "publish_report": 1,
+}
 
 
-def jobs_run(printed: str) -> Counter[str]:
-    """Add up the job tables of all snakemake calls; a call with nothing to do prints none."""
-    jobs: Counter[str] = Counter()
-    for table in re.findall(r"Job stats:\n.*?\ntotal", printed, re.DOTALL):
-        jobs += Counter(job_counts(table))
-    return jobs
-
-
-def repro(project: Project) -> Counter[str]:
-    done = project.run("dvc", "repro")
-    return jobs_run(done.stdout + done.stderr)
-
-
-def changed(project: Project) -> dict[str, object]:
-    """What ``dvc status`` lists: nothing when all is up to date."""
-    status: dict[str, object] = json.loads(project.run("dvc", "status", "--json").stdout)
-    return status
-
-
-def commit(project: Project, message: str) -> None:
-    project.run("git", "add", "--all")
-    project.run("git", "commit", "--quiet", "--message", message)
-
-
-@pytest.fixture(scope="module")
-def committed(project: Project) -> Iterator[Project]:
-    """Give the project in git, with the code that the stages depend on."""
-    folder = project.folder
-    for name in (".gitignore", ".dvcignore"):
-        shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(
-        ROOT / "sreclip", folder / "sreclip", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    # DVC wants every parameter that dvc.yaml names to stand in the file, defaults or not.
-    own = yaml.safe_load((folder / "params.yaml").read_text())
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, entries in own.items():
-        values[section].update(entries)
-    values["split"]["unknown"] = "auto"
-    values["task"]["shard_size"] = 64
-    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    project.run("git", "init", "--quiet")
-    project.run("git", "config", "user.name", "Test")
-    project.run("git", "config", "user.email", "test@example.org")
-    project.run("dvc", "init", "--quiet")
-    project.run("dvc", "config", "core.analytics", "false")
-    commit(project, "Pictures and workflow")
-    return project
-
-
-@pytest.fixture(scope="module")
-def made(committed: Project) -> Project:
-    """Run everything once and commit the lock and the reports."""
-    jobs = repro(committed)
-    assert jobs == {
-        "prepare_data": 1,
-        "build_graph": 1,
-        "extract_images": 2,
-        "join_images": 2,
-        "extract_text": 2,
-        "train_method": 3,
-        "evaluate_method": 3,
-        "compare_methods": 1,
-        "write_page": 1,
-        "publish_report": 1,
-    }
-    commit(committed, "First results")
-    return committed
+def test_the_first_run_makes_everything_once(published: tuple[Project, Counter[str]]) -> None:
+    assert published[1] == EVERYTHING
 
 
 def test_up_to_date_afterwards(made: Project) -> None:
-    assert changed(made) == {}
-    assert repro(made) == {}
+    assert made.changed() == {}
+    assert made.repro() == {}
     assert made.run("git", "status", "--porcelain").stdout == ""
     assert made.planned_jobs("all") == {}
 
@@ -99,44 +42,61 @@ def test_up_to_date_afterwards(made: Project) -> None:
 def test_what_python_leaves_behind_is_no_change(made: Project) -> None:
     for folder in ("data", "methods"):
         left = made.folder / "sreclip" / folder / "__pycache__" / "x.cpython-311.pyc"
-        left.parent.mkdir()
+        left.parent.mkdir(exist_ok=True)
         left.write_bytes(b"times and paths of this machine")
-    assert changed(made) == {}
+    assert made.changed() == {}
 
 
 def test_results_travel_to_another_folder(made: Project, tmp_path: Path) -> None:
     made.run("dvc", "remote", "add", "--default", "shelf", str(tmp_path / "shelf"))
-    commit(made, "A remote")
+    made.commit("A remote")
     made.run("dvc", "push")
     made.run("git", "clone", "--quiet", str(made.folder), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     assert not (clone.folder / "results").exists()
     clone.run("dvc", "pull")
-    assert changed(clone) == {}
+    assert clone.changed() == {}
     assert clone.planned_jobs("all") == {}
     assert "all whole" in clone.run("sreclip", "verify").stdout
-    assert repro(clone) == {}
+    assert clone.repro() == {}
+    chain = json.loads(clone.run("sreclip", "provenance", "reports", "--json").stdout)["chain"]
+    assert all(step["time"] and step["circumstances"]["git"]["commit"] for step in chain[1:])
     page = "reports/index.html"
     assert (clone.folder / page).read_bytes() == (made.folder / page).read_bytes()
 
 
-def test_metrics_and_plots_are_shown(made: Project) -> None:
-    shown = json.loads(made.run("dvc", "metrics", "show", "--json").stdout)
-    metrics = shown[""]["data"]["reports/metrics.json"]["data"]["folder"]["mini"]
-    assert set(metrics["sre_clip"]["known"]) == {"mean", "sd", "low", "high", "n"}
-    made.run("dvc", "plots", "show", "--out", "plots")
-    page = (made.folder / "plots/index.html").read_text()
-    assert "sre_clip" in page
-    assert "Known/unknown curve" in page
-    shutil.rmtree(made.folder / "plots")
+def test_a_stale_file_under_another_name_is_refused(made: Project) -> None:
+    """Files copied by hand to where other settings lead: their headers and keys tell."""
+    before = (made.folder / "params.yaml").read_text()
+    features = next((made.folder / "results/features").glob("mini-*"))
+    evaluation = next((made.folder / "results/evaluations/folder/mini").glob("sre_clip-*"))
+    made.edit(features__dtype="float32", evaluate__ece_bins=7, methods__run=["sre_clip"])
+    plan = made.plan
+    renamed = [made.folder / path for path in (plan.feature_dir, plan.evaluation_dir("sre_clip"))]
+    try:
+        for old, new in zip((features, evaluation), renamed, strict=True):
+            shutil.copytree(old, new)
+        printed = made.run("sreclip", "train", "zero_shot", check=False).stderr
+        assert "expected 'float32'" in printed
+        printed = made.snakemake("extract_features", "-R", "join_images", check=False)
+        assert "dtype is 'float16', expected 'float32'" in printed
+        assert "delete it and run" in printed
+        printed = made.run("sreclip", "compare", check=False).stderr
+        assert "evaluation.json was made from something else" in printed
+    finally:
+        for path in renamed:
+            shutil.rmtree(path, ignore_errors=True)
+        (made.folder / "params.yaml").write_text(before)
+    assert made.changed() == {}
+    assert made.planned_jobs("all") == {}
 
 
 def test_an_edit_of_one_method_refits_that_method(made: Project) -> None:
-    """Last: it changes the results."""
+    """It changes the results; the next test goes back."""
     before = (made.folder / "reports/metrics.json").read_text()
     made.edit(methods__sre_clip__lr=0.02)
-    assert set(changed(made)) == {"train"}
-    assert repro(made) == {
+    assert set(made.changed()) == {"train"}
+    assert made.repro() == {
         "train_method": 1,
         "evaluate_method": 1,
         "compare_methods": 1,
@@ -144,7 +104,7 @@ def test_an_edit_of_one_method_refits_that_method(made: Project) -> None:
         "publish_report": 1,
     }
     assert (made.folder / "reports/metrics.json").read_text() != before
-    assert changed(made) == {}
+    assert made.changed() == {}
     assert METRIC in made.run("dvc", "metrics", "diff").stdout
     assert "methods.sre_clip.lr" in made.run("dvc", "params", "diff").stdout
     # Only what the parameters lead to is left, so that a pull brings nothing else.
@@ -154,3 +114,26 @@ def test_an_edit_of_one_method_refits_that_method(made: Project) -> None:
         "sre_clip",
         "zero_shot",
     ]
+
+
+def test_going_back_to_an_older_commit_recomputes_nothing(made: Project) -> None:
+    new = (made.folder / "reports/metrics.json").read_text()
+    made.commit("Another learning rate")
+    shown = made.run("sreclip", "diff", "HEAD~1", "HEAD").stdout
+    assert "methods.sre_clip.lr" in shown
+    assert "fits: sre_clip" in shown
+    made.run("git", "checkout", "--quiet", "HEAD~1")
+    made.run("dvc", "checkout")
+    old = (made.folder / "reports/metrics.json").read_text()
+    assert old != new
+    assert made.changed() == {}
+    assert made.planned_jobs("all") == {}
+    assert made.repro() == {}
+    assert (made.folder / "reports/metrics.json").read_text() == old
+    chain = made.run("sreclip", "provenance", "reports/metrics.json").stdout
+    assert "no record" not in chain
+    made.run("git", "checkout", "--quiet", "-")
+    made.run("dvc", "checkout")
+    assert (made.folder / "reports/metrics.json").read_text() == new
+    assert made.changed() == {}
+    assert made.planned_jobs("all") == {}

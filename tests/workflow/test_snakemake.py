@@ -10,11 +10,9 @@ import pytest
 
 from sreclip.files import file_sha256
 from tests.workflow.conftest import Project, draw_picture
+from tests.workflow.reruns import ONE_FIT, PARAMS, Edit, applied
 
 pytestmark = pytest.mark.workflow
-
-AFTER_FIT = {"compare_methods": 1, "write_page": 1, "publish_report": 1}
-ALL_METHODS = {"train_method": 3, "evaluate_method": 3}
 
 
 @pytest.fixture(scope="module")
@@ -59,41 +57,76 @@ def test_fits_give_the_same_bytes_again(done: Project) -> None:
     assert {path.name: file_sha256(path) for path in folder.iterdir()} == before
 
 
+def test_provenance_leads_back_to_the_pictures(done: Project) -> None:
+    found = json.loads(done.run("sreclip", "provenance", "reports/metrics.json", "--json").stdout)
+    assert found["warnings"] == []
+    chain = found["chain"]
+    assert [step["stage"] for step in chain[:3]] == ["published report", "page", "comparison"]
+    assert chain[-1]["stage"] == "task"
+    assert chain[-1]["about"]["pictures"] == {"source": 18, "target": 24}
+    paths = {step["path"] for step in chain}
+    assert all(made_from in paths for step in chain for made_from in step["inputs"])
+    for step in chain[1:]:
+        assert step["time"]
+        assert (done.folder / f"results/params/{step['circumstances']['params']}.yaml").exists()
+        assert step["circumstances"]["machine"]["cores"]
+        assert step["circumstances"]["versions"]["torch"]
+    fits = [step for step in chain if step["stage"] == "fit"]
+    assert [fit["about"]["seeds"] for fit in fits] == [[0, 1]] * 3
+    features = [step for step in chain if step["stage"] == "source features"]
+    assert len(features[0]["about"]["weights_sha256"]) == 64
+
+    text = done.run("sreclip", "provenance", "reports").stdout
+    assert "shards of target pictures" in text
+    assert "run 1: outside of git" in text
+    assert len({step["circumstances"]["params"] for step in chain[1:]}) == 1
+    fit = next((done.folder / "results/models").rglob("fit.json"))
+    place = str(fit.relative_to(done.folder))
+    assert done.run("sreclip", "provenance", place).stdout.startswith("fit ")
+    assert "shard" in done.run("sreclip", "provenance", "results/features").stdout
+
+
+def test_provenance_without_records_and_of_edited_files(done: Project) -> None:
+    """Records lost with their stamp: the parameters of the run still lead to the pictures."""
+    metrics, records = done.folder / "reports/metrics.json", done.folder / "results/records"
+    comparison = next((done.folder / "results/comparisons").rglob("metrics.json")).parent
+    text, stamp = metrics.read_text(), next((done.folder / "reports/made-from").glob("*"))
+    kept, about = records.with_name("kept"), json.loads(stamp.read_text())
+    records.rename(kept)
+    stamp.write_text(json.dumps(about | {"made": None}))
+    metrics.write_text(text + " ")
+    try:
+        found = done.run("sreclip", "provenance", str(comparison.relative_to(done.folder))).stdout
+        assert "there is no record of it" in found
+        assert "task: folder" in found
+        edited = done.run("sreclip", "provenance", "reports/metrics.json").stdout
+        assert "reports/metrics.json was changed after publication" in edited
+        for place in ("params.yaml", "results/nowhere"):
+            wrong = done.run("sreclip", "provenance", place, check=False)
+            assert wrong.returncode == 2
+            assert place in wrong.stderr
+    finally:
+        kept.rename(records)
+        stamp.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        metrics.write_text(text)
+
+
 def test_a_second_run_has_nothing_to_do(done: Project) -> None:
     assert done.planned_jobs("all") == {}
 
 
 @pytest.mark.parametrize(
-    ("change", "jobs"),
-    [
-        ({"methods__sre_clip__lr": 0.002}, {"train_method": 1, "evaluate_method": 1, **AFTER_FIT}),
-        ({"train__seeds": [0, 1, 2]}, {**ALL_METHODS, **AFTER_FIT}),
-        ({"split__unknown": ["car", "dog"]}, {**ALL_METHODS, **AFTER_FIT}),
-        ({"evaluate__ece_bins": 7}, {"evaluate_method": 3, **AFTER_FIT}),
-        ({"report__title": "another"}, {"write_page": 1, "publish_report": 1}),
-        ({"methods__run": ["zero_shot"]}, AFTER_FIT),
-        ({"features__workers": 1}, {}),
-        (
-            {"graph__similarity": "lin"},
-            {"build_graph": 1, "extract_text": 1, **ALL_METHODS, **AFTER_FIT},
-        ),
-        (
-            {"prompts__templates": ["a {}."]},
-            {"extract_text": 2, **ALL_METHODS, **AFTER_FIT},
-        ),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) and value else "nothing",
+    "edit", [edit for edit in PARAMS if "extract_images" not in edit.jobs], ids=str
 )
-def test_an_edit_runs_exactly_what_it_must(
-    restored: Project, change: dict[str, object], jobs: dict[str, int]
-) -> None:
-    restored.edit(**change)
-    assert restored.planned_jobs("all") == jobs
+def test_an_edit_runs_exactly_what_it_must(done: Project, edit: Edit) -> None:
+    """With Snakemake's records of the run; `test_reruns` is without them."""
+    with applied(done, edit):
+        assert done.planned_jobs("all") == edit.jobs
 
 
 def test_overrides_on_the_command_line(done: Project) -> None:
     jobs = done.planned_jobs("all", "--config", "methods={sre_clip: {lr: 0.002}}")
-    assert jobs == {"train_method": 1, "evaluate_method": 1, **AFTER_FIT}
+    assert jobs == ONE_FIT
     printed = done.snakemake("-n", "all", "--config", "methods={sre_clip: {lrr: 1}}", check=False)
     assert "methods.sre_clip.lrr: unknown key" in printed
     assert "did you mean 'lr'?" in printed

@@ -8,14 +8,26 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from sreclip.config import load_params, parse_params
-from sreclip.data.tasks import FirstLook, first_look
+from sreclip.config import load_params, parse_params, refuse_merge_markers
+from sreclip.data.manifest import DOMAINS
+from sreclip.data.tasks import FirstLook, first_look, is_as_pulled
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
+from sreclip.provenance.records import keep_records
 from sreclip.published import withdraw_stale
 from sreclip.snapshot import write_snapshot
 from sreclip.split import known_mask
 from sreclip.sweep import Sweep
+
+try:
+    # Snakemake's own words for such a file are about tabs.
+    refuse_merge_markers(Path("params.yaml"))
+except SreclipError as error:
+    raise WorkflowError(str(error)) from None
+
+
+configfile: "params.yaml"
+
 
 # A cluster job parses this hours later, when params.yaml may say something else: it reads the
 # parameters that its run was started with, and knows where they are from the environment.
@@ -36,9 +48,19 @@ try:
         if workflow.is_main_process
         else FirstLook([], None)
     )
+    # A clone's folders may all be newer than the results that were pulled into it.
+    PICTURES = (
+        ancient(LOOK.inputs)
+        if LOOK.inputs
+        and is_as_pulled(
+            PARAMS.task.name, PARAMS.task.settings, PLAN.task_dir, PLAN.hash_cache
+        )
+        else LOOK.inputs
+    )
     if LOOK.classes is not None:
         known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)
     if workflow.is_main_process:
+        keep_records(Path("reports"), PLAN.results)
         withdraw_stale(Path("reports"))
 except SreclipError as error:
     raise WorkflowError(str(error)) from None
@@ -82,3 +104,20 @@ def planned(paths):
         return ancient([str(path) for path in found])
 
     return inputs
+
+
+def fit_inputs(plan, wildcards):
+    """Features and graph; joined files with another limit of rejects make no fit again."""
+    fit = Path(f"results/models/{UNDER}/{wildcards.method}-{wildcards.key}")
+    files = ("scores.h5", "model.safetensors", "fit.json")
+    there = all((fit / name).exists() for name in files)
+    joined = {plan.joined_features(domain) for domain in DOMAINS}
+    return [
+        *(
+            path
+            for path in plan.all_features()
+            if not there or path not in joined or path.exists()
+        ),
+        plan.graph_dir / "graph.json",
+        plan.graph_dir / "similarity.safetensors",
+    ]

@@ -1,6 +1,6 @@
 checkpoint prepare_data:
     input:
-        LOOK.inputs,
+        PICTURES,
     output:
         manifest=PLAN.task_dir / "manifest.parquet",
         classes=PLAN.task_dir / "classes.json",

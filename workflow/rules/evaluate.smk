@@ -42,6 +42,7 @@ rule compare_methods:
         ),
     output:
         metrics=f"results/comparisons/{UNDER}/{{key}}/metrics.json",
+        means=f"results/comparisons/{UNDER}/{{key}}/means.json",
         results=report(
             f"results/comparisons/{UNDER}/{{key}}/results.csv",
             caption="../report/results.rst",

@@ -45,6 +45,17 @@ rule join_images:
         "sreclip --log {log} join-images {wildcards.domain} --params {params.file}"
 
 
+# A run whose results are there still looks at its rejects when features.max_rejects is lowered; where
+# features were removed after the fits, they are not extracted again for that.
+joined_features = planned(
+    lambda plan, wildcards: [
+        plan.joined_features(domain)
+        for domain in DOMAINS
+        if all(path.exists() for path in plan.domain_features(domain))
+    ]
+)
+
+
 rule extract_text:
     input:
         planned(

@@ -32,7 +32,7 @@ rule publish_report:
     input:
         planned(lambda plan, wildcards: [plan.page]),
     output:
-        "reports/made-from-{key}.json",
+        "reports/made-from/{key}.json",
     log:
         "logs/publish_report/{key}.log",
     benchmark:

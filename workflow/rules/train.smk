@@ -1,12 +1,6 @@
 rule train_method:
     input:
-        planned(
-            lambda plan, wildcards: [
-                *plan.all_features(),
-                plan.graph_dir / "graph.json",
-                plan.graph_dir / "similarity.safetensors",
-            ]
-        ),
+        planned(fit_inputs),
     output:
         scores=f"results/models/{UNDER}/{{method}}-{{key}}/scores.h5",
         model=f"results/models/{UNDER}/{{method}}-{{key}}/model.safetensors",

@@ -72,3 +72,29 @@ def first_look(name: str, settings: Mapping[str, Any], folder: Path) -> FirstLoo
         settings, folder
     )
     return look
+
+
+def is_as_pulled(name: str, settings: Mapping[str, Any], folder: Path, hash_cache: Path) -> bool:
+    """Whether times mean nothing for a task, since it was prepared elsewhere and is the same here.
+
+    After a clone and a pull every folder may be newer than the manifest that was made from it.
+    Then names and sizes tell whether pictures came or went.
+
+    Parameters
+    ----------
+    name, settings, folder
+        As in `first_look`.
+    hash_cache : Path
+        What a preparation on this machine leaves; from then on times count.
+
+    Raises
+    ------
+    DataError
+        As `first_look`.
+    """
+    from sreclip.data.manifest import MANIFEST_FILE
+
+    if hash_cache.exists() or not (folder / MANIFEST_FILE).exists():
+        return False
+    task = importlib.import_module(TASKS[name].partition(":")[0])
+    return bool(task.is_as_prepared(settings, folder))

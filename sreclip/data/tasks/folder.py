@@ -27,6 +27,9 @@ from sreclip.data.manifest import (
     Picture,
     TaskData,
     read_archives,
+    read_classes,
+    read_manifest,
+    read_summary,
     resolve_inside,
     shown_name,
 )
@@ -171,6 +174,41 @@ def first_look(settings: Mapping[str, Any], folder: Path) -> FirstLook:
     return FirstLook(
         inputs, {name: int(path in folders["source"]) for name, path in listed.items()}
     )
+
+
+def is_as_prepared(settings: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the pictures and the class list are those of a prepared task, by names and sizes.
+
+    Of an archive the name alone is looked at: extraction holds each picture against its SHA-256.
+
+    Raises
+    ------
+    DataError
+        As `prepare`, for what is met on the way.
+    """
+    root, starts = _layout(settings)
+    list_path = classes_file(settings)
+    if list_path is not None:
+        listed = [item.entry for item in read_class_list(list_path)]
+        if listed != read_classes(folder):
+            return False
+    rows = read_manifest(folder, ["path", "size", "member"])
+    files = rows[rows["member"].isna()]
+    expected = dict(zip(files["path"], files["size"], strict=True))
+    dropped = set(read_summary(folder)["duplicates"]["dropped"])
+    archives = dict.fromkeys(read_archives(folder), False)
+    for found in (each for start in starts.values() for each in walk(root, start)):
+        for name in found.pictures:
+            path = f"{found.folder}/{name}"
+            size = expected.pop(path, None)
+            if size != (root / path).stat().st_size and path not in dropped:
+                return False
+        for name in found.archives:
+            path = f"{found.folder}/{name}"
+            if path not in archives:
+                return False
+            archives[path] = True
+    return not expected and all(archives.values())
 
 
 def _folders(

@@ -1,0 +1,1 @@
+"""Where each result comes from: what it was made from, by which code, when and on which machine."""

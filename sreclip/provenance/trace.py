@@ -1,0 +1,247 @@
+"""The chain from a result back to the pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sreclip.config import load_params
+from sreclip.errors import SreclipError, StoreError
+from sreclip.files import read_json
+from sreclip.plan import Plan
+from sreclip.provenance.links import Link, holding, links, sweep_links
+from sreclip.provenance.records import Record, Records
+from sreclip.published import STAMPS, published_hashes, stamps
+
+FOLDERS = ("results", "reports")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A link of the chain.
+
+    Attributes
+    ----------
+    link : Link
+    record : Record or None
+        When, where and by which code it was made, if that is known.
+    header : dict
+        What a feature file says of itself: weights, preprocessing, precision.
+    """
+
+    link: Link
+    record: Record | None
+    header: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How a result was made.
+
+    Attributes
+    ----------
+    result : str
+        What was asked for, relative to its project.
+    steps : list of Step
+        The result first, the task last.
+    warnings : list of str
+        What does not agree with the files that lie there.
+    """
+
+    result: str
+    steps: list[Step]
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the chain as JSON-able values."""
+        return {
+            "result": self.result,
+            "warnings": self.warnings,
+            "chain": [
+                {
+                    "stage": step.link.stage,
+                    "path": step.link.path,
+                    "key": step.link.key,
+                    "inputs": list(step.link.inputs),
+                    "about": step.link.about | step.header,
+                    "time": step.record.time if step.record else None,
+                    "circumstances": step.record.circumstances if step.record else None,
+                }
+                for step in self.steps
+            ],
+        }
+
+
+def trace(result: Path, params: Path = Path("params.yaml")) -> Chain:
+    """Follow a result back to the pictures.
+
+    Links come from the records that jobs leave; where a result has none, from the parameters that
+    lead to it: the given ones, or those of an earlier run in ``results/params``.
+
+    Parameters
+    ----------
+    result : Path
+        A file or folder below ``results/`` or ``reports/`` of a project.
+    params : Path
+        The project's parameters.
+
+    Raises
+    ------
+    StoreError
+        There is no such result, or nothing says how it was made.
+    """
+    project, name = _split(result)
+    if not result.exists():
+        raise StoreError(f"{result} does not exist", "make it with: snakemake --cores all all")
+    sources = _Sources(project, params)
+    warnings: list[str] = []
+    if name.split("/")[0] == "reports":
+        stamp, warnings = _stamp_of(project, name)
+        name = f"reports/{STAMPS}/{stamp.name}"
+    starts = sources.at_or_below(name)
+    if not starts:
+        raise StoreError(
+            f"nothing says how {result} was made: it has no record, and neither {params} nor the "
+            f"parameters in {project / 'results/params'} lead to it",
+            "give the parameters that it was made with: --params FILE",
+        )
+    steps = []
+    for step in _walk(starts, sources):
+        path = project / step.link.path
+        try:
+            steps.append(replace(step, header=_header(path)))
+        except StoreError as error:
+            steps.append(step)
+            warnings.append(error.message)
+    return Chain(name, steps, warnings)
+
+
+def _header(path: Path) -> dict[str, str]:
+    if not path.exists():
+        raise StoreError(f"{path} is not there")
+    if path.suffix != ".h5":
+        return {}
+    from sreclip.features.header import open_hdf5, read_header, reading
+
+    with reading(path), open_hdf5(path) as file:
+        header = read_header(file, path)
+    names = ("weights_sha256", "preprocessing", "precision")
+    return {name: str(getattr(header, name)) for name in names}
+
+
+def _split(result: Path) -> tuple[Path, str]:
+    """Project folder, and the result's path below it."""
+    full = Path(os.path.normpath(result.absolute()))
+    for folder in (full, *full.parents):
+        if folder.name in FOLDERS:
+            project = Path(os.path.relpath(folder.parent))
+            return project, full.relative_to(folder.parent).as_posix()
+    raise StoreError(
+        f"{result} is no result of sreclip", "give a file or folder below results/ or reports/"
+    )
+
+
+def _stamp_of(project: Path, name: str) -> tuple[Path, list[str]]:
+    """Stamp of ``reports/``, and what differs from it."""
+    reports = project / "reports"
+    found = stamps(reports)
+    if not found:
+        raise StoreError(
+            f"{reports} has no stamp (made-from/KEY.json) that says what it holds",
+            "publish again with: snakemake --cores all all",
+        )
+    hashes = published_hashes(reports)
+    stamped = read_json(found[-1]).get("files", {})
+    wrong = [
+        f"reports/{file} {'is missing' if sha256 is None else 'was changed after publication'}"
+        for file, sha256 in hashes.items()
+        if stamped.get(file) != sha256 and name in ("reports", f"reports/{file}", "reports/tables")
+    ]
+    return found[-1], wrong
+
+
+class _Sources:
+    """Where links come from: records first, then plans."""
+
+    def __init__(self, project: Path, params: Path) -> None:
+        self._project = project
+        self._records = Records(project / "results", project / "reports")
+        earlier = sorted(
+            (project / "results" / "params").glob("*.yaml"),
+            key=lambda path: path.stat().st_mtime,
+            reverse=True,
+        )
+        self._params = iter([params, project / "params.yaml", *earlier])
+        self._planned: dict[str, Link] = {}
+
+    def step(self, path: str) -> Step | None:
+        record = self._records.get(path)
+        if record is not None:
+            return Step(record.link, record)
+        if path.startswith("reports/"):
+            link = self._records.link(path)
+        else:
+            link = self._search(lambda: self._planned.get(path))
+        return Step(link, None) if link else None
+
+    def at_or_below(self, name: str) -> list[str]:
+        """Paths of the result that holds ``name``, or of those in it that nothing there needs."""
+        if name.startswith("reports/"):
+            return [name] if self._records.link(name) else []
+        parts = name.split("/")
+        for length in range(len(parts), 1, -1):
+            path = "/".join(parts[:length])
+            if self._records.get(path) is not None:
+                return [path]
+        link = self._search(lambda: holding(self._planned, name))
+        if link is not None:
+            return [link.path]
+        below = {record.link.path: record.link for record in self._records.below(name)}
+        below |= {p: link for p, link in self._planned.items() if p.startswith(f"{name}/")}
+        below = {p: link for p, link in below.items() if (self._project / p).exists()}
+        needed = {path for link in below.values() for path in link.inputs}
+        return [path for path in below if path not in needed]
+
+    def _search(self, look: Any) -> Link | None:
+        """Look among the links, and let parameters be read until it is found or none are left."""
+        found = look()
+        while found is None:
+            path = next(self._params, None)
+            if path is None:
+                return None
+            self._planned |= _links_of(self._project, path)
+            found = look()
+        return found
+
+
+def _links_of(project: Path, params: Path) -> dict[str, Link]:
+    """Links that parameters lead to; none where they cannot be read or the task is not there."""
+    try:
+        plan = Plan(load_params(params), project / "results", project / "reports")
+        return sweep_links(plan) | links(plan)
+    except SreclipError:
+        return {}
+
+
+def _walk(starts: Sequence[str], sources: _Sources) -> Iterator[Step]:
+    """Each link once, before what it was made from."""
+    order: list[Step] = []
+    seen: set[str] = set()
+
+    def visit(path: str) -> None:
+        if path in seen:
+            return
+        seen.add(path)
+        step = sources.step(path)
+        if step is None:
+            return
+        for made_from in step.link.inputs:
+            visit(made_from)
+        order.append(step)
+
+    for path in starts:
+        visit(path)
+    return reversed(order)

@@ -1,0 +1,218 @@
+"""The rerun matrix: edits of parameters and code, and the jobs that each must run, no others.
+
+``python -m tests.workflow.reruns`` writes ``docs/reruns.md`` from it; `test_reruns` checks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.workflow.conftest import ROOT, Project
+
+PAGE = ROOT / "docs" / "reruns.md"
+
+PUBLISH = {"write_page": 1, "publish_report": 1}
+COMPARE = {"compare_methods": 1, **PUBLISH}
+EVALUATE = {"evaluate_method": 3, **COMPARE}
+FIT = {"train_method": 3, **EVALUATE}
+ONE_FIT = {"train_method": 1, "evaluate_method": 1, **COMPARE}
+NODES = {"extract_text": 1, **FIT}
+TEXT = {"extract_text": 2, **FIT}
+FEATURES = {"extract_images": 2, "join_images": 2, **TEXT}
+NOTHING: Mapping[str, int] = {}
+
+# Column of the page: which jobs it counts, and the DVC stage that runs them.
+COLUMNS = {
+    "prepare_data": "data",
+    "build_graph": "graph",
+    "extract_images": "features",
+    "join_images": "features",
+    "extract_text": "features",
+    "train_method": "train",
+    "evaluate_method": "evaluate",
+    "compare_methods": "evaluate",
+    "write_page": "report",
+    "publish_report": "report",
+}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit of a project whose results are there.
+
+    Attributes
+    ----------
+    what : str
+        What is edited, for a reader.
+    jobs : Mapping
+        How many jobs of each rule must run.
+    params : Mapping
+        Parameters, as `Project.edit` takes them.
+    code : str
+        A file of the package; a comment is added to it, or a byte to a binary one.
+    replace : tuple of str
+        Instead of adding a comment, put the second text for the first.
+    """
+
+    what: str
+    jobs: Mapping[str, int]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    replace: tuple[str, str] | None = None
+
+    def __str__(self) -> str:
+        return self.what
+
+
+def param(name: str, value: Any, jobs: Mapping[str, int], what: str = "") -> Edit:
+    """Edit one parameter."""
+    return Edit(f"`{name}`{what and f': {what}'}", jobs, params={name.replace(".", "__"): value})
+
+
+def comment(code: str, jobs: Mapping[str, int], what: str = "") -> Edit:
+    """Add a comment to a module, or a byte to a file of weights."""
+    return Edit(f"`{code}`{what and f': {what}'}", jobs, code=code)
+
+
+TASK = (
+    param("task.duplicates", "keep", {"prepare_data": 1}, "another rule, the same pictures"),
+    param(
+        "task.shard_size",
+        8,
+        {"prepare_data": 1, "extract_images": 7, "join_images": 2, **FIT},
+        "other shards",
+    ),
+    Edit(
+        "`PREPARE_VERSION`",
+        {"prepare_data": 1},
+        code="data/__init__.py",
+        replace=("PREPARE_VERSION = ", "PREPARE_VERSION = 1"),
+    ),
+)
+PARAMS = (
+    param("split.unknown", ["car", "dog"], FIT),
+    param("split.seed", 1, NOTHING, "no random split"),
+    param("backbone.name", "open_clip", FEATURES),
+    param("backbone.open_clip.model", "ViT-L-14", NOTHING, "not the backbone that runs"),
+    param("prompts.templates", ["a {}."], TEXT),
+    param("features.dtype", "float32", FEATURES),
+    param("features.reduced_jpeg", True, FEATURES),
+    param("features.max_rejects", 0.5, {"join_images": 2}),
+    param("features.workers", 1, NOTHING),
+    param("graph.similarity", "lin", {"build_graph": 1, **NODES}),
+    param("graph.text_weight", 0.5, FIT),
+    param("methods.sre_clip.lr", 0.02, ONE_FIT, "one method's setting"),
+    param("methods.linear_probe.holdout", 0.3, NOTHING, "a method that does not run"),
+    param("methods.run", ["zero_shot", "sre_clip"], COMPARE, "one less"),
+    param("methods.run", ["sre_clip", "clip_adapter", "zero_shot"], COMPARE, "another order"),
+    param("methods.run", ["zero_shot", "clip_adapter", "sre_clip", "taskres"], ONE_FIT, "one more"),
+    param("train.seeds", [0, 1, 2], FIT),
+    param("train.selection.rule", "pseudo_unknown", EVALUATE, "without candidates"),
+    param(
+        "train.selection",
+        {"rule": "pseudo_unknown", "candidates": {"clip_adapter": [{}, {"lr": 0.1}]}},
+        {"train_method": 1, **EVALUATE},
+        "candidates of one method",
+    ),
+    param("evaluate.ece_bins", 7, EVALUATE),
+    param("evaluate.bootstrap", 50, COMPARE),
+    param("report.colors.known", "#000000", PUBLISH),
+    param("sweep.draws", 2, NOTHING, "`snakemake sweep` would run its own"),
+)
+CODE = (
+    comment("data/manifest.py", NOTHING),
+    comment("backbones/mini.py", NOTHING),
+    comment("backbones/mini_map.safetensors", FEATURES, "other weights"),
+    comment("features/extract.py", NOTHING),
+    Edit(
+        "`EXTRACTION_VERSION`",
+        FEATURES,
+        code="features/__init__.py",
+        replace=("EXTRACTION_VERSION = ", "EXTRACTION_VERSION = 1"),
+    ),
+    comment("graph/senses.py", {"build_graph": 1, **NODES}),
+    comment("graph/draw.py", NOTHING),
+    Edit(
+        "`config/methods.py`: another default of one method",
+        ONE_FIT,
+        code="config/methods.py",
+        replace=("class_scale: NonNegative = Field(0.5", "class_scale: NonNegative = Field(0.25"),
+    ),
+    comment("methods/sre_clip.py", ONE_FIT),
+    comment("methods/base.py", FIT),
+    comment("methods/tip_adapter.py", NOTHING, "a method that does not run"),
+    comment("refinement/zlap.py", FIT),
+    comment("losses.py", FIT),
+    comment("training.py", FIT),
+    comment("scores.py", FIT),
+    comment("metrics.py", EVALUATE),
+    comment("statistics.py", EVALUATE),
+    comment("comparison.py", COMPARE),
+    comment("report/page.py", PUBLISH),
+    comment("provenance/trace.py", NOTHING),
+    comment("cli.py", NOTHING),
+)
+
+
+@contextmanager
+def applied(project: Project, edit: Edit) -> Iterator[None]:
+    """Make an edit, and take it back afterwards."""
+    path = project.folder / ("params.yaml" if edit.params else f"sreclip/{edit.code}")
+    before = path.read_bytes()
+    try:
+        if edit.params:
+            project.edit(**edit.params)
+        elif edit.replace:
+            old, new = edit.replace
+            assert old in before.decode()
+            path.write_text(before.decode().replace(old, new, 1))
+        else:
+            path.write_bytes(before + (b"\0" if path.suffix == ".safetensors" else b"# edited\n"))
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def page() -> str:
+    """The matrix as Markdown."""
+    rules = list(COLUMNS)
+    head = [
+        "# What an edit runs again",
+        "",
+        "Jobs that run after one edit of a finished run, through `snakemake all` and through",
+        "`dvc repro` alike: of a task with three methods (`zero_shot`, `clip_adapter`,",
+        "`sre_clip`) and a shard of pictures in each domain. An empty cell is no job. This page is",
+        "written by `python -m tests.workflow.reruns` from the table that",
+        "`tests/workflow/test_reruns.py` checks, in the folder of the run and in a fresh clone",
+        "with pulled results.",
+    ]
+    parts = {
+        "The task": TASK,
+        "Parameters": PARAMS,
+        "Code: a comment added, unless it says otherwise": CODE,
+    }
+    lines = head
+    for title, edits in parts.items():
+        lines += ["", f"## {title}", ""]
+        lines.append("| edit | " + " | ".join(rule.replace("_", " ") for rule in rules) + " |")
+        lines.append("| --- |" + " --- |" * len(rules))
+        for edit in edits:
+            counts = " | ".join(str(edit.jobs.get(rule, "")) for rule in rules)
+            lines.append(f"| {edit.what} | {counts} |")
+    lines += [
+        "",
+        "Features are dear: their keys hold version numbers, which a developer raises when numbers",
+        "change, and not a hash of the code. Of a `folder` task a picture that comes or goes makes",
+        "the manifest, its shard, the joined file of its domain and all fits anew.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(Path(PAGE).relative_to(ROOT))
