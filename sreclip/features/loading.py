@@ -98,6 +98,10 @@ class HangingDecoderError(Exception):
         self.stuck = stuck
 
 
+class DeadDecoderError(Exception):
+    """A decoding process died."""
+
+
 class Watch:
     """Which picture each decoding process is at, in memory that the processes share.
 
@@ -224,9 +228,7 @@ def _load_pieces(
                     os.kill(process, signal.SIGKILL)
                 pictures.rejected[index] = f"not decoded within {limit_s:g} s"
                 log.warning("%s: not decoded within %g s", pictures.stored[index].name, limit_s)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
+        except DeadDecoderError as error:
             if size == 1:
                 names = ", ".join(pictures.stored[index].name for index in watch.now().values())
                 raise DataError(
@@ -254,6 +256,11 @@ def _polled(loader: DataLoader[Item], watch: Watch) -> Iterator[Batch]:
         except StopIteration:
             return
         except RuntimeError as error:
+            if "DataLoader worker" in str(error):
+                raise DeadDecoderError from error
             if "timed out" not in str(error):
                 raise
             watch.waited(POLL_SECONDS)
+        except (ConnectionError, EOFError, FileNotFoundError) as error:
+            # It died with a batch on its way, and the system does not tell so yet.
+            raise DeadDecoderError from error
