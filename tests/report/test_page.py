@@ -315,6 +315,9 @@ def test_a_damaged_evaluation_is_named(make_results: Callable[..., Plan], tmp_pa
     plan = make_results(tmp_path, methods=("zero_shot",), per_class=2)
     path = plan.evaluation_dir("zero_shot") / "evaluation.json"
     path.write_text("{}")
+    with pytest.raises(StoreError, match=r"evaluation\.json was made from something else"):
+        write_page(plan)
+    path.write_text(json.dumps({"key": plan.evaluation_key("zero_shot")}))
     with pytest.raises(StoreError, match=r"evaluation\.json is not an evaluation"):
         write_page(plan)
     path.unlink()
