@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.backbones import backbone_of
+from sreclip.backbones.base import Backbone
 from sreclip.errors import DamagedError, GraphError, StoreError
 from sreclip.files import atomic_path, write_text
 from sreclip.graph.relation import text_similarity, wordnet_similarity
@@ -91,8 +92,11 @@ def doubt_note(senses: SenseMap, wordnet: WordNet | None = None) -> str:
 def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
     """Give the backbone's text encoder, loaded when it is first asked."""
 
-    backbone = cache(backbone_of)
-    return lambda texts: backbone(plan.params).encode_text(list(texts)).cpu().numpy()
+    @cache
+    def backbone() -> Backbone:
+        return backbone_of(plan.params)
+
+    return lambda texts: backbone().encode_text(list(texts)).cpu().numpy()
 
 
 def read_graph(plan: Plan) -> RelationGraph:
