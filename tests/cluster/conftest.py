@@ -144,12 +144,15 @@ class ClusterProject(Project):
         return {shard: (self.folder / shard).stat().st_ino for shard in self.shards()}
 
     def hashes(self, *folders: str) -> dict[str, str]:
-        """SHA-256 of every file below some folders; a killed job may leave a hidden one."""
+        """SHA-256 of every file below some folders, without the records of who made them when.
+
+        A killed job may leave a hidden file.
+        """
         return {
             str(path.relative_to(self.folder)): file_sha256(path)
             for folder in folders
             for path in sorted((self.folder / folder).rglob("*"))
-            if path.is_file() and not path.name.startswith(".")
+            if path.is_file() and not path.name.startswith(".") and path.parent.name != "made-from"
         }
 
 

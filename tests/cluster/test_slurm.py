@@ -120,7 +120,7 @@ def test_groups_and_gpus(local: ClusterProject, prepared: ClusterProject) -> Non
     assert run.submitted == 1
     assert details["TresPerJob"] == "gres:gpu:1"
     assert details["MinMemoryNode"] == "4000M"
-    assert details["CPUs/Task"] == "2"
+    assert details["CPUs/Task"] == "1", "one for each decoding process, and one"
     assert details["TimeLimit"] == f"{2 * len(shards):02}:00:00"
     assert same_shards(local, prepared, shards)
 
