@@ -19,7 +19,12 @@ from tests.workflow.reruns import CODE, COLUMNS, PAGE, PARAMS, TASK, Edit, appli
 pytestmark = pytest.mark.workflow
 
 # Stages that are run for real through DVC, so that what `expected_stages` says is seen to be so.
-REAL = ("`methods.sre_clip.lr`", "`methods.run`: another order", "`features.max_rejects`")
+REAL = (
+    "`task.duplicates`",
+    "`methods.sre_clip.lr`",
+    "`methods.run`: another order",
+    "`features.max_rejects`",
+)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +115,7 @@ def restored(made: Project) -> Iterator[Project]:
 
 
 @pytest.mark.parametrize(
-    "edit", [edit for edit in (*PARAMS, *CODE) if edit.what.startswith(REAL)], ids=str
+    "edit", [edit for edit in (*TASK, *PARAMS, *CODE) if edit.what.startswith(REAL)], ids=str
 )
 def test_dvc_repro_runs_the_same_jobs(restored: Project, edit: Edit) -> None:
     with applied(restored, edit):
