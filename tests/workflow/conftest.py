@@ -101,6 +101,27 @@ class Project:
         status: dict[str, object] = json.loads(self.run("dvc", "status", "--json").stdout)
         return status
 
+    def go_back(self) -> None:
+        """Bring the committed parameters, code and results back, and see that all are there."""
+        self.run("git", "checkout", "--quiet", "--force", ".")
+        self.run("git", "clean", "--quiet", "--force", "reports")
+        self.run("dvc", "checkout", "--force")
+        assert self.changed() == {}
+
+    def cloned(self, place: Path) -> Project:
+        """Push the results to a new remote, clone the repository and pull them, all in ``place``.
+
+        The clone has no record of Snakemake's, and other file times.
+        """
+        self.run("dvc", "remote", "add", "--default", "shelf", str(place / "shelf"))
+        self.commit("A remote")
+        self.run("dvc", "push")
+        self.run("git", "clone", "--quiet", str(self.folder), str(place / "clone"))
+        clone = Project(place / "clone")
+        assert not (clone.folder / "results").exists()
+        clone.run("dvc", "pull")
+        return clone
+
 
 def jobs_run(printed: str) -> Counter[str]:
     """Add up the job tables of all snakemake calls; a call with nothing to do prints none."""

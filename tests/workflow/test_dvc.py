@@ -48,13 +48,7 @@ def test_what_python_leaves_behind_is_no_change(made: Project) -> None:
 
 
 def test_results_travel_to_another_folder(made: Project, tmp_path: Path) -> None:
-    made.run("dvc", "remote", "add", "--default", "shelf", str(tmp_path / "shelf"))
-    made.commit("A remote")
-    made.run("dvc", "push")
-    made.run("git", "clone", "--quiet", str(made.folder), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    assert not (clone.folder / "results").exists()
-    clone.run("dvc", "pull")
+    clone = made.cloned(tmp_path)
     assert clone.changed() == {}
     assert clone.planned_jobs("all") == {}
     assert "all whole" in clone.run("sreclip", "verify").stdout

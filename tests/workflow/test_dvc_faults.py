@@ -22,10 +22,7 @@ pytestmark = pytest.mark.workflow
 def restored(made: Project) -> Iterator[Project]:
     """Give the run's folder, and see that a checkout brings everything back afterwards."""
     yield made
-    made.run("git", "checkout", "--quiet", "--force", ".")
-    made.run("git", "clean", "--quiet", "--force", "reports")
-    made.run("dvc", "checkout", "--force")
-    assert made.changed() == {}
+    made.go_back()
     assert made.planned_jobs("all") == {}
 
 

@@ -28,9 +28,7 @@ PLOTS = {
 def workspace(made: Project) -> Iterator[Project]:
     """Give the run's folder, and go back to the committed results afterwards."""
     yield made
-    made.run("git", "checkout", "--quiet", "--force", ".")
-    made.run("git", "clean", "--quiet", "--force", "reports")
-    made.run("dvc", "checkout", "--force")
+    made.go_back()
 
 
 def experiments(project: Project) -> dict[str, dict[str, str]]:

@@ -29,16 +29,8 @@ REAL = (
 
 @pytest.fixture(scope="module")
 def clone(made: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Clone the repository and pull its results: no record of Snakemake's, other file times."""
-    place = tmp_path_factory.mktemp("elsewhere")
-    made.run("dvc", "remote", "add", "--default", "shelf", str(place / "shelf"))
-    made.commit("A remote")
-    made.run("dvc", "push")
-    made.run("git", "clone", "--quiet", str(made.folder), str(place / "clone"))
-    clone = Project(place / "clone")
-    assert not (clone.folder / "results").exists()
-    clone.run("dvc", "pull")
-    return clone
+    """Give a clone with pulled results."""
+    return made.cloned(tmp_path_factory.mktemp("elsewhere"))
 
 
 def test_the_page_is_the_table() -> None:
@@ -108,10 +100,7 @@ def test_dvc_runs_every_stage_that_has_a_job(made: Project, edit: Edit) -> None:
 def restored(made: Project) -> Iterator[Project]:
     """Give the run's folder, and go back to the committed results afterwards."""
     yield made
-    made.run("git", "checkout", "--quiet", "--force", ".")
-    made.run("git", "clean", "--quiet", "--force", "reports")
-    made.run("dvc", "checkout", "--force")
-    assert made.changed() == {}
+    made.go_back()
 
 
 @pytest.mark.parametrize(
