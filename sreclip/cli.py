@@ -26,6 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+data_app = typer.Typer(help="Look at the pictures of a benchmark.", no_args_is_help=True)
+app.add_typer(data_app, name="data", rich_help_panel="Look at results")
 STEPS = "Pipeline steps (snakemake calls these)"
 LOOKS = "Look at results"
 
@@ -36,6 +38,7 @@ MethodName = Annotated[str, typer.Argument(help="A registered method.", metavar=
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_PARAMS = Path("params.yaml")
+SHOWN_CLASSES = 20
 
 log = logging.getLogger("sreclip")
 
@@ -150,7 +153,14 @@ def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
         unknown = [
             entry.name for entry, known in zip(plan.classes, plan.known, strict=True) if not known
         ]
-        log.info("%d classes, unknown: %s", len(plan.classes), ", ".join(unknown) or "none")
+        shown = unknown[:SHOWN_CLASSES]
+        rest = len(unknown) - len(shown)
+        log.info(
+            "%d classes, unknown: %s%s",
+            len(plan.classes),
+            ", ".join(shown) or "none",
+            f" and {rest} more" if rest else "",
+        )
 
 
 @_step
@@ -385,6 +395,75 @@ def ablate(
 
     plan = _plan(params)
     Console().print(ablation_view(plan, _method(plan, method)))
+
+
+@data_app.command("check")
+def data_check(
+    task: Annotated[str, typer.Argument(help="A benchmark, such as i2awa.", metavar="TASK")],
+    root: Annotated[
+        Path | None, typer.Option(help="Data root; without it what --params says.", metavar="DIR")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Source domain, of sets of several.")] = None,
+    target: Annotated[str | None, typer.Option(help="Target domain, of sets of several.")] = None,
+    mini: Annotated[bool | None, typer.Option("--mini", help="miniDomainNet's classes.")] = None,
+    source_folder: Annotated[
+        str | None, typer.Option(help="Where the source lies below the root.")
+    ] = None,
+    target_folder: Annotated[
+        str | None, typer.Option(help="Where the target lies below the root.")
+    ] = None,
+    source_list: Annotated[
+        list[str] | None, typer.Option(help="A list of source pictures with class numbers.")
+    ] = None,
+    target_list: Annotated[
+        list[str] | None, typer.Option(help="A list of target pictures with class numbers.")
+    ] = None,
+    synsets: Annotated[
+        str | None, typer.Option(help="The file that says which WordNet id a number means.")
+    ] = None,
+    params: ParamsFile = DEFAULT_PARAMS,
+    as_json: Json = False,
+) -> None:
+    """Hold a benchmark's pictures against what was published, and do nothing else."""
+    import json
+
+    from rich.console import Console
+
+    from sreclip.config import parse_params
+    from sreclip.data.benchmarks.survey import survey
+    from sreclip.data.benchmarks.view import render, to_json
+    from sreclip.data.tasks import load_benchmark
+
+    benchmark_of = load_benchmark(task)
+    options: dict[str, Any] = {
+        "source": source,
+        "target": target,
+        "mini": mini,
+        "source_folder": source_folder,
+        "target_folder": target_folder,
+        "source_list": source_list,
+        "target_list": target_list,
+        "synsets": synsets,
+    }
+    given = {name: value for name, value in options.items() if value}
+    if root is not None:
+        values = {"task": {"name": task, task: {"root": str(root), **given}}}
+        settings = parse_params(values, "options").task.settings
+    else:
+        section = _params(params).task
+        if section.name != task:
+            raise ConfigError(
+                f"--root is missing, and {params} is about the task {section.name!r}",
+                f"sreclip data check {task} --root DIR",
+            )
+        settings = section.settings | given
+    found = survey(benchmark_of(settings), settings)
+    if as_json:
+        print(json.dumps(to_json(found), indent=2, ensure_ascii=False))
+    else:
+        Console().print(render(found))
+    if any(here.problems for here in found.found.values()) or any(found.differences()):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=LOOKS)

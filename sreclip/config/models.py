@@ -38,12 +38,92 @@ class FolderSettings(Section):
     )
 
 
+class BenchmarkSettings(Section):
+    """Where the pictures of a benchmark lie."""
+
+    root: str = Field("", description="Data root: the folder that holds both domains.")
+    source_folder: str | None = Field(
+        None,
+        description="Where the source lies below the root (folder or archive); by default where "
+        "it usually does.",
+    )
+    target_folder: str | None = Field(
+        None,
+        description="The same of the target.",
+    )
+    source_list: list[str] = Field(
+        [],
+        description="Files that list source pictures (a path and a class number a line), below the "
+        "root or absolute; without them all pictures in class folders count.",
+    )
+    target_list: list[str] = Field([], description="The same of the target.")
+
+
+class I2AwaSettings(BenchmarkSettings):
+    """I2AwA: web pictures of 40 animals, and AwA2."""
+
+
+class I2WebvSettings(BenchmarkSettings):
+    """I2WebV: ImageNet-1k, and WebVision 2.0's validation pictures."""
+
+    synsets: str | None = Field(
+        None,
+        description="File of WordNet ids in the order of the class numbers, such as WebVision's "
+        "`info/synsets.txt`: needed where a list names pictures that lie in no class folder.",
+    )
+
+
+class PacsSettings(BenchmarkSettings):
+    """PACS: any two of its four domains."""
+
+    source: Literal["art_painting", "cartoon", "photo", "sketch"] = Field(
+        "photo", description="Source domain."
+    )
+    target: Literal["art_painting", "cartoon", "photo", "sketch"] = Field(
+        "art_painting", description="Target domain."
+    )
+
+
+class OfficeHomeSettings(BenchmarkSettings):
+    """Office-Home: any two of its four domains."""
+
+    source: Literal["art", "clipart", "product", "real_world"] = Field(
+        "real_world", description="Source domain."
+    )
+    target: Literal["art", "clipart", "product", "real_world"] = Field(
+        "art", description="Target domain."
+    )
+
+
+class DomainNetSettings(BenchmarkSettings):
+    """DomainNet: any two of its six domains; or its mini version, of four."""
+
+    source: Literal["clipart", "infograph", "painting", "quickdraw", "real", "sketch"] = Field(
+        "real", description="Source domain."
+    )
+    target: Literal["clipart", "infograph", "painting", "quickdraw", "real", "sketch"] = Field(
+        "sketch", description="Target domain."
+    )
+    mini: bool = Field(False, description="Take the 126 classes of miniDomainNet alone.")
+
+    @model_validator(mode="after")
+    def _mini_has_the_domains(self) -> DomainNetSettings:
+        if self.mini and {self.source, self.target} & {"infograph", "quickdraw"}:
+            raise ValueError("the mini version has the domains clipart, painting, real and sketch")
+        return self
+
+
 class TaskSettings(Section):
     """Which pictures and classes."""
 
     name: str = Field("openmoji", description="Registered task.")
     openmoji: OpenmojiSettings = OpenmojiSettings()
     folder: FolderSettings = FolderSettings()
+    i2awa: I2AwaSettings = I2AwaSettings()
+    i2webv: I2WebvSettings = I2WebvSettings()
+    office_home: OfficeHomeSettings = OfficeHomeSettings()
+    pacs: PacsSettings = PacsSettings()
+    domainnet: DomainNetSettings = DomainNetSettings()
     duplicates: Literal["error", "drop_target", "keep"] = Field(
         "error",
         description="What to do with one picture (by SHA-256) in both domains: stop, drop it from "
@@ -61,9 +141,13 @@ class TaskSettings(Section):
         return getattr(self, self.name).model_dump()
 
     @model_validator(mode="after")
-    def _folder_has_root(self) -> TaskSettings:
-        if self.name == "folder" and not self.folder.root:
-            raise ValueError("task.folder.root is needed when task.name is 'folder'")
+    def _can_be_found(self) -> TaskSettings:
+        settings = self.settings
+        if settings.get("root") == "":
+            raise ValueError(f"task.{self.name}.root is needed when task.name is '{self.name}'")
+        is_pair = "source_list" in settings and "source" in settings
+        if is_pair and settings["source"] == settings["target"]:
+            raise ValueError(f"task.{self.name}: source and target are the same domain")
         return self
 
 

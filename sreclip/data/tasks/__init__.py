@@ -8,17 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sreclip.registry import load_registered
+from sreclip.errors import ConfigError
+from sreclip.registry import load_registered, unknown_name
 
 if TYPE_CHECKING:
+    from sreclip.data.benchmarks.spec import Benchmark
+    from sreclip.data.benchmarks.task import BenchmarkTask
     from sreclip.data.manifest import TaskData
 
 Prepare: TypeAlias = "Callable[[Mapping[str, Any], Path], TaskData]"
 
 TASKS: dict[str, str] = {
+    "domainnet": "sreclip.data.tasks.domainnet:prepare",
     "folder": "sreclip.data.tasks.folder:prepare",
+    "i2awa": "sreclip.data.tasks.i2awa:prepare",
+    "i2webv": "sreclip.data.tasks.i2webv:prepare",
+    "office_home": "sreclip.data.tasks.office_home:prepare",
     "openmoji": "sreclip.data.tasks.openmoji:prepare",
+    "pacs": "sreclip.data.tasks.pacs:prepare",
 }
+BENCHMARKS = ("domainnet", "i2awa", "i2webv", "office_home", "pacs")
 
 
 def load_task(name: str) -> Prepare:
@@ -31,6 +40,20 @@ def load_task(name: str) -> Prepare:
     """
     prepare: Prepare = load_registered("task", name, TASKS)
     return prepare
+
+
+def load_benchmark(name: str) -> Callable[[Mapping[str, Any]], Benchmark]:
+    """Import the function that gives the benchmark that a task's settings mean.
+
+    Raises
+    ------
+    ConfigError
+        There is no such benchmark; names the nearest.
+    """
+    if name not in BENCHMARKS:
+        raise ConfigError(unknown_name("benchmark", name, BENCHMARKS))
+    task: BenchmarkTask = importlib.import_module(TASKS[name].partition(":")[0]).TASK
+    return task.benchmark_of
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from sreclip.data.archives import Archive, is_compressed, list_archive, refuse_compressed
+from sreclip.data.archives import Archive, list_archive
 from sreclip.data.class_list import ListedClass, display_name, read_class_list
+from sreclip.data.listing import refuse_packed
 from sreclip.data.manifest import (
     DOMAINS,
     MANIFEST_FILE,
@@ -35,7 +36,7 @@ from sreclip.data.manifest import (
 )
 from sreclip.data.tasks import FirstLook
 from sreclip.data.tasks.folder_archives import ClassNames, with_classes
-from sreclip.data.walk import Listed, suffix, walk, walk_folders
+from sreclip.data.walk import suffix, walk, walk_folders
 from sreclip.errors import DataError
 from sreclip.registry import nearest
 
@@ -269,7 +270,7 @@ def _find(root: Path, start: str, names: ClassNames) -> _Found:
     found = _Found()
     depth = len(PurePosixPath(start).parts)
     for listed in walk(root, start):
-        _refuse_packed(root, listed)
+        refuse_packed(root, listed)
         class_folder = next(iter(listed.folder.split("/")[depth : depth + 1]), None)
         places = found.loose if class_folder is None else found.of(class_folder, start)
         places += [f"{listed.folder}/{name}" for name in listed.pictures]
@@ -283,12 +284,6 @@ def _find(root: Path, start: str, names: ClassNames) -> _Found:
             found.ignored.update(archive.ignored)
         found.ignored.update(suffix(name) for name in listed.ignored)
     return found
-
-
-def _refuse_packed(root: Path, listed: Listed) -> None:
-    for name in listed.ignored:
-        if is_compressed(name):
-            raise refuse_compressed(root / listed.folder / name)
 
 
 def _sort_out(root: Path, archive: Archive, start: str, names: ClassNames, found: _Found) -> None:

@@ -1,0 +1,1 @@
+"""Public benchmarks: what they hold, where their pictures lie, and whether all are there."""
