@@ -114,8 +114,14 @@ def task_data(found: Survey) -> TaskData:
         path: stamp for domain in DOMAINS for path, stamp in found.found[domain].archives.items()
     }
     notes = [f"{domain}: {note}" for domain in DOMAINS for note in found.found[domain].notes]
-    for domain, name, here, published in found.differences():
-        notes.append(f"{domain}, {name}: {here} pictures, published are {published}")
+    different = list(found.differences())
+    if different:
+        domain, name, here, published = different[0]
+        rest = f", and {len(different) - 1} more" if len(different) > 1 else ""
+        notes.append(
+            f"not as published: {domain}, {name}: {here} pictures instead of {published}{rest} "
+            f"(all: sreclip data check {benchmark.name})"
+        )
     return TaskData(
         found.root, pictures, benchmark.classes, benchmark.credits, tuple(notes), archives
     )

@@ -1,0 +1,73 @@
+"""A ready configuration of a benchmark, through the whole pipeline on a small tree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sreclip.data.benchmarks.classes import read_benchmark_classes
+from tests.workflow.conftest import ROOT, Project, draw_picture
+
+# No CLIP weights, and few steps.
+SMALL = (
+    "backbone={name: mini}",
+    "features={workers: 0}",
+    "methods={run: [zero_shot, sre_clip], sre_clip: {steps: 2, rounds: 0}}",
+    "train={seeds: [0]}",
+)
+
+
+@pytest.fixture(scope="module")
+def i2awa(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The workflow, the ready configurations, and a picture of each class of I2AwA."""
+    folder = tmp_path_factory.mktemp("i2awa")
+    for name in ("Snakefile", "workflow", "profiles", "config", "params.yaml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    root = folder / "data/i2awa"
+    for label, item in enumerate(read_benchmark_classes("i2awa")):
+        if item.known:
+            source = root / f"3D2/{item.folder}-{item.entry.wnid}/1.png"
+            draw_picture(source, label % 4, label, lines=False)
+        target = root / f"AwA2/JPEGImages/{item.folder}/{item.folder}_10001.png"
+        draw_picture(target, label % 4, 50 + label, lines=True)
+    return Project(folder)
+
+
+def test_i2awa_from_its_configuration_to_the_page(i2awa: Project) -> None:
+    i2awa.snakemake("--configfile", "config/i2awa.yaml", "--config", *SMALL, "--", "all")
+    metrics = json.loads((i2awa.folder / "reports/metrics.json").read_text())
+    assert set(metrics["i2awa"]["mini"]) == {"zero_shot", "sre_clip"}
+    (graph,) = (i2awa.folder / "results/graph").glob("i2awa-*/graph.json")
+    assert len(json.loads(graph.read_text())["wnids"]) == 255
+    (summary,) = (i2awa.folder / "results/data").glob("i2awa-*/summary.json")
+    counts = json.loads(summary.read_text())
+    assert counts["pictures"] == {"source": 40, "target": 50}
+    assert "not as published" in " ".join(counts["notes"])
+    assert sum(1 for count in counts["source_pictures"].values() if not count) == 10
+
+
+def test_half_of_the_classes_stop_the_run_with_their_names(i2awa: Project, tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    shutil.move(i2awa.folder / "data/i2awa/3D2/beaver-n02363005", away)
+    printed = i2awa.snakemake(
+        "--configfile", "config/i2awa.yaml", "--config", *SMALL, "--", "all", check=False
+    )
+    shutil.move(away, i2awa.folder / "data/i2awa/3D2/beaver-n02363005")
+    assert "1 of 40 classes have no picture: beaver (beaver-n02363005)" in printed
+    assert "sreclip data check i2awa" in printed
+
+
+def test_the_authors_settings_are_planned_for_the_same_pictures(i2awa: Project) -> None:
+    jobs = i2awa.planned_jobs("--configfile", "config/i2awa-reference.yaml", "--", "all")
+    assert jobs["extract_images"] == 2, "another backbone, the same manifest"
+    assert "prepare_data" not in jobs
+
+
+def test_without_the_pictures_a_configuration_says_what_is_missing(i2awa: Project) -> None:
+    printed = i2awa.snakemake("-n", "--configfile", "config/i2webv.yaml", check=False)
+    assert "data/i2webv: the data root is missing or not a folder" in printed
+    assert "set task.i2webv.root" in printed
