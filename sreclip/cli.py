@@ -501,7 +501,7 @@ def verify(
         also = "what DVC has comes back with: dvc checkout --force results/features"
     for problem in problems:
         print(problem)
-        if aside:
+        if aside and not problem.unfinished:
             print(f"  -> set aside as {set_aside(problem.path)}")
     if problems:
         log.error("%d of the %s are damaged%s", len(problems), what, also and f"\n  -> {also}")

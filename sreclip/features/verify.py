@@ -16,11 +16,15 @@ _TRAIN = "snakemake --cores all train"
 
 @dataclass(frozen=True)
 class Problem:
-    """One file that cannot be trusted, what is wrong with it, and the way out."""
+    """One file that cannot be trusted, what is wrong with it, and the way out.
+
+    ``unfinished`` is true of a file that a running step may still be writing.
+    """
 
     path: Path
     what: str
     hint: str
+    unfinished: bool = False
 
     def __str__(self) -> str:
         return f"{self.what}\n  -> {self.hint}"
@@ -52,6 +56,7 @@ def verify_tree(folder: Path) -> list[Problem]:
                 path,
                 f"{path} was left by a step that was killed, or is being written",
                 "delete it when no step is running",
+                unfinished=True,
             )
     return list(problems.values())
 

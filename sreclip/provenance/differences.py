@@ -179,20 +179,22 @@ def render(found: Differences, *, every_metric: bool = False) -> Group:
         more = len(found.files) - SHOWN_FILES
         listed = ", ".join(found.files[:SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
         parts.append(Text(f"  files: {listed}"))
-    parts += _section("Results made anew", found.results, keyed)
+    parts += _section("Results made anew", found.results, keyed, nothing="none")
     if found.versions:
         parts += _section("Versions", found.versions, compared=True)
     parts += _numbers(found, every_metric=every_metric)
     return Group(*parts)
 
 
-def _section(title: str, changes: list[Change], compared: bool) -> list[RenderableType]:
+def _section(
+    title: str, changes: list[Change], compared: bool, nothing: str = "the same"
+) -> list[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
     heading = Text(f"\n{title}", style="bold")
     if not changes:
-        what = "the same" if compared else "not known of both"
+        what = nothing if compared else "not known of both"
         return [heading + Text(f": {what}", style="not bold")]
     table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
     for change in changes:

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from sreclip.cli import app
 from sreclip.errors import StoreError
 from sreclip.features.header import Provenance, new_header, write_header
 from sreclip.features.inspect import describe, render
@@ -102,6 +104,20 @@ def test_every_problem_is_named_with_the_way_out(tree: Tree, tmp_path: Path) -> 
     assert "killed" in problems[".third.h5.77.tmp"].what
     assert "not an HDF5 file" in problems["notes.h5"].what
     assert all(problem.hint for problem in problems.values())
+    assert [name for name, problem in problems.items() if problem.unfinished] == [
+        ".third.h5.77.tmp"
+    ]
+
+
+def test_what_may_still_be_written_is_not_set_aside(tree: Tree, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    writing = cache / "images" / ".third.h5.77.tmp"
+    writing.write_bytes(b"half")
+    (cache / "notes.h5").write_text("hello")
+    done = CliRunner().invoke(app, ["verify", str(cache), "--set-aside"])
+    assert done.exit_code == 1
+    assert done.stdout.count("set aside as") == 1 and "notes.h5.damaged" in done.stdout
+    assert writing.exists() and not (cache / "notes.h5").exists()
 
 
 def test_shards_elsewhere_are_read_too(tree: Tree, tmp_path: Path) -> None:
