@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def unknown_bias(margin: ArrayLike, zero_shot_margin: ArrayLike) -> float:
+def unknown_bias(
+    margin: ArrayLike, zero_shot_margin: ArrayLike, least_share: float = 0.0
+) -> float:
     """Bias on unknown logits that keeps the frozen model's share of unknown predictions.
 
     Training on known classes makes a model favour them. Calibrated stacking (Chao et al., ECCV
@@ -19,6 +21,8 @@ def unknown_bias(margin: ArrayLike, zero_shot_margin: ArrayLike) -> float:
     margin, zero_shot_margin : array
         Best known minus best unknown logit of each target image, adapted and frozen,
         ``(n_images,)``; infinite where there is no known or no unknown class.
+    least_share : float
+        Share of the images that go to an unknown class where the frozen model sends fewer.
 
     Returns
     -------
@@ -28,7 +32,8 @@ def unknown_bias(margin: ArrayLike, zero_shot_margin: ArrayLike) -> float:
     margins = np.sort(np.asarray(margin, dtype=np.float64))
     if not np.isfinite(margins).all():
         return 0.0
-    wanted = int((np.asarray(zero_shot_margin) < 0).sum())
+    frozen = int((np.asarray(zero_shot_margin) < 0).sum())
+    wanted = max(frozen, round(least_share * len(margins)))
     # An image goes to an unknown class when the bias is above its margin.
     low = margins[wanted - 1] if wanted else margins[0] - 2.0
     high = margins[wanted] if wanted < len(margins) else margins[-1] + 2.0

@@ -37,6 +37,16 @@ def test_by_hand() -> None:
     assert unknown_bias(margin(adapted), margin(frozen)) == 1.5
 
 
+@settings(deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 30), st.floats(0, 1))
+def test_at_least_a_share_goes_to_unknown_classes(seed: int, n: int, least: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    frozen = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+    adapted = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+    bias = unknown_bias(margin(adapted), margin(frozen), least)
+    assert share(adapted + bias * (~KNOWN)) == max(share(frozen), round(least * n))
+
+
 def test_zero_when_nothing_is_to_mend() -> None:
     logits = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
     assert unknown_bias(margin(logits), margin(logits)) == 0

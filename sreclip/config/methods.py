@@ -318,6 +318,7 @@ class SreClipSettings(Settings):
         "diversity": {"diversity": 0.0},
         "balance": {"balance": 0.0},
         "calibration": {"calibration": False},
+        "class prior": {"class_prior": False},
         "attention": {"attention": False},
     }
 
@@ -344,6 +345,11 @@ class SreClipSettings(Settings):
         True,
         description="Shift unknown logits so that as many target images go to unknown classes as "
         "with the frozen model.",
+    )
+    class_prior: bool = Field(
+        True,
+        description="In that shift, aim at the share of unknown classes among all where the frozen "
+        "model sends fewer images to unknown classes.",
     )
     anchor: NonNegative = Field(1.0, description="Weight of 1 - e_c.w_c.")
     self_training: NonNegative = Field(1.0, description="Weight of KL to the refined soft labels.")

@@ -70,6 +70,7 @@ class SreClip(Method):
         retention: float = 0.0,
         unknown_retention: float = 3.0,
         calibration: bool = True,
+        class_prior: bool = True,
         anchor: float = 1.0,
         self_training: float = 1.0,
         rounds: int = 2,
@@ -99,6 +100,7 @@ class SreClip(Method):
         self.retention = retention
         self.unknown_retention = unknown_retention
         self.calibration = calibration
+        self.class_prior = class_prior
         self.anchor = anchor
         self.self_training = self_training
         self.rounds = rounds
@@ -152,7 +154,8 @@ class SreClip(Method):
         if self.calibration:
             target = data.target_features
             margin = collect(self.logit_blocks(target), len(target), known).margin
-            bias = unknown_bias(margin, self._zero_shot_margin)
+            least = float((~known).float().mean()) if self.class_prior else 0.0
+            bias = unknown_bias(margin, self._zero_shot_margin, least)
             self.bias_ = bias * (~known).to(self.prototypes_.dtype)
 
     def _soft_labels(self, target_features: Tensor) -> Candidates:

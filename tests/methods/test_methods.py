@@ -164,13 +164,27 @@ def test_a_fit_is_keyed_by_the_code_it_runs(name: str) -> None:
                 assert imported in keyed, f"{module} imports {imported}"
 
 
-@pytest.mark.parametrize("name", ["sre_clip"])
-def test_before_the_first_step_it_is_zero_shot(name: str, problem: dict[str, Any]) -> None:
-    method = make(name, steps=0, rounds=0).fit(**problem)
+def test_before_the_first_step_it_is_zero_shot(problem: dict[str, Any]) -> None:
+    method = make("sre_clip", steps=0, rounds=0, class_prior=False).fit(**problem)
     target = problem["target_features"]
     torch.testing.assert_close(
         method.logits(target), problem["text"].zero_shot_logits(target), rtol=1e-5, atol=1e-4
     )
+
+
+def test_the_class_prior_shifts_unknown_logits_alone(problem: dict[str, Any]) -> None:
+    target, known = problem["target_features"], problem["text"].known
+    zero_shot = problem["text"].zero_shot_logits(target)
+    method = make("sre_clip", steps=0, rounds=0).fit(**problem)
+    shift = method.logits(target) - zero_shot
+    torch.testing.assert_close(shift[:, known], torch.zeros_like(shift[:, known]))
+    assert shift[:, ~known].max() - shift[:, ~known].min() < 1e-3
+    unknown = (~known)[method.logits(target).argmax(dim=1)].sum()
+    wanted = max(
+        int((~known)[zero_shot.argmax(dim=1)].sum()),
+        round(float((~known).float().mean()) * len(target)),
+    )
+    assert int(unknown) == wanted
 
 
 @pytest.mark.parametrize("name", METHODS)
