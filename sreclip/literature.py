@@ -95,16 +95,13 @@ ENTRIES = (
         n_classes=50,
         method="sre_clip_reference",
         percent={"known_micro": 88.02, "unknown_micro": 69.7, "h_micro": 77.7},
-        citation="SRE-CLIP authors' code, github.com/yjainqdc/SRECLIP, commit f392d02, "
+        citation="SRE-CLIP's authors' code, github.com/yjainqdc/SRECLIP, commit f392d02, "
         "train_clip_AwA.py, line 36",
-        obtained="a comment on an ablation with the relation term on both branches: 69.7, 88.02, "
-        "77.7, which is read as unknown, known, H (the harmonic mean of the first two is 77.8); "
-        "the code's backbone is CLIP ViT-B/32",
-        caveats="by the code each number is the best of nine tests during training on the test "
-        "labels, each at its own step; test pictures come in class-sorted batches of 512, known "
-        "and unknown classes apart, to an adapter that attends over the batch, so that label "
-        "information leaks in; shares of pictures, not means over classes; number of runs, seed "
-        "and settings are not stated; the paper's tables were not read",
+        obtained='a comment on an ablation, "69.7 88.02 77.7", read as unknown, known, H (H of the '
+        "first two would be 77.8); CLIP ViT-B/32; shares of pictures",
+        caveats="each number is the best of nine tests during training on the test labels; "
+        "class-sorted test batches leak label information to the attention over the batch; number "
+        "of runs, seed and settings are not stated; the paper's own tables were not read",
     ),
 )
 
@@ -140,6 +137,28 @@ def published_numbers(
         and entry.unknown == unknown
         and entry.method in methods
         for metric, percent in entry.percent.items()
+    ]
+
+
+def literature_notes(numbers: Sequence[PublishedNumber], *, reference: bool) -> list[str]:
+    """Say where the numbers stand and what they are, once a source, and what stands beside them.
+
+    Parameters
+    ----------
+    numbers : sequence of PublishedNumber
+    reference : bool
+        What was measured here was evaluated as the protocol ``reference`` does.
+    """
+    sources = dict.fromkeys((n.citation, n.obtained, n.caveats) for n in numbers)
+    if not sources:
+        return []
+    return [
+        *(f"published: {citation}: {obtained}" for citation, obtained, _ in sources),
+        *(f"caveats of the published: {caveats}" for *_, caveats in sources),
+        "measured here: evaluated the same way"
+        if reference
+        else "measured here: the last step, mixed batches (evaluate.protocol: ours; reference "
+        "evaluates the authors' way)",
     ]
 
 

@@ -53,14 +53,13 @@ def protocol_warning(checkpoints: int) -> str:
         ``train.checkpoints``.
     """
     chosen = (
-        "each metric is taken at its own best checkpoint on the TEST labels"
+        "each metric at its own best checkpoint on the TEST labels"
         if checkpoints
-        else "no checkpoint was kept (train.checkpoints is 0), so the last step counts for each "
-        "metric"
+        else "no checkpoint was kept (train.checkpoints is 0), so each metric is of the last step"
     )
     return (
-        f"evaluated the authors' way (evaluate.protocol: {REFERENCE}): {chosen}, and attention "
-        "over a batch sees batches sorted by class, which leak the labels; for comparison with "
+        f"evaluated the authors' way (evaluate.protocol: {REFERENCE}): class-sorted batches, which "
+        f"leak label information to attention over the batch; {chosen}; for comparison with "
         "published numbers only, never a result"
     )
 
