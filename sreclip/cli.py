@@ -297,9 +297,12 @@ def train(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet 
 def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Score one method's target predictions; the only step that reads target labels."""
     from sreclip.evaluation import evaluate_method
+    from sreclip.protocol import REFERENCE, protocol_warning
 
     plan = _plan(params)
     _made(plan, evaluate_method(plan, _method(plan, method)))
+    if plan.params.evaluate.protocol == REFERENCE:
+        log.warning("warning: %s", protocol_warning(plan.params.train.checkpoints))
 
 
 @_step
@@ -354,18 +357,19 @@ def results(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Print the results table and where the page is; of reports/ alone where results/ is not."""
     from rich.console import Console
 
-    from sreclip.report.table import render_table
+    from sreclip.report.table import render_literature, render_table
 
     plan = _plan(params)
     console = Console()
     try:
-        table = render_table(plan)
+        shown = [render_table(plan), render_literature(plan)]
     except StoreError as error:
         if not (plan.reports / "metrics.json").exists():
             raise
         log.info("%s\n  -> shown is what %s/ holds", error.message, plan.reports)
-        table = render_table(plan.reports)
-    console.print(table)
+        shown = [render_table(plan.reports), render_literature(plan.reports)]
+    for table in filter(None, shown):
+        console.print(table)
     console.print(f"Page: {plan.reports / 'index.html'}")
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from sreclip import literature
 from sreclip.files import read_keyed, write_json, write_text
 from sreclip.metrics import METRICS
 from sreclip.plan import Plan
+from sreclip.protocol import REFERENCE, protocol_warning
 from sreclip.significance import COLUMNS, SIGNIFICANCE, compare_pairs
 
 HISTORY = "history.csv"
@@ -25,9 +27,11 @@ def compare_methods(plan: Plan) -> Path:
     """Write ``metrics.json``, ``means.json``, `HISTORY` and what `sreclip.published` names.
 
     ``metrics.json`` holds numbers only, nested as task, backbone, method, metric and one of
-    mean, sd, low, high, n. ``means.json`` holds the means of `MAIN_METRICS` alone, few enough for
+    mean, sd, low, high, n; where ``evaluate.protocol`` is ``reference`` its ``protocol`` says so.
+    ``means.json`` holds the means of `MAIN_METRICS` alone, few enough for
     the columns of ``dvc exp show``. ``significance.csv`` holds the rows of `compare_pairs`, and
-    nothing but its header when ``evaluate.bootstrap`` is 0.
+    nothing but its header when ``evaluate.bootstrap`` is 0 or the protocol is ``reference``;
+    ``literature.csv`` holds the published numbers of the same problem.
 
     Returns
     -------
@@ -54,14 +58,31 @@ def compare_methods(plan: Plan) -> Path:
     write_csv(folder / "confusion.csv", _confusion_rows(evaluations[-1]))
     differences = [asdict(row) for row in compare_pairs(plan, evaluations)]
     write_csv(folder / SIGNIFICANCE, differences, COLUMNS)
+    write_csv(folder / literature.LITERATURE, _literature_rows(plan), literature.COLUMNS)
     history = _history_rows(plan, evaluations)
     write_csv(folder / HISTORY, history)
     write_csv(folder / "training.csv", _training_rows(history), TRAINING_COLUMNS)
     task, backbone = plan.params.task.name, plan.params.backbone.label
     numbers = {evaluation["method"]: evaluation["metrics"] for evaluation in evaluations}
     write_json(folder / "means.json", _means(numbers))
-    write_json(folder / "metrics.json", {task: {backbone: numbers}})
+    metrics: dict[str, Any] = {task: {backbone: numbers}}
+    if plan.params.evaluate.protocol == REFERENCE:
+        metrics["protocol"] = {
+            "name": REFERENCE,
+            "warning": protocol_warning(plan.params.train.checkpoints),
+        }
+    write_json(folder / "metrics.json", metrics)
     return folder
+
+
+def _literature_rows(plan: Plan) -> list[dict[str, Any]]:
+    numbers = literature.published_numbers(
+        plan.params.task.name,
+        [entry.name for entry in plan.classes],
+        plan.known,
+        plan.params.methods.run,
+    )
+    return [asdict(number) for number in numbers]
 
 
 def _result_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -69,6 +90,7 @@ def _result_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "method": evaluation["method"],
             "selection": evaluation["selection"],
+            "protocol": evaluation["protocol"]["name"],
             "metric": name,
             **evaluation["metrics"][name],
         }

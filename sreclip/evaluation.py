@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,15 @@ from sreclip.metrics import (
     run_metrics,
 )
 from sreclip.plan import Plan
+from sreclip.protocol import (
+    BATCH_SIZE,
+    LAST,
+    REFERENCE,
+    Candidate,
+    best_of,
+    candidates,
+    protocol_warning,
+)
 from sreclip.scores import Scores, read_scores
 from sreclip.statistics import summarise
 
@@ -32,7 +43,9 @@ def evaluate_method(plan: Plan, method: str) -> Path:
 
     Pictures without a label are left out; labelled pictures that could not be read count as
     wrong. With ``train.selection.rule: oracle`` the candidate with the best mean H counts (without
-    an unknown picture: with the best mean over all classes).
+    an unknown picture: with the best mean over all classes). With ``evaluate.protocol: reference``
+    metrics are taken as `sreclip.protocol` says; predictions, curve and confusion are those of the
+    last state.
 
     Returns
     -------
@@ -79,6 +92,9 @@ def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[
         plan.model_key(method),
         made_by=f"sreclip train {method}",
     )
+    reference = plan.params.evaluate.protocol == REFERENCE
+    states = candidates(plan, fit, scores, labels) if reference else _last_states(scores)
+    scores = replace(scores, runs=tuple(run for *_, (_, run) in states))
     result = {
         **{name: fit[name] for name in FROM_FIT},
         "seeds": list(scores.seeds),
@@ -87,13 +103,36 @@ def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[
         "n_rejected": int((labelled & ~scores.ok).sum()),
         "classes": list(scores.classes),
         "known": scores.known.tolist(),
-        **_over_seeds(scores, labels, labelled, plan),
+        **_over_seeds(scores, states, labels, labelled, plan),
     }
     return scores, result, labels
 
 
+def _about_protocol(
+    plan: Plan, states: Sequence[Candidate], chosen: Sequence[Mapping[str, int | str]]
+) -> dict[str, Any]:
+    name = plan.params.evaluate.protocol
+    if name != REFERENCE:
+        return {"name": name}
+    return {
+        "name": name,
+        "warning": protocol_warning(plan.params.train.checkpoints),
+        "batch_size": BATCH_SIZE,
+        "steps": [step for step, _ in states],
+        "best_step": chosen,
+    }
+
+
+def _last_states(scores: Scores) -> list[list[Candidate]]:
+    return [[(LAST, run)] for run in scores.runs]
+
+
 def _over_seeds(
-    scores: Scores, labels: NDArray[np.int64], labelled: NDArray[np.bool_], plan: Plan
+    scores: Scores,
+    states: Sequence[Sequence[Candidate]],
+    labels: NDArray[np.int64],
+    labelled: NDArray[np.bool_],
+    plan: Plan,
 ) -> dict[str, Any]:
     """Metrics, curve, accuracy of each class and confusion counts, over all seeds."""
     settings = plan.params.evaluate
@@ -101,11 +140,18 @@ def _over_seeds(
     ok, labels = scores.ok[labelled], labels[labelled]
     both = scores.known[labels].any() and (~scores.known[labels]).any()
     grid = np.linspace(0, 1, CURVE_POINTS)
-    runs, curves, per_class = [], [], []
+    runs, chosen, curves, per_class = [], [], [], []
     counts = np.zeros((n_classes, n_classes + 1), dtype=np.int64)
-    for run in scores.runs:
+    for run, candidate_states in zip(scores.runs, states, strict=True):
         images = run[labelled]
-        runs.append(run_metrics(images, ok, labels, scores.known, settings.ece_bins))
+        values, steps = best_of(
+            {
+                step: run_metrics(state[labelled], ok, labels, scores.known, settings.ece_bins)
+                for step, state in candidate_states
+            }
+        )
+        runs.append(values)
+        chosen.append(steps)
         predicted = predictions(images, ok)
         present, accuracy = class_accuracy(predicted == labels, labels)
         per_class.append(accuracy)
@@ -116,6 +162,7 @@ def _over_seeds(
     accuracies = np.full(n_classes, np.nan)
     accuracies[present] = np.mean(per_class, axis=0)
     return {
+        "protocol": _about_protocol(plan, states[0], chosen),
         "runs": runs,
         "metrics": {
             name: summarise([run[name] for run in runs], settings.confidence)

@@ -36,6 +36,7 @@ GRAPH_CODE = tuple(
 )
 FIT_CODE = (
     "calibration.py",
+    "checkpoints.py",
     "inputs.py",
     "losses.py",
     "methods/adapters.py",
@@ -61,8 +62,14 @@ METHOD_CODE = {
     "uodtn": ("methods/bgcn.py", "methods/gcn_zsl.py", "methods/sre_clip_reference.py"),
     "zlap": ("methods/transductive.py", "refinement/zlap.py"),
 }
-EVALUATE_CODE = ("evaluation.py", "metrics.py", "scores.py", "statistics.py")
-COMPARE_CODE = ("comparison.py", "significance.py", "statistics.py")
+EVALUATE_CODE = ("evaluation.py", "metrics.py", "protocol.py", "scores.py", "statistics.py")
+COMPARE_CODE = (
+    "comparison.py",
+    "literature.py",
+    "protocol.py",
+    "significance.py",
+    "statistics.py",
+)
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
 BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
 REPORT_CODE = tuple(
@@ -252,6 +259,7 @@ class Plan:
         """Key of a method's fits."""
         candidates = self.pseudo_candidates(method)
         selection = self.params.train.selection.model_dump(include={"folds", "holdout", "seed"})
+        checkpoints = self.params.train.checkpoints
         return content_key(
             "fit",
             method,
@@ -265,6 +273,7 @@ class Plan:
             [self.text_key(kind) for kind in TEXT_KINDS],
             self.params.graph.text_weight,
             code_key(*fit_code(method)),
+            *([checkpoints] if checkpoints else []),
         )
 
     def model_dir(self, method: str) -> Path:

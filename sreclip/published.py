@@ -16,6 +16,7 @@ TABLES = (
     "per_class.csv",
     "confusion.csv",
     "training.csv",
+    "literature.csv",
 )
 # A folder, so that DVC can track it whatever the key in the file's name.
 STAMPS = "made-from"

@@ -12,6 +12,7 @@ import numpy as np
 
 from sreclip.errors import StoreError
 from sreclip.plan import Plan
+from sreclip.protocol import REFERENCE
 from sreclip.statistics import DIFFERENCE_METRICS, holm, paired_bootstrap
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def compare_pairs(plan: Plan, evaluations: Sequence[Mapping[str, Any]]) -> list[
     Returns
     -------
     list of Comparison
-        By reference, metric and method; none without resamples or without pairs.
+        By reference, metric and method; none without resamples or without pairs, and none under
+        the protocol ``reference``, whose numbers are of no one set of predictions.
 
     Raises
     ------
@@ -116,7 +118,7 @@ def compare_pairs(plan: Plan, evaluations: Sequence[Mapping[str, Any]]) -> list[
     """
     settings = plan.params.evaluate
     wanted = pairs(evaluations)
-    if not settings.bootstrap or not wanted:
+    if not settings.bootstrap or settings.protocol == REFERENCE or not wanted:
         return []
     right, labels = _read_right(plan, evaluations)
     known = np.array(evaluations[0]["known"], dtype=bool)

@@ -177,7 +177,8 @@ def tabulate_sweep(plan: Plan) -> Path:
     """Write the tidy table, one row for each combination, seed and metric.
 
     Columns: ``task``, ``backbone``, ``method``, ``title``, ``unknown`` (the split, joined by
-    ``+``), ``variant``, ``ablated``, ``selection``, ``seed``, ``metric``, ``value``.
+    ``+``), ``variant``, ``ablated``, ``selection``, ``protocol``, ``seed``, ``metric``,
+    ``value``.
 
     Returns
     -------
@@ -213,6 +214,7 @@ def _rows(item: Combination) -> Iterator[dict[str, Any]]:
         "variant": item.variant,
         "ablated": item.ablated,
         "selection": evaluation["selection"],
+        "protocol": evaluation["protocol"]["name"],
     }
     for seed, run in zip(evaluation["seeds"], evaluation["runs"], strict=True):
         for metric, value in run.items():

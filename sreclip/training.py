@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sreclip.calibration import unknown_bias
+from sreclip.checkpoints import Checkpoints, place, score_tensors
 from sreclip.config.methods import Settings
 from sreclip.errors import FitError
 from sreclip.files import atomic_path, write_json
@@ -50,13 +52,18 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
     runs: list[ImageScores] = []
     tensors: dict[str, torch.Tensor] = {}
     history: list[dict[str, float]] = []
+    steps: list[int] = []
     for seed in seeds:
         if cls.deterministic and runs:
             runs.append(runs[0])
             continue
-        method = _fit_seed(name, settings, seed, inputs, folder, progress)
+        kept = _Kept(settings, seed, inputs.target_features)
+        checkpoints = Checkpoints(plan.params.train.checkpoints, kept)
+        method = _fit_seed(name, settings, seed, inputs, folder, progress, checkpoints)
         runs.append(score_target(method, settings, inputs.target_features).spread(inputs.target_ok))
-        tensors |= {f"seed-{seed}.{part}": value for part, value in _state(method).items()}
+        tensors |= {place(seed) + part: value for part, value in _state(method).items()}
+        tensors |= kept.tensors
+        steps = kept.steps
         history += [{"seed": seed, **record} for record in method.history_]
     # One entry: safetensors writes several in a random order.
     about = {"method": name, "key": key, "settings": settings.model_dump()}
@@ -73,6 +80,7 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
             "settings": settings.model_dump(),
             "selection": selection,
             "seeds": seeds,
+            "checkpoints": steps,
             "backbone": inputs.backbone,
             "n_source": len(inputs.source_features),
             "n_target": len(inputs.target_features),
@@ -95,8 +103,32 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
     return folder
 
 
+@dataclass
+class _Kept:
+    """Earlier states of a fit: their tensors, and their scores where these stay the same."""
+
+    settings: Settings
+    seed: int
+    target_features: torch.Tensor
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+
+    def __call__(self, step: int, method: Method) -> None:
+        state = _state(method)
+        if not method.batch_dependent:
+            state |= score_tensors(score_target(method, self.settings, self.target_features))
+        self.tensors |= {place(self.seed, step) + part: value for part, value in state.items()}
+        self.steps.append(step)
+
+
 def _fit_seed(
-    name: str, settings: Settings, seed: int, inputs: FitInputs, folder: Path, progress: bool
+    name: str,
+    settings: Settings,
+    seed: int,
+    inputs: FitInputs,
+    folder: Path,
+    progress: bool,
+    checkpoints: Checkpoints,
 ) -> Method:
     from tqdm import tqdm
 
@@ -111,6 +143,7 @@ def _fit_seed(
             bar.update(step - bar.n)
 
         method = make_method(name, settings, seed, show)
+        method.checkpoints = checkpoints
         try:
             return fit(method, inputs)
         except Diverged as error:

@@ -326,6 +326,14 @@ class TrainSettings(Section):
         [0, 1, 2, 3, 4], min_length=1, description="One fit a seed; figures are over these."
     )
     device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
+    checkpoints: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Earlier states to keep of each fit in steps, at equal distances; looked at by "
+        "`evaluate.protocol: reference` alone. 9 of the reference's 3,000 steps are every 300th, "
+        "where its authors test.",
+    )
     selection: SelectionSettings = SelectionSettings()
 
     @field_validator("seeds")
@@ -381,6 +389,13 @@ class EvaluateSettings(Section):
         "No p is below 2 / (resamples + 1).",
     )
     bootstrap_seed: int = Field(0, ge=0, description="Seed of the resamples.")
+    protocol: Literal["ours", "reference"] = Field(
+        "ours",
+        description="`ours`: the last step, mixed batches, no target label has a part in it; "
+        "`reference`: as SRE-CLIP's authors evaluate, the best of `train.checkpoints` on the test "
+        "labels for each metric and class-sorted batches: for comparison with published numbers "
+        "only, never a result.",
+    )
 
 
 Colour = Annotated[str, Field(pattern=r"^(#[0-9a-fA-F]{6}|[a-z]{3,24})$")]

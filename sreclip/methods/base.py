@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sreclip.checkpoints import Checkpoints, checkpoint_steps
 from sreclip.errors import FitError
 from sreclip.methods.blocks import Block, assemble, score_in_blocks
 
@@ -112,6 +114,13 @@ class Method(ABC):
         Nothing is drawn: every seed gives the same.
     baseline : bool
         False for SRE-CLIP itself, in the authors' form or in ours.
+    batch_dependent : bool
+        An image's logits depend on the images that are scored with it.
+    checkpoints : Checkpoints or None
+        What to keep of the fit before its last step; only of fits by `_minimise`.
+    scoring_batches : sequence of Tensor or None
+        Row numbers of the batches in which a ``batch_dependent`` method scores images, each row
+        once; None for its own.
     """
 
     title: ClassVar[str]
@@ -119,9 +128,12 @@ class Method(ABC):
     transductive: ClassVar[bool]
     deterministic: ClassVar[bool] = False
     baseline: ClassVar[bool] = True
+    batch_dependent: ClassVar[bool] = False
 
     seed: int = 0
     progress: Progress | None = None
+    checkpoints: Checkpoints | None = None
+    scoring_batches: Sequence[Tensor] | None = None
 
     def __init__(self) -> None:
         self.history_: list[dict[str, float]] = []
@@ -159,12 +171,15 @@ class Method(ABC):
         check_data(data)
         self.history_ = []
         self.text_ = text
+        self._data = data
         torch.manual_seed(self.seed)
         try:
             self._fit(data, torch.Generator().manual_seed(self.seed))
         except Diverged:
             self._finish(data)
             raise
+        finally:
+            del self._data
         self._finish(data)
         return self
 
@@ -197,6 +212,20 @@ class Method(ABC):
         """Learned tensors by name, for safetensors."""
         return {}
 
+    def restore(self, state: Mapping[str, Tensor], text: ClassText) -> Self:
+        """Take on a saved `state`, to score images again; ``batch_dependent`` methods can."""
+        raise NotImplementedError
+
+    def _finished_copy(self) -> Self:
+        """The method as it is in the middle of its fit, ready to predict; the fit goes on."""
+        copied = copy.copy(self)
+        memo: dict[int, object] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, nn.Module):
+                setattr(copied, name, copy.deepcopy(value, memo))
+        copied._finish(self._data)
+        return copied
+
     def _minimise(
         self,
         optimizer: torch.optim.Optimizer,
@@ -225,10 +254,16 @@ class Method(ABC):
         Diverged
             A term or a parameter is not finite. The parameters go back to the last that were kept,
             which gave a finite loss.
+
+        Notes
+        -----
+        With ``checkpoints``, a finished copy of the method is given away after some of the steps.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         total = done + steps if total is None else total
         kept = [parameter.detach().clone() for parameter in parameters]
+        checkpoints = self.checkpoints
+        marks = checkpoint_steps(total, checkpoints.count) if checkpoints else ()
         try:
             for step in range(done + 1, done + steps + 1):
                 terms = terms_of()
@@ -241,10 +276,10 @@ class Method(ABC):
                 optimizer.step()
                 if schedule is not None:
                     schedule.step()
-            if not all(torch.isfinite(parameter).all() for parameter in parameters):
-                raise Diverged(
-                    f"step {done + steps}: a parameter is not finite", "lower the learning rate"
-                )
+                if checkpoints and step in marks:
+                    _require_finite(parameters, step)
+                    checkpoints.keep(step, self._finished_copy())
+            _require_finite(parameters, done + steps)
         except Diverged:
             with torch.no_grad():
                 for copy, parameter in zip(kept, parameters, strict=True):
@@ -263,6 +298,11 @@ class Method(ABC):
         self.history_.append({"step": step, **values})
         if self.progress:
             self.progress(step, total, values)
+
+
+def _require_finite(parameters: Sequence[Tensor], step: int) -> None:
+    if not all(torch.isfinite(parameter).all() for parameter in parameters):
+        raise Diverged(f"step {step}: a parameter is not finite", "lower the learning rate")
 
 
 def check_data(data: FitData) -> None:

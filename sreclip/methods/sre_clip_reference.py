@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sreclip.losses import balance_loss, diversity_loss, entropy_loss, rank_loss, relation_loss
-from sreclip.methods.base import ClassGraph, FitData, Method, Progress, Terms, batches
+from sreclip.methods.base import ClassGraph, ClassText, FitData, Method, Progress, Terms, batches
 from sreclip.methods.blocks import Block
 
 EVALUATION_SEED = 0
@@ -147,6 +147,7 @@ class SreClipReference(Method):
     citation = "Yu et al., arXiv 2510.21808, after the authors' code"
     transductive = True
     baseline = False
+    batch_dependent = True
 
     def __init__(
         self,
@@ -315,8 +316,11 @@ class SreClipReference(Method):
                 terms["balance"] = (self.balance, balance_loss(mass, self.c))
         return terms
 
-    def _mixed_batches(self, n_images: int) -> Iterator[Tensor]:
-        """Row numbers in batches of about equal size, shuffled with a fixed seed."""
+    def _batches(self, n_images: int) -> Iterator[Tensor]:
+        """Row numbers of ``scoring_batches``, or of mixed batches of about equal size."""
+        if self.scoring_batches is not None:
+            yield from self.scoring_batches
+            return
         generator = torch.Generator().manual_seed(EVALUATION_SEED)
         order = torch.randperm(n_images, generator=generator)
         yield from order.tensor_split(max(1, math.ceil(n_images / self.batch_size)))
@@ -325,10 +329,10 @@ class SreClipReference(Method):
     def logit_blocks(self, features: Tensor) -> Iterator[Block]:
         """Give the logits of mixed batches, shuffled with a fixed seed.
 
-        Batches are of about equal size, at most ``batch_size``.
+        Batches are of about equal size, at most ``batch_size``; ``scoring_batches`` overrides them.
         """
         classes = torch.arange(len(self.prototypes_), device=features.device)
-        for rows in self._mixed_batches(len(features)):
+        for rows in self._batches(len(features)):
             logits = self._logits(features[rows])
             yield Block(rows.to(features.device), classes, logits)
 
@@ -336,7 +340,7 @@ class SreClipReference(Method):
     def image_features(self, features: Tensor) -> Tensor:
         """v of each image, ``(n_images, width)``, in the batches of `logit_blocks`."""
         images = features.new_empty(len(features), self.prototypes_.shape[1])
-        for rows in self._mixed_batches(len(features)):
+        for rows in self._batches(len(features)):
             images[rows] = self._image_side(features[rows]) * self.temperature
         return images
 
@@ -347,3 +351,15 @@ class SreClipReference(Method):
         """Adapter and class prototypes."""
         adapter = {f"adapter.{name}": value for name, value in self.adapter_.state_dict().items()}
         return {**adapter, "prototypes": self.prototypes_}
+
+    def restore(self, state: Mapping[str, Tensor], text: ClassText) -> Self:
+        """Take on adapter and prototypes of a saved `state`."""
+        dim, device = text.features.shape[1], text.features.device
+        start = "adapter."
+        self.adapter_ = BatchAttentionAdapter(dim, self.width).to(device)
+        self.adapter_.load_state_dict(
+            {name.removeprefix(start): state[name] for name in state if name.startswith(start)}
+        )
+        self.prototypes_ = state["prototypes"].to(device)
+        self.text_ = text
+        return self

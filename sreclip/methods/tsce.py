@@ -37,6 +37,8 @@ class Tsce(SreClipReference):
     citation = "Zhang et al., IEEE TIP 2023"
     transductive = True
     baseline = True
+    # Its adapter is a linear map: there is no attention over the batch.
+    batch_dependent = False
 
     def __init__(
         self,

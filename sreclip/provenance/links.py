@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sreclip.data.manifest import DOMAINS
 from sreclip.plan import TEXT_KINDS, Plan
+from sreclip.protocol import REFERENCE
 
 if TYPE_CHECKING:
     from sreclip.sweep import Sweep
@@ -188,6 +189,8 @@ def _fitted(plan: Plan, methods: list[str]) -> Iterator[Link]:
         place(plan, plan.graph_dir),
         task,
     )
+    # The authors' way of evaluating scores a fit's states again.
+    read = inputs if plan.params.evaluate.protocol == REFERENCE else (task,)
     unknown = [e.name for e, known in zip(plan.classes, plan.known, strict=True) if not known]
     for name in methods:
         candidates = plan.candidates(name)
@@ -208,8 +211,12 @@ def _fitted(plan: Plan, methods: list[str]) -> Iterator[Link]:
             "evaluation",
             place(plan, plan.evaluation_dir(name)),
             plan.evaluation_key(name),
-            (*(place(plan, candidate.model_dir(name)) for candidate in candidates), task),
-            {"method": name, "selection": plan.params.train.selection.rule},
+            (*(place(plan, candidate.model_dir(name)) for candidate in candidates), *read),
+            {
+                "method": name,
+                "selection": plan.params.train.selection.rule,
+                "protocol": plan.params.evaluate.protocol,
+            },
         )
 
 

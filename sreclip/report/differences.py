@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sreclip.plan import Plan
+from sreclip.protocol import REFERENCE
 from sreclip.report.inputs import MethodResult
 from sreclip.report.numbers import format_difference, format_p
 from sreclip.significance import Comparison
@@ -67,6 +68,12 @@ def difference_view(
         return DifferenceView(
             missing="The bootstrap is switched off (evaluate.bootstrap is 0): whether the methods' "
             "differences could be luck is not said here."
+        )
+    if settings.protocol == REFERENCE:
+        return DifferenceView(
+            missing="Evaluated the authors' way (evaluate.protocol is reference), each number may "
+            "be of another checkpoint that was chosen on these very labels: whether differences "
+            "between such numbers could be luck is not tested."
         )
     if not rows:
         return DifferenceView(missing="This run has no pair of a method and a baseline to compare.")

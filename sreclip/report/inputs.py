@@ -47,6 +47,8 @@ class MethodResult:
         Labelled target pictures, those without a label, labelled ones that could not be read.
     history : sequence of Mapping
         ``seed``, ``step`` and one value a loss term.
+    warning : str
+        What must stand beside the numbers; empty under the default protocol.
     """
 
     name: str
@@ -65,6 +67,7 @@ class MethodResult:
     n_unlabelled: int
     n_rejected: int
     history: Sequence[Mapping[str, float]]
+    warning: str = ""
 
 
 def load_results(plan: Plan) -> list[MethodResult]:
@@ -110,6 +113,7 @@ def _from_json(value: Mapping[str, Any], history: Sequence[Mapping[str, float]])
         n_unlabelled=value["n_unlabelled"],
         n_rejected=value["n_rejected"],
         history=history,
+        warning=value["protocol"].get("warning", ""),
     )
 
 

@@ -7,11 +7,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from sreclip.files import write_text
+from sreclip.literature import LITERATURE, PublishedNumber, literature_notes, read_literature
 from sreclip.metrics import METRICS
 from sreclip.plan import Plan
 from sreclip.provenance.keys import flat_keys, stage_keys, versions
@@ -26,6 +26,7 @@ from sreclip.report.table import (
     MEANINGS,
     MINI_NOTE,
     TITLES,
+    Cell,
     selection_note,
     table_cells,
     table_notes,
@@ -38,6 +39,7 @@ METRIC_GROUPS: dict[str, tuple[str, ...]] = {
     "mean over classes": ("known", "unknown", "all", "h"),
     "share of pictures": ("known_micro", "unknown_micro", "all_micro", "h_micro"),
 }
+PUBLISHED_GROUP = "published"
 METRIC_GROUPS["other"] = tuple(
     name for name in METRICS if not any(name in group for group in METRIC_GROUPS.values())
 )
@@ -51,6 +53,15 @@ class Tile:
     text: str
     baseline: str = ""
     meaning: str = field(default="")
+
+
+@dataclass(frozen=True)
+class ColumnGroup:
+    """Columns of the results table below one head; cells by method and metric."""
+
+    title: str
+    metrics: Sequence[str]
+    cells: Sequence[Sequence[Cell]]
 
 
 def write_page(plan: Plan) -> Path:
@@ -105,6 +116,7 @@ def script_hash(text: str) -> str:
 
 def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
     params, last = plan.params, results[-1]
+    published = read_literature(plan.comparison_dir / LITERATURE)
     colours = params.report.colors.model_dump()
     n_seeds = len(last.seeds)
     return {
@@ -122,16 +134,14 @@ def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "n_seeds": n_seeds,
         "confidence": f"{100 * params.evaluate.confidence:g} %",
         "tiles": _tiles(results),
-        "metric_groups": METRIC_GROUPS,
+        "columns": _columns(results, published),
         "metric_titles": TITLES,
         "metric_meanings": MEANINGS,
-        "cells": table_cells(
-            [result.metrics for result in results],
-            [name for group in METRIC_GROUPS.values() for name in group],
-        ),
-        "firsts": _first_columns(),
+        "warning": last.warning,
+        "labels_chose": last.selection == "oracle" or bool(last.warning),
+        "literature_notes": literature_notes(published, reference=bool(last.warning)),
         "selection": last.selection,
-        "selection_note": selection_note(last.selection),
+        "selection_note": selection_note(last.selection, reference=bool(last.warning)),
         "differences": difference_view(
             plan, results, read_significance(plan.comparison_dir / SIGNIFICANCE)
         ),
@@ -142,6 +152,7 @@ def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
             transductive=any(result.transductive for result in results),
             best=len(results) > 1,
             selection=last.selection,
+            warning=last.warning,
         ),
         "bars": blocks.bars_block(results, colours, n_seeds),
         "curve": blocks.curve_block(results, n_seeds),
@@ -168,9 +179,26 @@ def credit_lines(credits: str | Sequence[str]) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _first_columns() -> set[int]:
-    """Columns of the results table at which a group begins."""
-    return {0, *accumulate(len(group) for group in METRIC_GROUPS.values())}
+def _columns(
+    results: Sequence[MethodResult], published: Sequence[PublishedNumber]
+) -> list[ColumnGroup]:
+    """Groups of the results table; published numbers stand beside the shares measured here."""
+    numbers = [result.metrics for result in results]
+    groups = []
+    for title, names in METRIC_GROUPS.items():
+        groups.append(ColumnGroup(title, names, table_cells(numbers, names)))
+        found = [name for name in names if any(number.metric == name for number in published)]
+        if found:
+            cells = [[_published_cell(r.name, name, published) for name in found] for r in results]
+            groups.append(ColumnGroup(PUBLISHED_GROUP, found, cells))
+    return groups
+
+
+def _published_cell(method: str, metric: str, published: Sequence[PublishedNumber]) -> Cell:
+    for number in published:
+        if (number.method, number.metric) == (method, metric):
+            return Cell(number.percent, detail=f"{number.citation}: {number.obtained}")
+    return Cell("")
 
 
 def _tiles(results: Sequence[MethodResult]) -> list[Tile]:

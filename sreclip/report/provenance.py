@@ -26,6 +26,7 @@ def describe(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "seeds": plan.params.train.seeds,
         "confidence": plan.params.evaluate.confidence,
         "selection": results[-1].selection,
+        "protocol": plan.params.evaluate.protocol,
         "methods": [
             {"name": r.name, "title": r.title, "transductive": r.transductive} for r in results
         ],

@@ -9,6 +9,7 @@ import numpy as np
 
 from sreclip.errors import ConfigError
 from sreclip.plan import Plan
+from sreclip.protocol import REFERENCE, protocol_warning
 from sreclip.report.numbers import format_with_interval, half_width
 from sreclip.report.table import MINI_NOTE, TITLES, selection_note
 from sreclip.statistics import summarise
@@ -95,10 +96,13 @@ def _table(plan: Plan, frame: pd.DataFrame, first: str) -> tuple[Table, list[str
     splits, seeds = frame["unknown"].nunique(), frame["seed"].nunique()
     level = f"{100 * plan.params.evaluate.confidence:g} %"
     over = f"{splits} splits, each the mean of {seeds} seeds" if splits > 1 else f"{seeds} seeds"
+    reference = plan.params.evaluate.protocol == REFERENCE
     notes = [
         f"percent, class means; mean ± half-width of the {level} Student-t interval over {over}",
-        f"selection: {selection_note(plan.params.train.selection.rule)}",
+        f"selection: {selection_note(plan.params.train.selection.rule, reference=reference)}",
     ]
+    if reference:
+        notes.insert(0, f"WARNING: {protocol_warning(plan.params.train.checkpoints)}")
     if plan.params.backbone.name == "mini":
         notes.append(MINI_NOTE)
     table = Table(

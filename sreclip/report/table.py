@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sreclip.files import read_json
+from sreclip.literature import LITERATURE, PublishedNumber, literature_notes, read_literature
 from sreclip.plan import Plan
 from sreclip.published import stamps, task_numbers
 from sreclip.report.differences import marks, plain_level
@@ -16,6 +17,7 @@ from sreclip.report.numbers import format_with_interval, half_width, plain
 from sreclip.significance import SIGNIFICANCE, read_significance
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
 MADE_BY = "snakemake --cores all all"
@@ -64,6 +66,12 @@ SELECTION = {
     "label is used in training or selection",
     "oracle": "settings chosen WITH target labels: an upper bound, not a result",
 }
+# Under the protocol `reference`, where the last step is not what counts.
+REFERENCE_SELECTION = SELECTION | {
+    "last": "nothing was chosen among settings; no target label is used in training",
+    "pseudo_unknown": "settings chosen by holding out known classes as pseudo-unknown; no target "
+    "label is used in training or in that choice",
+}
 
 Numbers = Mapping[str, Mapping[str, float]]
 
@@ -88,9 +96,9 @@ class Cell:
         return f"{sign}\u202f{half.strip()}" if sign else ""
 
 
-def selection_note(rule: str) -> str:
+def selection_note(rule: str, *, reference: bool = False) -> str:
     """Say how settings were chosen, and whether target labels had a part in it."""
-    return SELECTION.get(rule, rule)
+    return (REFERENCE_SELECTION if reference else SELECTION).get(rule, rule)
 
 
 def table_cells(
@@ -141,8 +149,9 @@ def table_notes(
     best: bool,
     selection: str | None,
     arrows: bool = False,
+    warning: str = "",
 ) -> list[str]:
-    """Sentences below the table: units, interval, marks, selection.
+    """Sentences below the table: a warning, units, interval, marks, selection.
 
     Parameters
     ----------
@@ -154,15 +163,18 @@ def table_notes(
         Whether the table marks transductive methods, best means, and clear differences of H.
     selection : str or None
         The rule by which settings were chosen; None where it is not known.
+    warning : str
+        What the protocol of the evaluation is warned of by, if it is.
     """
     level = "" if confidence is None else f"{100 * confidence:g} % "
     if seeds > 1:
         spread = f"mean ± half-width of the {level}Student-t interval over {seeds} seeds"
     else:
         spread = "one seed, so there is no interval"
-    notes = [
+    notes = [f"WARNING: {warning}"] if warning else []
+    notes.append(
         f"percent; {spread}; " + ("bold: best mean; " if best else "") + "ECE: lower is better"
-    ]
+    )
     if seeds > 1:
         notes.append("± 0: the same with every seed")
     if transductive:
@@ -173,7 +185,8 @@ def table_notes(
             f"Holm-adjusted p < {plain_level(confidence)})"
         )
     if selection is not None:
-        notes.append(f"selection ({selection}): {selection_note(selection)}")
+        note = selection_note(selection, reference=bool(warning))
+        notes.append(f"selection ({selection}): {note}")
     if backbone == "mini":
         notes.append(MINI_NOTE)
     return notes
@@ -196,7 +209,7 @@ def render_table(source: Plan | Path) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    view = _from_plan(source) if isinstance(source, Plan) else _from_reports(source)
+    view = _view(source)
     numbers = [method["metrics"] for method in view["methods"]]
     transductive = any(method["transductive"] for method in view["methods"])
     seeds = max((int(cell["n"]) for method in numbers for cell in method.values()), default=1)
@@ -209,8 +222,11 @@ def render_table(source: Plan | Path) -> Table:
         best=len(numbers) > 1,
         selection=view["selection"],
         arrows=bool(arrows),
+        warning=view["warning"],
     )
     bound = ": upper bounds, not results" if view["selection"] == "oracle" else ""
+    if view["warning"]:
+        bound = ": the authors' way, not results"
     table = Table(
         title=f"Task {view['task']}, backbone {view['backbone']}{bound}",
         caption=Text("\n".join(notes)),
@@ -234,6 +250,47 @@ def render_table(source: Plan | Path) -> Table:
     return table
 
 
+def render_literature(source: Plan | Path) -> RenderableType | None:
+    """Published numbers beside those measured, where there are any for this problem.
+
+    Parameters
+    ----------
+    source : Plan or Path
+        As in `render_table`.
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    view = _view(source)
+    numbers: list[PublishedNumber] = view["literature"]
+    if not numbers:
+        return None
+    table = Table(
+        title="Published numbers beside those measured here",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+    )
+    table.add_column("Method")
+    table.add_column("Share of pictures")
+    table.add_column("Published", justify="right")
+    table.add_column("Measured here", justify="right")
+    for method in view["methods"]:
+        shown = [number for number in numbers if number.method == method["name"]]
+        for at, number in enumerate(shown):
+            ((cell,),) = table_cells([method["metrics"]], [number.metric])
+            title = "" if at else method["title"]
+            table.add_row(title, TITLES[number.metric], number.percent, cell.text)
+    notes = literature_notes(numbers, reference=bool(view["warning"]))
+    return Group("", table, Text("\n".join(notes), style="italic dim"))
+
+
+def _view(source: Plan | Path) -> dict[str, Any]:
+    return _from_plan(source) if isinstance(source, Plan) else _from_reports(source)
+
+
 def _from_plan(plan: Plan) -> dict[str, Any]:
     results, confidence = load_results(plan), plan.params.evaluate.confidence
     return {
@@ -242,6 +299,8 @@ def _from_plan(plan: Plan) -> dict[str, Any]:
         "confidence": confidence,
         "selection": results[-1].selection,
         "arrows": marks(read_significance(plan.comparison_dir / SIGNIFICANCE), confidence),
+        "warning": results[-1].warning,
+        "literature": read_literature(plan.comparison_dir / LITERATURE),
         "methods": [
             {"name": r.name, "title": r.title, "transductive": r.transductive, "metrics": r.metrics}
             for r in results
@@ -259,6 +318,7 @@ def _from_reports(folder: Path) -> dict[str, Any]:
     if confidence is not None and differences.exists():
         arrows = marks(read_significance(differences), confidence)
     task, backbone, methods = task_numbers(metrics, folder / "metrics.json")
+    literature = folder / "tables" / LITERATURE
     return {
         "task": task,
         "backbone": backbone,
@@ -266,6 +326,8 @@ def _from_reports(folder: Path) -> dict[str, Any]:
         # Before there was a choice, the last step was taken.
         "selection": stamp.get("selection", "last") if stamp else None,
         "arrows": arrows,
+        "warning": metrics.get("protocol", {}).get("warning", ""),
+        "literature": read_literature(literature) if literature.exists() else [],
         "methods": [
             {
                 "name": name,

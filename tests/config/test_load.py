@@ -30,6 +30,11 @@ ROOT = Path(__file__).parents[2]
             {"backbone": {"name": "open-clip"}},
             ["backbone.name:", "not registered", "mini, open_clip", "did you mean 'open_clip'?"],
         ),
+        (
+            {"evaluate": {"protocol": "referense"}},
+            ["evaluate.protocol:", "'ours'", "did you mean 'reference'?", "'referense'"],
+        ),
+        ({"train": {"checkpoints": -1}}, ["train.checkpoints:", "greater than or equal", "-1"]),
         ({"task": {"name": "folders"}}, ["task.name:", "did you mean 'folder'?"]),
         ({"task": {"name": "folder"}}, ["task.folder.root"]),
         ({"methods": {"run": ["sre-clip"]}}, ["methods.run:", "did you mean 'sre_clip'?"]),

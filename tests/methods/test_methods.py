@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import sreclip
+from sreclip.checkpoints import Checkpoints
 from sreclip.errors import FitError
 from sreclip.methods import METHODS
 from sreclip.methods.base import (
@@ -348,3 +349,64 @@ def test_batches_cover_every_row_once_a_pass() -> None:
 def test_known_labels() -> None:
     known = torch.tensor([True, False, True, True])
     assert known_labels(torch.tensor([0, 2, 3]), known).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_keeping_checkpoints_changes_nothing(name: str, problem: dict[str, Any]) -> None:
+    kept: dict[int, dict[str, torch.Tensor]] = {}
+
+    def keep(step: int, copied: Method) -> None:
+        copied.logits(problem["target_features"])
+        kept[step] = {part: value.detach().clone() for part, value in copied.state().items()}
+
+    plain, watched = make(name), make(name)
+    watched.checkpoints = Checkpoints(3, keep)
+    last = plain.fit(**problem).state()
+    assert plain.history_ == watched.fit(**problem).history_
+    assert all(torch.equal(value, last[part]) for part, value in watched.state().items())
+    in_steps = name in FEW_STEPS and name != "linear_probe"
+    assert len(kept) == (3 if in_steps else 0)
+    for state in kept.values():
+        assert state.keys() == last.keys()
+        assert any(not torch.equal(value, last[part]) for part, value in state.items())
+
+
+@pytest.mark.parametrize("name", ["clip_adapter", "taskres", "sre_clip_reference", "uodtn"])
+def test_a_checkpoint_is_what_a_shorter_fit_ends_with(name: str, problem: dict[str, Any]) -> None:
+    kept: dict[int, torch.Tensor] = {}
+    target = problem["target_features"]
+    watched = make(name)
+    watched.checkpoints = Checkpoints(
+        3, lambda step, copied: kept.update({step: copied.logits(target)})
+    )
+    watched.fit(**problem)
+    before = FEW_STEPS[name].get("regression_steps", 0)
+    for step, logits in kept.items():
+        if step > before:
+            shorter = make(name, steps=step - before).fit(**problem).logits(target)
+            torch.testing.assert_close(logits, shorter)
+    assert max(kept) > before
+
+
+def test_a_diverging_fit_keeps_no_broken_checkpoint(problem: dict[str, Any]) -> None:
+    kept: list[dict[str, torch.Tensor]] = []
+    wild = make("sre_clip_reference", adapter_lr=1e38, gcn_lr=1e38)
+    wild.checkpoints = Checkpoints(7, lambda step, copied: kept.append(copied.state()))
+    with pytest.raises(Diverged, match="step 1: a parameter is not finite"):
+        wild.fit(**problem)
+    assert kept == []
+    assert all(torch.isfinite(value).all() for value in wild.state().values())
+
+
+def test_only_attention_over_the_batch_is_said_to_depend_on_it() -> None:
+    """Those that label the target as a whole do so in whatever order."""
+    depends = {name for name in METHODS if load_registered("method", name, METHODS).batch_dependent}
+    assert depends == DEPENDS_ON_THE_BATCH - DETERMINISTIC
+
+
+def test_a_restored_reference_predicts_the_same(problem: dict[str, Any]) -> None:
+    fitted = make("sre_clip_reference").fit(**problem)
+    target = problem["target_features"]
+    restored = make("sre_clip_reference").restore(fitted.state(), problem["text"])
+    assert torch.equal(restored.logits(target), fitted.logits(target))
+    assert torch.equal(restored.image_features(target), fitted.image_features(target))

@@ -118,6 +118,8 @@ PARAMS = (
         {"train_method": 1, **EVALUATE},
         "candidates of one method",
     ),
+    param("train.checkpoints", 2, FIT),
+    param("evaluate.protocol", "reference", EVALUATE),
     param("evaluate.ece_bins", 7, EVALUATE),
     param("evaluate.bootstrap", 50, COMPARE),
     param("report.colors.known", "#000000", PUBLISH),

@@ -45,15 +45,18 @@ def candidates(name: str) -> list[dict[str, object]]:
     return [{}, {"refine": "transclip"}]
 
 
-@pytest.mark.parametrize("rule", ["last", "pseudo_unknown"])
-def test_no_target_label_is_read_before_evaluation(restored: Project, rule: str) -> None:
+@pytest.mark.parametrize(("rule", "checkpoints"), [("last", 0), ("pseudo_unknown", 0), ("last", 2)])
+def test_no_target_label_is_read_before_evaluation(
+    restored: Project, rule: str, checkpoints: int
+) -> None:
     """The label file is a folder here, which nobody can read, root included."""
     restored.edit(
+        train__checkpoints=checkpoints,
         train__selection={
             "rule": rule,
             "candidates": {name: candidates(name) for name in METHODS},
             "folds": 1,
-        }
+        },
     )
     plan = restored.plan
     labels = plan.task_dir / "target_labels.parquet"
@@ -63,7 +66,10 @@ def test_no_target_label_is_read_before_evaluation(restored: Project, rule: str)
     try:
         for name in METHODS:
             folder = fit_method(plan, name, progress=False)
-            said = json.loads((folder / "fit.json").read_text())["selection"]
+            fit = json.loads((folder / "fit.json").read_text())
+            said = fit["selection"]
+            in_steps = name in FEW_STEPS and name != "linear_probe"
+            assert len(fit["checkpoints"]) == (checkpoints if in_steps else 0)
             assert said["rule"] == rule
             assert len(said.get("candidates", [])) == (2 if rule == "pseudo_unknown" else 0)
         with pytest.raises(SreclipError, match=re.escape(labels.name)):

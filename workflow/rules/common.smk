@@ -13,6 +13,7 @@ from sreclip.data.manifest import DOMAINS
 from sreclip.data.tasks import FirstLook, first_look, is_as_pulled
 from sreclip.errors import SreclipError
 from sreclip.plan import Plan
+from sreclip.protocol import REFERENCE
 from sreclip.provenance.records import keep_records
 from sreclip.published import withdraw_stale
 from sreclip.snapshot import write_snapshot
@@ -66,6 +67,7 @@ except SreclipError as error:
     raise WorkflowError(str(error)) from None
 
 SWEEP = Sweep(PLAN)
+REFERENCE_PROTOCOL = PARAMS.evaluate.protocol == REFERENCE
 if shutil.which("sreclip") is None:
     # Called as .venv/bin/snakemake: the other programs lie beside this Python.
     shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
@@ -104,6 +106,14 @@ def planned(paths):
         return ancient([str(path) for path in found])
 
     return inputs
+
+
+def scored_again(plan):
+    """What an evaluation reads when it scores a fit's states on batches of its own."""
+    if not REFERENCE_PROTOCOL:
+        return []
+    graph = [plan.graph_dir / name for name in ("graph.json", "similarity.safetensors")]
+    return [*plan.all_features(), *graph]
 
 
 def fit_inputs(plan, wildcards):

@@ -9,6 +9,7 @@ rule evaluate_method:
                     ].candidates(wildcards.method)
                 ),
                 plan.task_dir / "target_labels.parquet",
+                *scored_again(plan),
             ]
         ),
     output:
@@ -22,8 +23,8 @@ rule evaluate_method:
         "../envs/sreclip.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=4000 if REFERENCE_PROTOCOL else 2000,
+        runtime=120 if REFERENCE_PROTOCOL else 30,
         gpu=0,
     params:
         file=params_of(lambda: SWEEP.evaluations),
@@ -53,6 +54,7 @@ rule compare_methods:
         per_class=f"results/comparisons/{UNDER}/{{key}}/per_class.csv",
         confusion=f"results/comparisons/{UNDER}/{{key}}/confusion.csv",
         training=f"results/comparisons/{UNDER}/{{key}}/training.csv",
+        literature=f"results/comparisons/{UNDER}/{{key}}/literature.csv",
         history=f"results/comparisons/{UNDER}/{{key}}/history.csv",
     log:
         "logs/compare_methods/{key}.log",
