@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def unknown_bias(
-    margin: ArrayLike, zero_shot_margin: ArrayLike, least_share: float = 0.0
-) -> float:
+def unknown_bias(margin: ArrayLike, zero_shot_margin: ArrayLike, least_share: float = 0.0) -> float:
     """Bias on unknown logits that keeps the frozen model's share of unknown predictions.
 
     Training on known classes makes a model favour them. Calibrated stacking (Chao et al., ECCV

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sreclip.data.benchmarks.classes import read_benchmark_classes
 from sreclip.errors import StoreError
 
 LITERATURE = "literature.csv"
@@ -52,10 +53,7 @@ class Entry:
     Attributes
     ----------
     task : str
-        Registered task.
-    unknown : frozenset of str
-        Its unknown classes; with others the numbers are of another problem.
-    n_classes : int
+        A benchmark.
     method : str
     percent : Mapping
         By metric.
@@ -63,8 +61,6 @@ class Entry:
     """
 
     task: str
-    unknown: frozenset[str]
-    n_classes: int
     method: str
     percent: Mapping[str, float]
     citation: str
@@ -72,27 +68,9 @@ class Entry:
     caveats: str
 
 
-# UODTN's ten.
-I2AWA_UNKNOWN = frozenset(
-    (
-        "sheep",
-        "dolphin",
-        "bat",
-        "seal",
-        "blue whale",
-        "rat",
-        "horse",
-        "walrus",
-        "giraffe",
-        "bobcat",
-    )
-)
-
 ENTRIES = (
     Entry(
         task="i2awa",
-        unknown=I2AWA_UNKNOWN,
-        n_classes=50,
         method="sre_clip_reference",
         percent={"known_micro": 88.02, "unknown_micro": 69.7, "h_micro": 77.7},
         citation="SRE-CLIP's authors' code, github.com/yjainqdc/SRECLIP, commit f392d02, "
@@ -116,12 +94,12 @@ def published_numbers(
     task : str
         Registered task.
     classes : sequence of str
+        Names in label order.
     known : ndarray
         ``(n_classes,)``, bool. With other unknown classes than the published ones there are no
         numbers.
     methods : sequence of str
     """
-    unknown = {_plain(name) for name, is_known in zip(classes, known, strict=True) if not is_known}
     return [
         PublishedNumber(
             entry.method,
@@ -132,10 +110,7 @@ def published_numbers(
             entry.caveats,
         )
         for entry in ENTRIES
-        if entry.task == task
-        and entry.n_classes == len(classes)
-        and entry.unknown == unknown
-        and entry.method in methods
+        if entry.task == task and entry.method in methods and _as_published(task, classes, known)
         for metric, percent in entry.percent.items()
     ]
 
@@ -162,8 +137,11 @@ def literature_notes(numbers: Sequence[PublishedNumber], *, reference: bool) -> 
     ]
 
 
-def _plain(name: str) -> str:
-    return name.replace("+", " ").replace("_", " ").casefold()
+def _as_published(task: str, classes: Sequence[str], known: NDArray[np.bool_]) -> bool:
+    published = read_benchmark_classes(task)
+    return [(item.entry.name, item.known) for item in published] == list(
+        zip(classes, known.tolist(), strict=True)
+    )
 
 
 def read_literature(path: Path) -> list[PublishedNumber]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sreclip.config.models import SplitSettings
 from sreclip.errors import ConfigError
 
+_SHOWN = 60
+
 
 def known_mask(
     names: Sequence[str], source_counts: Sequence[int], split: SplitSettings
@@ -68,6 +70,6 @@ def _unknown(names: Sequence[str], source_counts: Sequence[int], split: SplitSet
         raise ConfigError(
             f"split.unknown: {missing[0]!r} is no class of this task"
             + (f" (did you mean {near[0]!r}?)" if near else ""),
-            f"the classes are: {', '.join(names)}",
+            f"the classes are: {', '.join(names[:_SHOWN])}" + ", ..." * (len(names) > _SHOWN),
         )
     return set(wanted)

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 
 from sreclip.comparison import write_csv
+from sreclip.data.benchmarks.classes import read_benchmark_classes
 from sreclip.errors import StoreError
 from sreclip.literature import (
     COLUMNS,
-    I2AWA_UNKNOWN,
     literature_notes,
     published_numbers,
     read_literature,
 )
 from sreclip.methods import METHODS
 
-CLASSES = [f"animal {number}" for number in range(40)] + sorted(I2AWA_UNKNOWN)
-KNOWN = np.arange(50) < 40
+I2AWA = read_benchmark_classes("i2awa")
+CLASSES = [item.entry.name for item in I2AWA]
+KNOWN = np.array([item.known for item in I2AWA])
 
 
 def test_the_one_that_was_read() -> None:
@@ -38,11 +39,6 @@ def test_the_one_that_was_read() -> None:
     assert len(notes) == 3
     assert numbers[0].citation in notes[0]
     assert numbers[0].caveats in notes[1]
-
-
-def test_names_as_folders_spell_them() -> None:
-    names = [name.replace(" ", "+").capitalize() for name in CLASSES]
-    assert len(published_numbers("i2awa", names, KNOWN, ["sre_clip_reference"])) == 3
 
 
 def test_nothing_for_any_other_problem() -> None:

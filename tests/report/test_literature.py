@@ -11,20 +11,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sreclip.literature import I2AWA_UNKNOWN, read_literature
+from sreclip.data.benchmarks.classes import read_benchmark_classes
+from sreclip.literature import read_literature
 from sreclip.plan import Plan
 from sreclip.report.page import render_page, write_page
 from sreclip.report.publish import publish
 from sreclip.report.table import render_literature, render_table
 from tests.report.test_page import Parsed, section, words
 
-CLASSES = {f"animal {number}": "animal" for number in range(40)} | dict.fromkeys(
-    sorted(I2AWA_UNKNOWN), "mammal"
-)
+CLASSES = read_benchmark_classes("i2awa")
 I2AWA: dict[str, Any] = {
     "task": "i2awa",
-    "classes": CLASSES,
-    "unknown": tuple(sorted(I2AWA_UNKNOWN)),
+    "classes": {item.entry.name: "animal" for item in CLASSES},
+    "unknown": tuple(item.entry.name for item in CLASSES if not item.known),
     "methods": ("zero_shot", "sre_clip_reference"),
     "seeds": (0, 1),
     "per_class": 2,
@@ -88,7 +87,7 @@ def test_published_numbers_go_into_the_reports(i2awa: Plan) -> None:
 def test_no_such_column_for_any_other_problem(
     make_results: Callable[..., Plan], tmp_path: Path, plan: Plan
 ) -> None:
-    others = {**I2AWA, "unknown": ("animal 3", *I2AWA["unknown"][1:])}
+    others = {**I2AWA, "unknown": ("beaver", *I2AWA["unknown"][1:])}
     task = {**I2AWA, "task": "folder"}
     without = {**I2AWA, "methods": ("zero_shot", "sre_clip")}
     made = [
