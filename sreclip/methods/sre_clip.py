@@ -9,14 +9,17 @@ from torch import Tensor, nn
 
 from sreclip.calibration import unknown_bias
 from sreclip.losses import (
+    MAX_DISTANCE_MATRIX,
     anchor_loss,
     balance_loss,
+    distance_places,
     diversity_loss,
     entropy_loss,
     known_cross_entropy,
     rank_loss,
     relation_distillation,
     retention_loss,
+    sampled_rank_loss,
     soft_label_loss,
 )
 from sreclip.methods.adapters import ClassAdapter, ImageAdapter
@@ -207,12 +210,7 @@ class SreClip(Method):
                 self.relation_temperature,
             )
         if self.rank:
-            terms["rank"] = rank_loss(
-                (2 - 2 * step.prototypes @ step.prototypes.T).clamp_min(1e-12).sqrt(),
-                1 - self._graph.relation,
-                sample=self.rank_pairs,
-                generator=self._generator,
-            )
+            terms["rank"] = self._rank_loss(step.prototypes)
         if self.retention:
             terms["retention"] = retention_loss(step.target_logits, step.target_zero_shot)
         if self.unknown_retention and unknown.any():
@@ -233,6 +231,23 @@ class SreClip(Method):
             mass = step.target_logits.softmax(dim=1)[:, unknown].sum(dim=1)
             terms["balance"] = balance_loss(mass, self._prior)
         return terms
+
+    def _rank_loss(self, prototypes: Tensor) -> Tensor:
+        relation, n_classes = self._graph.relation, len(prototypes)
+        draw = {"sample": self.rank_pairs, "generator": self._generator}
+        if n_classes**2 <= MAX_DISTANCE_MATRIX:
+            cosines = prototypes @ prototypes.T
+            return rank_loss(_distances(cosines), 1 - relation, **draw)
+
+        def drawn_prototypes(numbers: Tensor) -> Tensor:
+            rows, columns = distance_places(numbers, n_classes)
+            return _distances((prototypes[rows] * prototypes[columns]).sum(dim=1))
+
+        def drawn_relation(numbers: Tensor) -> Tensor:
+            return 1 - relation[distance_places(numbers, n_classes)]
+
+        n_distances = n_classes * (n_classes - 1) // 2
+        return sampled_rank_loss(drawn_prototypes, drawn_relation, n_distances, **draw)
 
     def _bank_diversity(self, target_logits: Tensor) -> Tensor:
         """Diversity over this batch and the last ones, ``bank_size`` images in all."""
@@ -267,3 +282,8 @@ class SreClip(Method):
             "texts": self._texts,
             "bias": self.bias_,
         }
+
+
+def _distances(cosines: Tensor) -> Tensor:
+    """Euclidean distances of unit vectors with these cosines."""
+    return (2 - 2 * cosines).clamp_min(1e-12).sqrt()
