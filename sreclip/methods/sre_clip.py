@@ -24,7 +24,7 @@ from sreclip.losses import (
 )
 from sreclip.methods.adapters import ClassAdapter, ImageAdapter
 from sreclip.methods.base import FitData, Method, Progress, Terms, batches
-from sreclip.methods.blocks import collect, score_in_blocks
+from sreclip.methods.blocks import collect, score_in_blocks, widened
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.transclip import transclip
 
@@ -140,7 +140,7 @@ class SreClip(Method):
     def _unknown_mass(self, features: Tensor) -> float:
         """Mean probability that the frozen model gives to unknown classes together."""
         masses = [
-            self.text_.zero_shot_logits(chunk).softmax(dim=1)[:, ~self.text_.known].sum(dim=1)
+            self.text_.zero_shot_logits(widened(chunk)).softmax(dim=1)[:, ~self.text_.known].sum(dim=1)
             for chunk in features.split(self.batch_size)
         ]
         return float(torch.cat(masses).mean())
@@ -177,8 +177,8 @@ class SreClip(Method):
 
         def terms() -> Terms:
             source, target = next(source_rows), next(target_rows)
-            source_features = data.source_features[source]
-            target_features = data.target_features[target]
+            source_features = data.source(source)
+            target_features = data.target(target)
             prototypes = self.class_adapter_(self.text_.features, self._graph)
             values = self._terms(
                 Step(
@@ -260,7 +260,10 @@ class SreClip(Method):
         """``v``: adapted image features."""
         with torch.no_grad():
             return torch.cat(
-                [self.image_adapter_(chunk, self._texts) for chunk in features.split(CHUNK)]
+                [
+                    self.image_adapter_(widened(chunk), self._texts)
+                    for chunk in features.split(CHUNK)
+                ]
             )
 
     def _score(self, features: Tensor, prototypes: Tensor) -> Tensor:

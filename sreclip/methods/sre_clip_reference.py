@@ -24,7 +24,7 @@ from sreclip.losses import (
     self_distances,
 )
 from sreclip.methods.base import ClassGraph, FitData, Method, Progress, Terms, batches
-from sreclip.methods.blocks import Block
+from sreclip.methods.blocks import Block, widened
 
 EVALUATION_SEED = 0
 
@@ -245,14 +245,14 @@ class SreClipReference(Method):
         def terms() -> Terms:
             step, rows = next(steps), next(source_rows)
             prototypes = self._class_side(graph)
-            source = self._image_side(data.source_features[rows])
+            source = self._image_side(data.source(rows))
             source_terms = self._source_terms(source, data.source_labels[rows], prototypes)
             if step < self.warmup_steps:
                 if step >= self.warmup_steps - fill_steps:
                     with torch.no_grad():
-                        bank.add(self._image_side(data.target_features[next(target_rows)]))
+                        bank.add(self._image_side(data.target(next(target_rows))))
                 return source_terms
-            target = self._image_side(data.target_features[next(target_rows)])
+            target = self._image_side(data.target(next(target_rows)))
             weighted = {
                 name: (self.source * weight, term) for name, (weight, term) in source_terms.items()
             }
@@ -366,15 +366,15 @@ class SreClipReference(Method):
         """
         classes = torch.arange(len(self.prototypes_), device=features.device)
         for rows in self._mixed_batches(len(features)):
-            logits = self._logits(features[rows])
+            logits = self._logits(widened(features[rows]))
             yield Block(rows.to(features.device), classes, logits)
 
     @torch.inference_mode()
     def image_features(self, features: Tensor) -> Tensor:
         """v of each image, ``(n_images, width)``, in the batches of `logit_blocks`."""
-        images = features.new_empty(len(features), self.prototypes_.shape[1])
+        images = self.prototypes_.new_empty(len(features), self.prototypes_.shape[1])
         for rows in self._mixed_batches(len(features)):
-            images[rows] = self._image_side(features[rows]) * self.temperature
+            images[rows] = self._image_side(widened(features[rows])) * self.temperature
         return images
 
     def _logits(self, features: Tensor) -> Tensor:
