@@ -140,7 +140,9 @@ class SreClip(Method):
     def _unknown_mass(self, features: Tensor) -> float:
         """Mean probability that the frozen model gives to unknown classes together."""
         masses = [
-            self.text_.zero_shot_logits(widened(chunk)).softmax(dim=1)[:, ~self.text_.known].sum(dim=1)
+            self.text_.zero_shot_logits(widened(chunk))
+            .softmax(dim=1)[:, ~self.text_.known]
+            .sum(dim=1)
             for chunk in features.split(self.batch_size)
         ]
         return float(torch.cat(masses).mean())
