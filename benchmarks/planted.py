@@ -171,8 +171,11 @@ def node_vectors(graph: RelationGraph, vectors: str) -> NDArray[np.float32]:
     spread = float(np.linalg.norm(real - centre, axis=1).mean())
     moved = _unit(centre + spread * planted)
     for node in graph.class_nodes.tolist():
-        if graph.names[node] in place:
-            moved[node] = real[place[graph.names[node]]]
+        # Each once: no two classes are to have the same vector.
+        number = place.pop(graph.names[node], None)
+        if number is not None:
+            moved[node] = real[number]
+            place = {name: other for name, other in place.items() if other != number}
     return moved
 
 

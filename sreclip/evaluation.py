@@ -101,18 +101,19 @@ def _over_seeds(
     ok, labels = scores.ok[labelled], labels[labelled]
     both = scores.known[labels].any() and (~scores.known[labels]).any()
     grid = np.linspace(0, 1, CURVE_POINTS)
-    runs, curves, per_class = [], [], []
-    counts = np.zeros((n_classes, n_classes + 1), dtype=np.int64)
+    runs, curves, per_class, all_predicted = [], [], [], []
     for run in scores.runs:
         images = run[labelled]
         runs.append(run_metrics(images, ok, labels, scores.known, settings.ece_bins))
         predicted = predictions(images, ok)
         present, accuracy = class_accuracy(predicted == labels, labels)
         per_class.append(accuracy)
-        counts += confusion(predicted, labels, n_classes)
+        all_predicted.append(predicted)
         if both:
             known, unknown = known_unknown_curve(images, ok, labels, scores.known)
             curves.append(np.interp(grid, known, unknown, right=0.0))
+    every_label = np.tile(labels, len(all_predicted))
+    counts = confusion(np.concatenate(all_predicted), every_label, n_classes)
     accuracies = np.full(n_classes, np.nan)
     accuracies[present] = np.mean(per_class, axis=0)
     return {

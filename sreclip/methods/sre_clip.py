@@ -236,10 +236,10 @@ class SreClip(Method):
 
     def _rank_loss(self, prototypes: Tensor) -> Tensor:
         relation, n_classes = self._graph.relation, len(prototypes)
-        draw = {"sample": self.rank_pairs, "generator": self._generator}
+        sample, generator = self.rank_pairs, self._generator
         if n_classes**2 <= MAX_DISTANCE_MATRIX:
             cosines = prototypes @ prototypes.T
-            return rank_loss(_distances(cosines), 1 - relation, **draw)
+            return rank_loss(_distances(cosines), 1 - relation, sample=sample, generator=generator)
 
         def drawn_prototypes(numbers: Tensor) -> Tensor:
             rows, columns = distance_places(numbers, n_classes)
@@ -249,7 +249,9 @@ class SreClip(Method):
             return 1 - relation[distance_places(numbers, n_classes)]
 
         n_distances = n_classes * (n_classes - 1) // 2
-        return sampled_rank_loss(drawn_prototypes, drawn_relation, n_distances, **draw)
+        return sampled_rank_loss(
+            drawn_prototypes, drawn_relation, n_distances, sample=sample, generator=generator
+        )
 
     def _bank_diversity(self, target_logits: Tensor) -> Tensor:
         """Diversity over this batch and the last ones, ``bank_size`` images in all."""

@@ -316,10 +316,12 @@ class SreClipReference(Method):
 
     def _rank_loss(self, prototypes: Tensor) -> Tensor:
         n_classes = len(prototypes)
-        draw = {"sample": self.rank_sample, "generator": self._generator}
+        sample, generator = self.rank_sample, self._generator
         if n_classes**2 <= MAX_DISTANCE_MATRIX:
             distances = torch.cdist(prototypes, prototypes)
-            return rank_loss(distances, self._semantic, self.rank_pairs, **draw)
+            return rank_loss(
+                distances, self._semantic, self.rank_pairs, sample=sample, generator=generator
+            )
 
         as_coded = self.rank_pairs == "as_coded"
 
@@ -332,7 +334,8 @@ class SreClipReference(Method):
             partial(drawn, prototypes),
             partial(drawn, self._class_vectors),
             n_classes if as_coded else n_classes * (n_classes - 1) // 2,
-            **draw,
+            sample=sample,
+            generator=generator,
         )
 
     def _target_terms(
