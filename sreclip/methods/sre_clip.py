@@ -262,13 +262,12 @@ class SreClip(Method):
 
     def image_features(self, features: Tensor) -> Tensor:
         """``v``: adapted image features."""
+        images = self._texts.new_empty(features.shape)
         with torch.no_grad():
-            return torch.cat(
-                [
-                    self.image_adapter_(widened(chunk), self._texts)
-                    for chunk in features.split(CHUNK)
-                ]
-            )
+            for start in range(0, len(features), CHUNK):
+                part = slice(start, start + CHUNK)
+                images[part] = self.image_adapter_(widened(features[part]), self._texts)
+        return images
 
     def _score(self, features: Tensor, prototypes: Tensor) -> Tensor:
         adapted = self.image_adapter_(features, self._texts)
