@@ -38,7 +38,7 @@ class ReferenceProducts:
 
         self.warm_up = [
             *products(n_nodes, node_dim, gcn_width, low, of_input=False),
-            *products(n_nodes, gcn_width, width, low),
+            *products(min(n_nodes, n_classes), gcn_width, width, low),
             *products(min(n_classes, n_source), width, n_classes),
             *adapter(n_source),
             *products(n_source, width, n_classes),

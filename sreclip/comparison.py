@@ -132,10 +132,8 @@ def _confusion_rows(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     """One row a picture-count cell is what ``dvc plots`` wants: actual, predicted, count."""
     columns = [*evaluation["classes"], "(rejected)"]
     return [
-        {"actual": actual, "predicted": predicted, "count": count}
-        for actual, counts in zip(evaluation["classes"], evaluation["confusion"], strict=True)
-        for predicted, count in zip(columns, counts, strict=True)
-        if count
+        {"actual": columns[actual], "predicted": columns[predicted], "count": count}
+        for actual, predicted, count in evaluation["confusion"]
     ]
 
 

@@ -140,8 +140,7 @@ def _over_seeds(
     ok, labels = scores.ok[labelled], labels[labelled]
     both = scores.known[labels].any() and (~scores.known[labels]).any()
     grid = np.linspace(0, 1, CURVE_POINTS)
-    runs, chosen, curves, per_class = [], [], [], []
-    counts = np.zeros((n_classes, n_classes + 1), dtype=np.int64)
+    runs, chosen, curves, per_class, all_predicted = [], [], [], [], []
     for run, candidate_states in zip(scores.runs, states, strict=True):
         images = run[labelled]
         values, steps = best_of(
@@ -155,10 +154,12 @@ def _over_seeds(
         predicted = predictions(images, ok)
         present, accuracy = class_accuracy(predicted == labels, labels)
         per_class.append(accuracy)
-        counts += confusion(predicted, labels, n_classes)
+        all_predicted.append(predicted)
         if both:
             known, unknown = known_unknown_curve(images, ok, labels, scores.known)
             curves.append(np.interp(grid, known, unknown, right=0.0))
+    every_label = np.tile(labels, len(all_predicted))
+    counts = confusion(np.concatenate(all_predicted), every_label, n_classes)
     accuracies = np.full(n_classes, np.nan)
     accuracies[present] = np.mean(per_class, axis=0)
     return {

@@ -17,12 +17,22 @@ from sreclip.plan import TEXT_KINDS, Plan
 if TYPE_CHECKING:
     import torch
 
+    from sreclip.features.store import ImageFeatures
+    from sreclip.graph.relation_graph import RelationGraph
     from sreclip.methods.base import ClassGraph, ClassText
+
+
+# Rows that are read together.
+CHUNK = 1 << 15
 
 
 @dataclass(frozen=True)
 class FitInputs:
-    """What a fit sees, and what its scores are about; no target label is in it."""
+    """What a fit sees, and what its scores are about; no target label is in it.
+
+    Features are as they are stored, in float16 by default: half the memory of float32, and what
+    methods make of them is the same (`sreclip.methods.blocks.widened`).
+    """
 
     source_features: torch.Tensor
     source_labels: torch.Tensor
@@ -51,18 +61,19 @@ def load_inputs(plan: Plan) -> FitInputs:
     from sreclip.methods.base import ClassText
 
     device = checked_device(plan.params.train.device)
-    labels = read_manifest(plan.task_dir, ["row_id", "label"]).set_index("row_id")["label"]
     with open_images(plan.joined_features("source"), expected_joined(plan, "source")) as source:
-        row_label = labels.reindex(source.row_id).to_numpy(dtype=np.int64)
+        row_label = _source_labels(plan, source.row_id)
         keep = source.ok & plan.known[row_label]
-        source_features = source.features[:].astype(np.float32)[keep]
+        source_features = _kept_rows(source, keep)
         header = source.header
     with open_images(plan.joined_features("target"), expected_joined(plan, "target")) as target:
         target_ok, target_row_id = target.ok, target.row_id
-        target_features = target.features[:].astype(np.float32)[target_ok]
+        target_features = _kept_rows(target, target_ok)
         _same_backbone(header, target.header, plan.joined_features("target"))
+    graph = read_graph(plan)
     texts = {
-        kind: read_text(plan.text_features(kind), expected_text(plan, kind)) for kind in TEXT_KINDS
+        kind: read_text(plan.text_features(kind), expected_text(plan, kind, graph))
+        for kind in TEXT_KINDS
     }
     for vectors in texts.values():
         _same_backbone(header, vectors.header, vectors.path)
@@ -78,9 +89,42 @@ def load_inputs(plan: Plan) -> FitInputs:
         target_row_id=target_row_id,
         target_ok=target_ok,
         text=text.to(device),
-        graph=_class_graph(plan, texts["classes"].features, texts["nodes"].features).to(device),
+        graph=_class_graph(plan, graph, **{k: t.features for k, t in texts.items()}).to(device),
         backbone={"label": header.backbone, "weights_sha256": header.weights_sha256},
     )
+
+
+def _source_labels(plan: Plan, row_id: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Class numbers of source rows, ``(n_rows,)``.
+
+    By sorting: an index of pandas leaves 200 MB behind for a million rows.
+    """
+    rows = read_manifest(plan.task_dir, ["row_id", "label"])
+    numbers = rows["row_id"].to_numpy()
+    labels = rows["label"].to_numpy(dtype=np.int64, na_value=-1)
+    order = np.argsort(numbers, kind="stable")
+    places = order[np.searchsorted(numbers, row_id, sorter=order).clip(max=len(numbers) - 1)]
+    absent = (numbers[places] != row_id) | (labels[places] < 0)
+    if absent.any():
+        raise StoreError(
+            f"{plan.joined_features('source')}: the row with row_id {row_id[absent][0]} is no "
+            "source picture of the manifest",
+            "delete it and run: snakemake --cores all extract_features",
+        )
+    return labels[places]
+
+
+def _kept_rows(images: ImageFeatures, keep: NDArray[np.bool_]) -> NDArray[Any]:
+    """Stored rows where ``keep``, without a copy of the others: ``(keep.sum(), dim)``."""
+    rows = images.features
+    kept = np.empty((int(keep.sum()), rows.shape[1]), dtype=rows.dtype)
+    done = 0
+    for start in range(0, len(rows), CHUNK):
+        chunk = keep[start : start + CHUNK]
+        size = int(chunk.sum())
+        kept[done : done + size] = rows[start : start + CHUNK][chunk]
+        done += size
+    return kept
 
 
 def checked_device(name: str) -> str:
@@ -111,7 +155,10 @@ def _same_backbone(first: Any, other: Any, path: Path) -> None:
 
 
 def _class_graph(
-    plan: Plan, class_text: NDArray[np.float32], node_text: NDArray[np.float32]
+    plan: Plan,
+    graph: RelationGraph,
+    classes: NDArray[np.float32],
+    nodes: NDArray[np.float32],
 ) -> ClassGraph:
     import torch
 
@@ -119,10 +166,9 @@ def _class_graph(
     from sreclip.graph.relation import relation_matrix, text_similarity
     from sreclip.methods.base import ClassGraph
 
-    graph = read_graph(plan)
-    relation = relation_matrix(
-        read_similarity(plan), text_similarity(class_text), plan.params.graph.text_weight
-    )
+    similarity, text_weight = read_similarity(plan), plan.params.graph.text_weight
+    by_text = text_similarity(classes) if text_weight or np.isnan(similarity).any() else None
+    relation = relation_matrix(similarity, by_text, text_weight)
     adjacency = normalized_adjacency(graph.n_nodes, graph.edges).tocoo()
     sparse = torch.sparse_coo_tensor(
         torch.from_numpy(np.stack([adjacency.row, adjacency.col]).astype(np.int64)),
@@ -131,7 +177,7 @@ def _class_graph(
         check_invariants=False,
     )
     return ClassGraph(
-        node_features=torch.from_numpy(node_text),
+        node_features=torch.from_numpy(nodes),
         adjacency=sparse.coalesce(),
         edges=torch.from_numpy(np.asarray(graph.edges, dtype=np.int64).reshape(-1, 2)),
         class_nodes=torch.from_numpy(np.asarray(graph.class_nodes, dtype=np.int64)),

@@ -7,6 +7,7 @@ UODTN (Zhuo et al., CVPR 2019; balance). Ours: `relation_distillation`, `retenti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -14,6 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MAX_EXACT_DISTANCES = 2048
+# With more entries (1,024 classes), only the distances that are drawn are worked out.
+MAX_DISTANCE_MATRIX = 1 << 20
+SELF_CHUNK = 256
+Distances = Callable[[Tensor], Tensor]
 
 
 def known_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor:
@@ -46,8 +51,10 @@ def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:
     prototypes : Tensor
         Unit-norm class prototypes ``e_c``, ``(n_classes, dim)``.
     """
-    relations = prototypes @ prototypes.T
-    return F.mse_loss(logits, relations[logits.argmax(dim=1)])
+    best = logits.argmax(dim=1)
+    if len(best) < len(prototypes):
+        return F.mse_loss(logits, prototypes[best] @ prototypes.T)
+    return F.mse_loss(logits, (prototypes @ prototypes.T)[best])
 
 
 def relation_distillation(logits: Tensor, labels: Tensor, relation: Tensor, tau: float) -> Tensor:
@@ -106,14 +113,66 @@ def rank_loss(
         semantic = semantic_distances[rows, columns]
     if len(prototype) <= MAX_EXACT_DISTANCES:
         total, count = _misordered(prototype, semantic)
-    else:
-        first, second = torch.randint(len(prototype), (2, sample), generator=generator)
-        swap = semantic[first] > semantic[second]
-        first, second = torch.where(swap, second, first), torch.where(swap, first, second)
-        ordered = semantic[first] < semantic[second]
-        total = (F.relu(prototype[first] - prototype[second]) * ordered).sum()
-        count = int(ordered.sum())
-    return total / count if count else prototype_distances.sum() * 0
+        return total / count if count else prototype_distances.sum() * 0
+    drawn = torch.randint(len(prototype), (2, sample), generator=generator)
+    return _mean_excess(prototype[drawn], semantic[drawn])
+
+
+def sampled_rank_loss(
+    prototype: Distances,
+    semantic: Distances,
+    n_distances: int,
+    *,
+    sample: int = 4096,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """`rank_loss` of drawn pairs, without a matrix of all distances.
+
+    The draw is that of `rank_loss`; only the ``2 sample`` distances that are drawn are asked for.
+
+    Parameters
+    ----------
+    prototype, semantic : callable
+        From numbers of distances, ``(n,)``, to these distances; see `distance_places`.
+    n_distances : int
+        How many there are.
+    sample : int
+        How many pairs of distances are drawn.
+    generator : torch.Generator, optional
+        Source of the draw.
+    """
+    drawn = torch.randint(n_distances, (2, sample), generator=generator).flatten()
+    pairs = (distances(drawn).view(2, sample) for distances in (prototype, semantic))
+    return _mean_excess(*pairs)
+
+
+def distance_places(numbers: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+    """Row and column of entries above the diagonal of a matrix, which count row by row from 0."""
+    lengths = torch.arange(n_classes - 1, -1, -1)
+    ends = lengths.cumsum(0)
+    rows = torch.searchsorted(ends, numbers, right=True)
+    return rows, numbers - ends[rows] + n_classes
+
+
+def _mean_excess(prototype: Tensor, semantic: Tensor) -> Tensor:
+    """Mean of ``ReLU`` of shorter minus longer over pairs of distances, both ``(2, n_pairs)``.
+
+    The semantic distances say which is to be the shorter; equal ones make no pair.
+    """
+    excess = (prototype[0] - prototype[1]) * (semantic[1] - semantic[0]).sign()
+    ordered = semantic[0] != semantic[1]
+    return (F.relu(excess) * ordered).sum() / ordered.sum().clamp_min(1)
+
+
+def pair_distances(vectors: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Euclidean distances of some pairs of rows of ``vectors``, ``(n_pairs,)``."""
+    return torch.linalg.vector_norm(vectors[rows] - vectors[columns], dim=1)
+
+
+def self_distances(vectors: Tensor) -> Tensor:
+    """The diagonal of the table of all Euclidean distances: float noise, ``(n_vectors,)``."""
+    chunks = vectors.split(SELF_CHUNK)
+    return torch.cat([torch.cdist(chunk, chunk).diagonal() for chunk in chunks])
 
 
 def _misordered(prototype: Tensor, semantic: Tensor) -> tuple[Tensor, int]:

@@ -32,7 +32,7 @@ TEXT_KINDS = ("classes", "nodes")
 SHIPPED_WEIGHTS = {"mini": ("backbones/mini_map.safetensors",)}
 GRAPH_CODE = tuple(
     f"graph/{name}.py"
-    for name in ("adjacency", "build", "relation", "relation_graph", "senses", "wordnet")
+    for name in ("adjacency", "build", "compact", "relation", "relation_graph", "senses", "wordnet")
 )
 FIT_CODE = (
     "calibration.py",
@@ -56,6 +56,7 @@ FIT_CODE = (
 METHOD_CODE = {
     "bgcn": ("methods/gcn_zsl.py", "methods/sre_clip_reference.py"),
     "gcn_zsl": ("methods/sre_clip_reference.py",),
+    "linear_probe": ("methods/tip_adapter.py",),
     "tip_adapter_f": ("methods/tip_adapter.py",),
     "transclip": ("methods/transductive.py",),
     "tsce": ("methods/bgcn.py", "methods/gcn_zsl.py", "methods/sre_clip_reference.py"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sreclip.methods import METHODS
@@ -108,3 +110,36 @@ def test_reading_beside_plain_reads(tmp_path: Path) -> None:
     for label in ("in order", "chunks of 4,096 rows shuffled", "9,000 random rows"):
         assert float(rows[f"joined file, {label}"]) > 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_whole_pipeline_at_a_tiny_scale(tmp_path: Path) -> None:
+    out, work, vectors = tmp_path / "scale.md", tmp_path / "work", tmp_path / "vectors"
+    vectors.mkdir()
+    # A stand-in for CLIP's vectors of LVIS names: one name is a class of the task.
+    np.save(vectors / "lvis_v1_clip_a+cname.npy", np.eye(2, 512, dtype=np.float16) + 0.01)
+    names = [{"name": name, "synonyms": [name]} for name in ("tench", "no_class")]
+    (vectors / "lvis_v1_train_cat_info.json").write_text(json.dumps(names))
+    settings = ["--known", "4", "--unknown", "5", "--scale", "1/8192,1/4096", "--threads", "1"]
+    settings += [
+        "--one-process",
+        "--steps",
+        "2",
+        "--methods",
+        "zero_shot,sre_clip",
+        "--text-vectors",
+        str(vectors),
+    ]
+    done = run_file("scale.py", "--work", str(work), *settings, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert out.read_text() == done.stdout
+    rows = [line.strip("|").split("|") for line in done.stdout.splitlines() if line[:2] == "| "]
+    table = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows[2:]}
+    assert {"graph and similarities", "fit `sre_clip`", "evaluate `zero_shot`", "page"} < set(table)
+    for cells in table.values():
+        assert len(cells) == 7
+        assert all(float(cell.replace(",", "")) >= 0 for cell in cells)
+    assert len(re.findall(r"zero-shot again in numpy; \d+ of \d+ differ: yes", done.stdout)) == 2
+    assert "NO" not in done.stdout
+    # Features are removed unless they are to be kept.
+    assert list(work.rglob("predictions.parquet"))
+    assert not list(work.rglob("images"))

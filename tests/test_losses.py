@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -106,6 +107,70 @@ def test_rank_loss_sampled_is_near_exact(monkeypatch: pytest.MonkeyPatch) -> Non
         generator=torch.Generator().manual_seed(0),
     )
     assert drawn.item() == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_places_of_distances(n: int) -> None:
+    rows, columns = losses.distance_places(torch.arange(n * (n - 1) // 2), n)
+    expected = torch.triu_indices(n, n, 1)
+    assert torch.equal(rows, expected[0])
+    assert torch.equal(columns, expected[1])
+
+
+def test_sampled_rank_loss_draws_as_the_exact_one_and_asks_for_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(losses, "MAX_EXACT_DISTANCES", 0)
+    prototypes, classes = (tensor(RNG.normal(size=(9, 4))) for _ in range(2))
+    asked: list[torch.Tensor] = []
+
+    def drawn(vectors: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        asked.append(numbers)
+        return losses.pair_distances(vectors, *losses.distance_places(numbers, 9))
+
+    sampled = losses.sampled_rank_loss(
+        partial(drawn, prototypes),
+        partial(drawn, classes),
+        36,
+        sample=50,
+        generator=torch.Generator().manual_seed(3),
+    )
+    whole = losses.rank_loss(
+        torch.cdist(prototypes, prototypes),
+        torch.cdist(classes, classes),
+        sample=50,
+        generator=torch.Generator().manual_seed(3),
+    )
+    assert sampled.item() == pytest.approx(whole.item())
+    assert [len(numbers) for numbers in asked] == [100, 100]
+    assert torch.equal(*asked)
+
+
+def test_sampled_rank_loss_is_exact_in_the_mean() -> None:
+    prototype, semantic = (np.triu(m, 1) + np.triu(m, 1).T for m in RNG.uniform(size=(2, 12, 12)))
+    upper = [tensor(matrix[np.triu_indices(12, 1)]) for matrix in (prototype, semantic)]
+    drawn = losses.sampled_rank_loss(
+        *(lambda numbers, values=values: values[numbers] for values in upper),
+        66,
+        sample=200_000,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert drawn.item() == pytest.approx(brute_rank(prototype, semantic), rel=0.02)
+
+
+def test_distances_of_vectors_to_themselves_come_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "SELF_CHUNK", 4)
+    distances = losses.self_distances(torch.randn(11, 8))
+    assert distances.shape == (11,)
+    assert distances.abs().max() < 0.01
+
+
+def test_relation_loss_of_few_images_asks_for_their_rows_alone() -> None:
+    prototypes = torch.nn.functional.normalize(tensor(RNG.normal(size=(6, 3))), dim=1)
+    logits = tensor(RNG.normal(size=(4, 6)))
+    few = losses.relation_loss(logits, prototypes)
+    many = losses.relation_loss(logits.repeat(3, 1), prototypes)
+    assert few.item() == pytest.approx(many.item())
 
 
 def test_entropy_bounds() -> None:

@@ -56,7 +56,12 @@ def test_rejected_pictures_are_wrong() -> None:
     assert values["unknown"] == 0
     assert values["zsl"] == 0
     assert values["h"] == 0
-    assert metrics.confusion(np.array([0, -1, -1]), labels, 4)[1].tolist() == [0, 0, 0, 0, 1]
+    predicted = np.array([0, -1, -1, -1])
+    entries = metrics.confusion(predicted, np.array([0, 1, 2, 1]), 4)
+    assert entries.tolist() == [[0, 0, 1], [1, 4, 2], [2, 4, 1]]
+    table = metrics.confusion_table(entries, 4)
+    assert table[1].tolist() == [0, 0, 0, 0, 2]
+    assert (table.shape, table.sum()) == ((4, 5), 4)
 
 
 def test_without_unknown_images_their_metrics_are_absent() -> None:

@@ -93,6 +93,12 @@ class LinearProbeSettings(Settings):
     holdout: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of each class's source images that chooses the penalty."
     )
+    shots: int = Field(
+        0,
+        ge=0,
+        description="Source images of each known class that are taken, at most; 0: all. Images "
+        "times known classes must not pass 67 million.",
+    )
 
 
 class TipAdapterSettings(Settings):

@@ -97,7 +97,7 @@ def prepare_data(
     rows = rows.assign(size=hashes.size, sha256=hashes.sha256)
     rows, repeats = _settle_duplicates(rows, duplicates)
     shards = cut_shards(rows, shard_size)
-    summary = _summary(task, data, rows, repeats, shard_size=shard_size, n_shards=len(shards))
+    summary = summarise_task(task, data, rows, repeats, shard_size=shard_size, n_shards=len(shards))
     withdraw_task(folder)
     write_shards(folder, shards)
     write_task(folder, rows, data, summary)
@@ -245,7 +245,7 @@ def _some_pairs(
     return "; ".join(pairs) + (f" and {rest} more" if rest else "")
 
 
-def _summary(
+def summarise_task(
     task: str,
     data: TaskData,
     rows: pd.DataFrame,
@@ -254,6 +254,7 @@ def _summary(
     shard_size: int,
     n_shards: int,
 ) -> dict[str, Any]:
+    """What stands in ``summary.json``: counts, and keys of the labels."""
     source = rows["domain"] == "source"
     per_class = np.bincount(
         rows["label"][source].to_numpy(dtype=np.int64), minlength=len(data.classes)

@@ -9,6 +9,7 @@ from sreclip.data.shards import Shard
 from sreclip.features import EXTRACTION_VERSION
 from sreclip.features.header import text_rows_key
 from sreclip.graph.build import read_graph
+from sreclip.graph.relation_graph import RelationGraph
 from sreclip.plan import Plan
 
 Expected = dict[str, Any]
@@ -33,18 +34,23 @@ def _images(plan: Plan, domain: str) -> Expected:
     return made_with(plan) | {"domain": domain, "dtype": plan.params.features.dtype}
 
 
-def expected_text(plan: Plan, kind: str) -> Expected:
-    """Header values of the text vectors of ``classes`` or ``nodes``."""
-    names, prompt_names = text_names(plan, kind)
+def expected_text(plan: Plan, kind: str, graph: RelationGraph | None = None) -> Expected:
+    """Header values of the text vectors of ``classes`` or ``nodes``; see `text_names`."""
+    names, prompt_names = text_names(plan, kind, graph)
     return made_with(plan) | {
         "rows_key": text_rows_key(names, prompt_names, plan.params.prompts.templates)
     }
 
 
-def text_names(plan: Plan, kind: str) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Names of ``classes`` or ``nodes``, and the prompt names of each."""
+def text_names(
+    plan: Plan, kind: str, graph: RelationGraph | None = None
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Names of ``classes`` or ``nodes``, and the prompt names of each.
+
+    The plan's ``graph`` is read for ``nodes`` unless it is given.
+    """
     if kind == "classes":
         classes = plan.classes
         return [entry.name for entry in classes], [entry.prompt_names for entry in classes]
-    names = list(read_graph(plan).names)
+    names = list((graph or read_graph(plan)).names)
     return names, [(name,) for name in names]

@@ -178,14 +178,24 @@ class ImageFeatures:
     @cached_property
     def row_id(self) -> NDArray[np.int64]:
         """Row ids, int64, ``(n_rows,)``."""
-        with reading(self.path, self.header.kind):
-            return self._file["row_id"][:]
+        return self._column("row_id")
 
     @cached_property
     def ok(self) -> NDArray[np.bool_]:
         """False where the picture was rejected, ``(n_rows,)``."""
-        with reading(self.path, self.header.kind):
-            return self._file["ok"][:].astype(bool)
+        return self._column("ok").astype(bool)
+
+    def _column(self, name: str) -> NDArray[Any]:
+        """One number a row; of a joined file shard by shard, for HDF5 would keep all open."""
+        if not self.shards:
+            with reading(self.path, self.header.kind):
+                return self._file[name][:]
+        parts = []
+        for entry in self.shards:
+            path = shard_path(self.path, entry)
+            with reading(path), open_hdf5(path) as file:
+                parts.append(file[name][:])
+        return np.concatenate(parts)
 
     @cached_property
     def rejects(self) -> list[Reject]:

@@ -14,6 +14,7 @@ from sreclip.backbones import backbone_of
 from sreclip.backbones.base import Backbone
 from sreclip.errors import DamagedError, GraphError, StoreError
 from sreclip.files import atomic_path, write_text
+from sreclip.graph.compact import pack, unpack
 from sreclip.graph.relation import text_similarity, wordnet_similarity
 from sreclip.graph.relation_graph import (
     RelationGraph,
@@ -37,8 +38,8 @@ def build_graph(plan: Plan) -> Path:
     Returns
     -------
     Path
-        The folder of ``graph.json`` and ``similarity.safetensors``; the latter holds
-        ``wordnet``, ``(n_classes, n_classes)`` float32, NaN where a class has no sense.
+        The folder of ``graph.json`` and ``similarity.safetensors``; the latter holds the WordNet
+        similarities as `sreclip.graph.compact.pack` gives them.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def build_graph(plan: Plan) -> Path:
     similarity = wordnet_similarity(graph, settings.similarity)
     graph.save(plan.graph_dir / "graph.json")
     with atomic_path(plan.graph_dir / "similarity.safetensors") as temporary:
-        save_file({"wordnet": similarity}, temporary, metadata={"key": plan.graph_key})
+        save_file(pack(similarity), temporary, metadata={"key": plan.graph_key})
     return plan.graph_dir
 
 
@@ -108,7 +109,7 @@ def read_graph(plan: Plan) -> RelationGraph:
 
 
 def read_similarity(plan: Plan) -> NDArray[np.float32]:
-    """Read WordNet similarities of the classes, ``(n_classes, n_classes)``.
+    """Read WordNet similarities, ``(n_classes, n_classes)``, NaN where a class has no sense.
 
     Raises
     ------
@@ -122,14 +123,16 @@ def read_similarity(plan: Plan) -> NDArray[np.float32]:
         raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
     try:
         with safe_open(path, "np") as file:
-            key, similarity = (file.metadata() or {}).get("key"), file.get_tensor("wordnet")
-    except SafetensorError as error:
+            key = (file.metadata() or {}).get("key")
+            if key != plan.graph_key:
+                raise StoreError(
+                    f"{path} was made from something else", f"delete it and run: {MADE_BY}"
+                )
+            return unpack({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
         raise DamagedError(
             path, f"{path} is damaged ({error})", f"delete it and run: {MADE_BY}"
         ) from error
-    if key != plan.graph_key:
-        raise StoreError(f"{path} was made from something else", f"delete it and run: {MADE_BY}")
-    return similarity
 
 
 def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:

@@ -59,6 +59,8 @@ def wordnet_similarity(
     wordnet = wordnet or WordNet.bundled()
     wnids = list(classes.class_wnids if isinstance(classes, RelationGraph) else classes)
     mapped = np.array([not wnid.startswith(TEXT_PREFIX) for wnid in wnids], dtype=bool)
+    if mapped.all():
+        return _mapped_similarity(wnids, kind, wordnet)
     similarity = np.full((len(wnids), len(wnids)), np.nan, dtype=np.float32)
     ids = [wnid for wnid, known in zip(wnids, mapped, strict=True) if known]
     similarity[np.ix_(mapped, mapped)] = _mapped_similarity(ids, kind, wordnet)
@@ -83,7 +85,7 @@ def _mapped_similarity(wnids: list[str], kind: str, wordnet: WordNet) -> np.ndar
             block = np.ix_(index[rows], index)
             similarity[block] = np.maximum(similarity[block], score)
     np.fill_diagonal(similarity, 1.0)
-    return np.clip(similarity, 0.0, 1.0)
+    return np.clip(similarity, 0.0, 1.0, out=similarity)
 
 
 def _pair_score(kind: str, wnids: list[str], wordnet: WordNet) -> Callable[..., np.ndarray]:
@@ -145,10 +147,24 @@ def text_similarity(text_features: np.ndarray) -> np.ndarray:
     if wrong.size:
         raise GraphError(f"text features: row {wrong[0]} is zero or not finite")
     unit = features / lengths[:, None]
-    similarity = np.clip((1.0 + unit @ unit.T) / 2.0, 0.0, 1.0)
-    similarity = np.maximum(similarity, similarity.T)
+    similarity = unit @ unit.T
+    similarity += 1.0
+    similarity /= 2.0
+    np.clip(similarity, 0.0, 1.0, out=similarity)
+    _merge_halves(similarity, np.maximum)
     np.fill_diagonal(similarity, 1.0)
-    return similarity.astype(np.float32)
+    return similarity
+
+
+def _merge_halves(
+    matrix: np.ndarray, merge: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> None:
+    """Replace each entry and its mirror image by what ``merge`` makes of them, in place."""
+    for top in range(0, len(matrix), _BLOCK_ROWS):
+        rows = slice(top, top + _BLOCK_ROWS)
+        merged = merge(matrix[rows, top:], matrix[top:, rows].T)
+        matrix[rows, top:] = merged
+        matrix[top:, rows] = merged.T
 
 
 def relation_matrix(
@@ -177,29 +193,30 @@ def relation_matrix(
     """
     if not 0.0 <= text_weight <= 1.0:
         raise GraphError(f"graph.text_weight must be between 0 and 1, not {text_weight}")
-    by_wordnet = np.asarray(wordnet_sim, dtype=np.float32)
-    unmapped = np.isnan(by_wordnet)
+    relation = np.array(wordnet_sim, dtype=np.float32)
     if text_sim is None:
-        if text_weight > 0 or unmapped.any():
+        if text_weight > 0 or np.isnan(relation).any():
             raise GraphError(
                 "the relation matrix needs text similarities",
                 "give text features, or set graph.text_weight to 0 and pin every class's sense",
             )
-        relation = by_wordnet.copy()
     else:
         by_text = np.asarray(text_sim, dtype=np.float32)
-        if by_text.shape != by_wordnet.shape:
+        if by_text.shape != relation.shape:
             raise GraphError(
-                f"WordNet similarities are {by_wordnet.shape} but text similarities {by_text.shape}"
+                f"WordNet similarities are {relation.shape} but text similarities {by_text.shape}"
             )
-        mixed = (1.0 - text_weight) * by_wordnet + text_weight * by_text
-        relation = np.where(unmapped, by_text, mixed).astype(np.float32)
+        for row, text in zip(relation, by_text, strict=True):
+            row[:] = np.where(np.isnan(row), text, (1.0 - text_weight) * row + text_weight * text)
     if relation.ndim != 2 or relation.shape[0] != relation.shape[1]:
         raise GraphError(f"a relation matrix is square, not {relation.shape}")
     if not ((relation >= 0).all() and (relation <= 1 + 1e-6).all()):
         raise GraphError("similarities must lie between 0 and 1")
-    if not np.allclose(relation, relation.T, atol=1e-6):
+    if not all(
+        np.allclose(row, column, atol=1e-6)
+        for row, column in zip(relation, relation.T, strict=True)
+    ):
         raise GraphError("similarities must be symmetric")
-    relation = np.minimum((relation + relation.T) / 2.0, 1.0)
+    _merge_halves(relation, lambda upper, lower: np.minimum((upper + lower) / 2.0, 1.0))
     np.fill_diagonal(relation, 1.0)
     return relation

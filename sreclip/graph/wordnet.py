@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from importlib.resources import files
 
@@ -106,6 +106,9 @@ class WordNet:
 
     def __len__(self) -> int:
         return len(self._lemmas)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lemmas)
 
     def lemmas(self, wnid: str) -> tuple[str, ...]:
         """Names of a synset, the usual one first, with spaces between words."""

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from sreclip.checkpoints import Checkpoints, checkpoint_steps
 from sreclip.errors import FitError
-from sreclip.methods.blocks import Block, assemble, score_in_blocks
+from sreclip.methods.blocks import Block, assemble, score_in_blocks, widened
 
 Progress = Callable[[int, int, dict[str, float]], None]
 Terms = Mapping[str, tuple[float, Tensor]]
 KEEP_EVERY = 20
+CHECKED_ROWS = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,21 @@ class ClassGraph:
 
 @dataclass(frozen=True)
 class FitData:
-    """What `Method.fit` was given."""
+    """What `Method.fit` was given; features may be kept in float16."""
 
     source_features: Tensor
     source_labels: Tensor
     target_features: Tensor
     text: ClassText
     graph: ClassGraph
+
+    def source(self, rows: Tensor) -> Tensor:
+        """Features of some source images, `widened`."""
+        return widened(self.source_features[rows])
+
+    def target(self, rows: Tensor) -> Tensor:
+        """Features of some target images, `widened`."""
+        return widened(self.target_features[rows])
 
 
 class Diverged(FitError):  # noqa: N818 - it names what happened
@@ -151,7 +160,7 @@ class Method(ABC):
         Parameters
         ----------
         source_features : Tensor
-            ``(n_source, dim)``, unit norm.
+            ``(n_source, dim)``, unit norm; float16 gives what the same numbers in float32 give.
         source_labels : Tensor
             ``(n_source,)`` int64, known classes only.
         target_features : Tensor
@@ -206,7 +215,7 @@ class Method(ABC):
 
     def image_features(self, features: Tensor) -> Tensor:
         """Unit-norm features that the method compares with class vectors: the frozen ones here."""
-        return features
+        return widened(features)
 
     def state(self) -> dict[str, Tensor]:
         """Learned tensors by name, for safetensors."""
@@ -322,9 +331,11 @@ def check_data(data: FitData) -> None:
             )
         if len(features) == 0:
             raise FitError(f"there is no usable {name} picture")
-        bad = (~torch.isfinite(features).all(dim=1)).nonzero()
-        if len(bad):
-            raise FitError(f"{name} features: row {int(bad[0])} is not finite")
+        for start in range(0, len(features), CHECKED_ROWS):
+            chunk = features[start : start + CHECKED_ROWS]
+            bad = (~torch.isfinite(chunk).all(dim=1)).nonzero()
+            if len(bad):
+                raise FitError(f"{name} features: row {start + int(bad[0])} is not finite")
     if text.known.shape != (n_classes,) or not text.known.any():
         raise FitError(f"of {n_classes} classes none is known")
     present = torch.zeros(n_classes, dtype=torch.bool, device=text.known.device)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sreclip.losses import balance_loss
 from sreclip.methods.base import FitData, Method, Progress, Terms, batches
+from sreclip.methods.blocks import widened
 from sreclip.methods.gcn_zsl import regression_loss, regression_terms
 from sreclip.methods.sre_clip_reference import PrototypeGcn, rate_factor
 
@@ -140,8 +141,8 @@ class Bgcn(Method):
 
     def _terms(self, data: FitData, source_rows: Tensor, target_rows: Tensor) -> Terms:
         classifiers = F.normalize(self._classifiers, dim=1)
-        source = self.image_features(data.source_features[source_rows])
-        target = self.image_features(data.target_features[target_rows])
+        source = self.image_features(data.source(source_rows))
+        target = self.image_features(data.target(target_rows))
         source_logits, target_logits = (
             images @ classifiers.T / self.temperature for images in (source, target)
         )
@@ -170,7 +171,7 @@ class Bgcn(Method):
 
     def image_features(self, features: Tensor) -> Tensor:
         """v, ``(n_images, dim)``."""
-        return F.normalize(self.adapter_(features), dim=1)
+        return F.normalize(self.adapter_(widened(features)), dim=1)
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.image_features(features) @ self.classifiers_.T / self.temperature

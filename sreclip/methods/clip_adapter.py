@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sreclip.losses import known_cross_entropy
 from sreclip.methods.base import FitData, Method, Progress, Terms, batches
+from sreclip.methods.blocks import widened
 
 
 class ClipAdapter(Method):
@@ -70,7 +71,7 @@ class ClipAdapter(Method):
 
         def terms() -> Terms:
             batch = next(rows)
-            logits = self._logits(data.source_features[batch])
+            logits = self._logits(data.source(batch))
             loss = known_cross_entropy(logits, data.source_labels[batch], text.known)
             return {"source": (1.0, loss)}
 
@@ -78,6 +79,7 @@ class ClipAdapter(Method):
 
     def image_features(self, features: Tensor) -> Tensor:
         """``f'``, normalised."""
+        features = widened(features)
         mixed = self.ratio * self.adapter_(features) + (1 - self.ratio) * features
         return F.normalize(mixed, dim=1)
 

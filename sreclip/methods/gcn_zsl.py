@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from sreclip.graph.adjacency import ancestor_adjacency
 from sreclip.methods.base import ClassGraph, FitData, Method, Progress, Terms
+from sreclip.methods.blocks import widened
 from sreclip.methods.sre_clip_reference import GraphConvolution, PrototypeGcn, sparse_product
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+CHUNK = 1 << 15
 
 
 class DenseGcn(nn.Module):
@@ -190,5 +193,7 @@ def regression_loss(classifiers: Tensor, wanted: Tensor) -> Tensor:
 
 def class_means(features: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     """Normalised sum of each class's features, ``(n_classes, dim)``; zero without an image."""
-    sums = features.new_zeros(n_classes, features.shape[1]).index_add(0, labels, features)
+    sums = widened(features[:0]).new_zeros(n_classes, features.shape[1])
+    for chunk, numbers in zip(features.split(CHUNK), labels.split(CHUNK), strict=True):
+        sums.index_add_(0, numbers, widened(chunk))
     return F.normalize(sums, dim=1)

@@ -7,9 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sreclip.errors import FitError
 from sreclip.methods.base import FitData, Method, Progress, known_labels
+from sreclip.methods.tip_adapter import draw_shots
 
 MAX_ITERATIONS = 1000
+MAX_LOGITS = 1 << 26
 
 
 class LinearProbe(Method):
@@ -34,6 +37,8 @@ class LinearProbe(Method):
         Its size.
     holdout : float
         Share of each class's source images held out, at least one.
+    shots : int
+        Source images of each known class that the fit takes, at most, drawn at random; 0: all.
     seed : int
         Seed of the hold-out.
     progress : callable, optional
@@ -50,6 +55,7 @@ class LinearProbe(Method):
         l2_high: float = 10.0,
         l2_count: int = 6,
         holdout: float = 0.2,
+        shots: int = 0,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:
@@ -58,13 +64,18 @@ class LinearProbe(Method):
         self.l2_high = l2_high
         self.l2_count = l2_count
         self.holdout = holdout
+        self.shots = shots
         self.seed = seed
         self.progress = progress
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
-        text, features = data.text, data.source_features
+        text, rows = data.text, torch.arange(len(data.source_labels))
+        if self.shots:
+            rows = draw_shots(data.source_labels, self.shots, generator)
+        check_size(len(rows), int(text.known.sum()))
+        features, labels = data.source(rows), data.source_labels[rows]
         x = features.double().cpu().numpy()
-        y = known_labels(data.source_labels, text.known).cpu().numpy()
+        y = known_labels(labels, text.known).cpu().numpy()
         self.l2_ = self._choose_l2(x, y, hold_out(y, self.holdout, generator))
         weight, bias = regress(x, y, self.l2_)
         self.weight_ = torch.from_numpy(weight).to(features)
@@ -113,6 +124,22 @@ def hold_out(labels: NDArray[np.int64], share: float, generator: torch.Generator
         rows = order[labels[order] == label]
         held[rows[: min(len(rows) - 1, max(1, round(share * len(rows))))]] = True
     return held
+
+
+def check_size(n_images: int, n_known: int) -> None:
+    """Refuse a regression whose solver would hold too many logits at once, in float64.
+
+    Raises
+    ------
+    FitError
+        With the number of images of a class that would do.
+    """
+    if n_images * n_known > MAX_LOGITS:
+        raise FitError(
+            f"linear_probe would hold {n_images:,} x {n_known:,} logits several times over, "
+            f"more than {MAX_LOGITS:,}",
+            f"set methods.linear_probe.shots to {max(1, MAX_LOGITS // n_known**2)} or less",
+        )
 
 
 def regress(

@@ -9,19 +9,22 @@ from torch import Tensor, nn
 
 from sreclip.calibration import unknown_bias
 from sreclip.losses import (
+    MAX_DISTANCE_MATRIX,
     anchor_loss,
     balance_loss,
+    distance_places,
     diversity_loss,
     entropy_loss,
     known_cross_entropy,
     rank_loss,
     relation_distillation,
     retention_loss,
+    sampled_rank_loss,
     soft_label_loss,
 )
 from sreclip.methods.adapters import ClassAdapter, ImageAdapter
 from sreclip.methods.base import FitData, Method, Progress, Terms, batches
-from sreclip.methods.blocks import collect, score_in_blocks
+from sreclip.methods.blocks import collect, score_in_blocks, widened
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.transclip import transclip
 
@@ -139,7 +142,9 @@ class SreClip(Method):
     def _unknown_mass(self, features: Tensor) -> float:
         """Mean probability that the frozen model gives to unknown classes together."""
         masses = [
-            self.text_.zero_shot_logits(chunk).softmax(dim=1)[:, ~self.text_.known].sum(dim=1)
+            self.text_.zero_shot_logits(widened(chunk))
+            .softmax(dim=1)[:, ~self.text_.known]
+            .sum(dim=1)
             for chunk in features.split(self.batch_size)
         ]
         return float(torch.cat(masses).mean())
@@ -177,8 +182,8 @@ class SreClip(Method):
 
         def terms() -> Terms:
             source, target = next(source_rows), next(target_rows)
-            source_features = data.source_features[source]
-            target_features = data.target_features[target]
+            source_features = data.source(source)
+            target_features = data.target(target)
             prototypes = self.class_adapter_(self.text_.features, self._graph)
             values = self._terms(
                 Step(
@@ -210,12 +215,7 @@ class SreClip(Method):
                 self.relation_temperature,
             )
         if self.rank:
-            terms["rank"] = rank_loss(
-                (2 - 2 * step.prototypes @ step.prototypes.T).clamp_min(1e-12).sqrt(),
-                1 - self._graph.relation,
-                sample=self.rank_pairs,
-                generator=self._generator,
-            )
+            terms["rank"] = self._rank_loss(step.prototypes)
         if self.retention:
             terms["retention"] = retention_loss(step.target_logits, step.target_zero_shot)
         if self.unknown_retention and unknown.any():
@@ -237,6 +237,25 @@ class SreClip(Method):
             terms["balance"] = balance_loss(mass, self._prior)
         return terms
 
+    def _rank_loss(self, prototypes: Tensor) -> Tensor:
+        relation, n_classes = self._graph.relation, len(prototypes)
+        sample, generator = self.rank_pairs, self._generator
+        if n_classes**2 <= MAX_DISTANCE_MATRIX:
+            cosines = prototypes @ prototypes.T
+            return rank_loss(_distances(cosines), 1 - relation, sample=sample, generator=generator)
+
+        def drawn_prototypes(numbers: Tensor) -> Tensor:
+            rows, columns = distance_places(numbers, n_classes)
+            return _distances((prototypes[rows] * prototypes[columns]).sum(dim=1))
+
+        def drawn_relation(numbers: Tensor) -> Tensor:
+            return 1 - relation[distance_places(numbers, n_classes)]
+
+        n_distances = n_classes * (n_classes - 1) // 2
+        return sampled_rank_loss(
+            drawn_prototypes, drawn_relation, n_distances, sample=sample, generator=generator
+        )
+
     def _bank_diversity(self, target_logits: Tensor) -> Tensor:
         """Diversity over this batch and the last ones, ``bank_size`` images in all."""
         room = max(0, self.bank_size - len(target_logits))
@@ -246,10 +265,12 @@ class SreClip(Method):
 
     def image_features(self, features: Tensor) -> Tensor:
         """``v``: adapted image features."""
+        images = self._texts.new_empty(features.shape)
         with torch.no_grad():
-            return torch.cat(
-                [self.image_adapter_(chunk, self._texts) for chunk in features.split(CHUNK)]
-            )
+            for start in range(0, len(features), CHUNK):
+                part = slice(start, start + CHUNK)
+                images[part] = self.image_adapter_(widened(features[part]), self._texts)
+        return images
 
     def _score(self, features: Tensor, prototypes: Tensor) -> Tensor:
         adapted = self.image_adapter_(features, self._texts)
@@ -270,3 +291,8 @@ class SreClip(Method):
             "texts": self._texts,
             "bias": self.bias_,
         }
+
+
+def _distances(cosines: Tensor) -> Tensor:
+    """Euclidean distances of unit vectors with these cosines."""
+    return (2 - 2 * cosines).clamp_min(1e-12).sqrt()

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sreclip.losses import balance_loss, diversity_loss, entropy_loss, rank_loss, relation_loss
+from sreclip.losses import (
+    MAX_DISTANCE_MATRIX,
+    balance_loss,
+    distance_places,
+    diversity_loss,
+    entropy_loss,
+    pair_distances,
+    rank_loss,
+    relation_loss,
+    sampled_rank_loss,
+    self_distances,
+)
 from sreclip.methods.base import ClassGraph, ClassText, FitData, Method, Progress, Terms, batches
-from sreclip.methods.blocks import Block
+from sreclip.methods.blocks import Block, widened
 
 EVALUATION_SEED = 0
 
@@ -46,13 +58,24 @@ class GraphConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_dim))
         nn.init.xavier_uniform_(self.weight)
 
+    def _dropped(self, nodes: Tensor) -> Tensor:
+        return dropout(nodes, self.dropout) if self.training else nodes
+
     def project(self, nodes: Tensor) -> Tensor:
         """``drop(X) W``, ``(n_nodes, out_dim)``."""
-        return (dropout(nodes, self.dropout) if self.training else nodes) @ self.weight
+        return self._dropped(nodes) @ self.weight
 
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
         """Map ``(n_nodes, in_dim)`` to ``(n_nodes, out_dim)``; ``adjacency`` is sparse."""
         return sparse_product(adjacency, self.project(nodes)) + self.bias
+
+    def rows(self, nodes: Tensor, adjacency: Tensor, numbers: Tensor) -> Tensor:
+        """Some rows of what `forward` gives, ``(n_rows, out_dim)``.
+
+        The sparse product comes first, so that the dense one has no more rows than are wanted.
+        """
+        wanted = adjacency.index_select(0, numbers)
+        return sparse_product(wanted, self._dropped(nodes)) @ self.weight + self.bias
 
 
 def dropout(values: Tensor, p: float) -> Tensor:
@@ -86,7 +109,7 @@ class PrototypeGcn(nn.Module):
     def forward(self, graph: ClassGraph) -> Tensor:
         """Prototypes ``e_c``, ``(n_classes, out_dim)``."""
         hidden = F.leaky_relu(self.first(graph.node_features, graph.adjacency), 0.2)
-        return F.normalize(self.second(hidden, graph.adjacency)[graph.class_nodes], dim=1)
+        return F.normalize(self.second.rows(hidden, graph.adjacency, graph.class_nodes), dim=1)
 
 
 def rate_factor(step: int, warmup_steps: int, decay: float, decay_power: float) -> float:
@@ -209,8 +232,9 @@ class SreClipReference(Method):
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         graph = data.graph
         self._build(data)
-        classes = graph.node_features[graph.class_nodes]
-        self._semantic = torch.cdist(classes, classes)
+        self._class_vectors = graph.node_features[graph.class_nodes]
+        if len(self._class_vectors) ** 2 <= MAX_DISTANCE_MATRIX:
+            self._semantic = torch.cdist(self._class_vectors, self._class_vectors)
         self._generator = generator
         optimizer, schedule = self._optimizer()
         source_rows = batches(len(data.source_features), self.batch_size, generator)
@@ -222,14 +246,14 @@ class SreClipReference(Method):
         def terms() -> Terms:
             step, rows = next(steps), next(source_rows)
             prototypes = self._class_side(graph)
-            source = self._image_side(data.source_features[rows])
+            source = self._image_side(data.source(rows))
             source_terms = self._source_terms(source, data.source_labels[rows], prototypes)
             if step < self.warmup_steps:
                 if step >= self.warmup_steps - fill_steps:
                     with torch.no_grad():
-                        bank.add(self._image_side(data.target_features[next(target_rows)]))
+                        bank.add(self._image_side(data.target(next(target_rows))))
                 return source_terms
-            target = self._image_side(data.target_features[next(target_rows)])
+            target = self._image_side(data.target(next(target_rows)))
             weighted = {
                 name: (self.source * weight, term) for name, (weight, term) in source_terms.items()
             }
@@ -258,7 +282,7 @@ class SreClipReference(Method):
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             nesterov=self.momentum > 0,
-            fused=self._semantic.device.type in ("cpu", "cuda"),
+            fused=self._class_vectors.device.type in ("cpu", "cuda"),
         )
         return optimizer, torch.optim.lr_scheduler.LambdaLR(
             optimizer,
@@ -286,18 +310,34 @@ class SreClipReference(Method):
         logits = images @ prototypes.T
         terms = {"cross_entropy": (1.0, F.cross_entropy(logits, labels))}
         if self.rank:
-            distances = torch.cdist(prototypes, prototypes)
-            rank = rank_loss(
-                distances,
-                self._semantic,
-                self.rank_pairs,
-                sample=self.rank_sample,
-                generator=self._generator,
-            )
-            terms["rank"] = (self.rank, rank)
+            terms["rank"] = (self.rank, self._rank_loss(prototypes))
         if self.relation:
             terms["relation"] = (self.relation, relation_loss(logits, prototypes))
         return terms
+
+    def _rank_loss(self, prototypes: Tensor) -> Tensor:
+        n_classes = len(prototypes)
+        sample, generator = self.rank_sample, self._generator
+        if n_classes**2 <= MAX_DISTANCE_MATRIX:
+            distances = torch.cdist(prototypes, prototypes)
+            return rank_loss(
+                distances, self._semantic, self.rank_pairs, sample=sample, generator=generator
+            )
+
+        as_coded = self.rank_pairs == "as_coded"
+
+        def drawn(vectors: Tensor, numbers: Tensor) -> Tensor:
+            if as_coded:
+                return self_distances(vectors)[numbers]
+            return pair_distances(vectors, *distance_places(numbers, n_classes))
+
+        return sampled_rank_loss(
+            partial(drawn, prototypes),
+            partial(drawn, self._class_vectors),
+            n_classes if as_coded else n_classes * (n_classes - 1) // 2,
+            sample=sample,
+            generator=generator,
+        )
 
     def _target_terms(
         self, images: Tensor, prototypes: Tensor, bank: FeatureBank
@@ -333,15 +373,15 @@ class SreClipReference(Method):
         """
         classes = torch.arange(len(self.prototypes_), device=features.device)
         for rows in self._batches(len(features)):
-            logits = self._logits(features[rows])
+            logits = self._logits(widened(features[rows]))
             yield Block(rows.to(features.device), classes, logits)
 
     @torch.inference_mode()
     def image_features(self, features: Tensor) -> Tensor:
         """v of each image, ``(n_images, width)``, in the batches of `logit_blocks`."""
-        images = features.new_empty(len(features), self.prototypes_.shape[1])
+        images = self.prototypes_.new_empty(len(features), self.prototypes_.shape[1])
         for rows in self._batches(len(features)):
-            images[rows] = self._image_side(features[rows]) * self.temperature
+            images[rows] = self._image_side(widened(features[rows])) * self.temperature
         return images
 
     def _logits(self, features: Tensor) -> Tensor:

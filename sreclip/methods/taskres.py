@@ -60,7 +60,7 @@ class TaskRes(Method):
 
         def terms() -> Terms:
             batch = next(rows)
-            logits = self._logits(data.source_features[batch])
+            logits = self._logits(data.source(batch))
             loss = known_cross_entropy(logits, data.source_labels[batch], data.text.known)
             return {"source": (1.0, loss)}
 

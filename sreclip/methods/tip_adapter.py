@@ -63,7 +63,7 @@ class TipAdapter(Method):
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         rows = draw_shots(data.source_labels, self.shots, generator)
         labels = known_labels(data.source_labels[rows], data.text.known)
-        self.keys_ = data.source_features[rows].clone()
+        self.keys_ = data.source(rows).clone()
         one_hot = F.one_hot(labels, int(data.text.known.sum())).to(self.keys_.dtype)
         counts = one_hot.sum(dim=0)
         self.values_ = one_hot * (counts.max() / counts)
@@ -89,4 +89,7 @@ class TipAdapter(Method):
 def draw_shots(labels: Tensor, shots: int, generator: torch.Generator) -> Tensor:
     """Row numbers of up to ``shots`` random images of each class, class by class."""
     order = torch.randperm(len(labels), generator=generator).to(labels.device)
-    return torch.cat([order[labels[order] == label][:shots] for label in labels.unique()])
+    shuffled = labels[order]
+    counts = shuffled.unique(return_counts=True)[1].tolist()
+    by_class = order[shuffled.argsort(stable=True)].split(counts)
+    return torch.cat([rows[:shots] for rows in by_class])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from sreclip.methods.base import FitData, Progress
-from sreclip.methods.blocks import Block, score_in_blocks
+from sreclip.methods.blocks import Block, score_in_blocks, widened
 from sreclip.methods.transductive import TransductiveMethod
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.transclip import transclip
@@ -30,7 +30,7 @@ class TransClip(TransductiveMethod):
         self.progress = progress
 
     def _label(self, data: FitData) -> None:
-        features, n_classes = data.target_features, len(data.text.features)
+        features, n_classes = widened(data.target_features), len(data.text.features)
         zero_shot = score_in_blocks(data.text.zero_shot_logits, features, n_classes)
         predictions = Candidates.from_blocks(zero_shot, len(features), n_classes)
         self.candidates_ = transclip(features, predictions)

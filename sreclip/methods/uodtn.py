@@ -12,6 +12,7 @@ from torch import Tensor
 from sreclip.losses import matched_pair_loss
 from sreclip.methods.base import FitData, Progress, batches
 from sreclip.methods.bgcn import Bgcn
+from sreclip.methods.blocks import widened
 
 
 class Uodtn(Bgcn):
@@ -160,7 +161,7 @@ def match_images(
     for first, second in zip(
         source_rows.tensor_split(n_chunks), target_rows.tensor_split(n_chunks), strict=True
     ):
-        cosines = source[first] @ target[second].T
+        cosines = widened(source[first]) @ widened(target[second]).T
         _, columns = linear_sum_assignment(cosines.cpu().numpy(), maximize=True)
         matched.append(second[torch.from_numpy(columns)])
     return source_rows, torch.cat(matched)

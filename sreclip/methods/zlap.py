@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from sreclip.methods.base import FitData, Progress
-from sreclip.methods.blocks import Block
+from sreclip.methods.blocks import Block, widened
 from sreclip.methods.transductive import TransductiveMethod
 from sreclip.refinement.zlap import normalized_graph, solve_blocks
 
@@ -57,7 +57,8 @@ class Zlap(TransductiveMethod):
         self.progress = progress
 
     def _label(self, data: FitData) -> None:
-        self.graph_ = normalized_graph(data.target_features, data.text.features, self.k, self.gamma)
+        features = widened(data.target_features)
+        self.graph_ = normalized_graph(features, data.text.features, self.k, self.gamma)
 
     def _target_blocks(self) -> Iterator[Block]:
         n_classes = len(self.text_.features)

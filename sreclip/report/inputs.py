@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sreclip.comparison import HISTORY
 from sreclip.errors import StoreError
 from sreclip.files import read_keyed
+from sreclip.metrics import confusion_table
 from sreclip.plan import Plan
 
 BASELINE = "zero_shot"
@@ -61,7 +62,7 @@ class MethodResult:
     classes: Sequence[str]
     known: NDArray[np.bool_]
     class_accuracy: Sequence[float | None]
-    confusion: NDArray[np.int64]
+    confusion: NDArray[np.integer]
     seeds: Sequence[int]
     n_images: int
     n_unlabelled: int
@@ -107,7 +108,7 @@ def _from_json(value: Mapping[str, Any], history: Sequence[Mapping[str, float]])
         classes=names,
         known=np.array(value["known"], dtype=bool),
         class_accuracy=value["class_accuracy"],
-        confusion=np.array(value["confusion"], dtype=np.int64).reshape(len(names), -1),
+        confusion=confusion_table(value["confusion"], len(names)),
         seeds=value["seeds"],
         n_images=value["n_images"],
         n_unlabelled=value["n_unlabelled"],

@@ -39,8 +39,8 @@ def matrix_figure(result: MethodResult, colours: Mapping[str, str]) -> tuple[Fig
     columns = [*order, n_classes] if rejected else order
     totals = counts.sum(axis=1, keepdims=True)
     # A class without pictures has no shares: its row stays blank.
-    shares = np.where(totals > 0, 100 * counts / np.maximum(totals, 1), np.nan)
-    z = shares[np.ix_(order, columns)]
+    some = totals[order]
+    z = np.where(some > 0, 100 * counts[np.ix_(order, columns)] / np.maximum(some, 1), np.nan)
     names = [*result.classes, "rejected"]
     cell = 26 if len(order) <= MOST_NUMBERED else 16
     figure = empty_figure(150 + cell * len(order))

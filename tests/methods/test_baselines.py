@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from sreclip.errors import FitError
 from sreclip.methods.base import ClassGraph, ClassText
 from sreclip.methods.blocks import Block, assemble
 from sreclip.methods.gcn_zsl import DenseGcn, GcnZsl, class_means, distance_groups
@@ -191,6 +192,20 @@ def test_hold_out_takes_one_of_each_class_that_has_two() -> None:
     labels = np.array([0] * 10 + [1] * 2 + [2])
     held = hold_out(labels, 0.2, torch.Generator().manual_seed(0))
     assert [int(held[labels == label].sum()) for label in range(3)] == [2, 1, 0]
+
+
+def test_linear_probe_says_what_is_too_much(
+    problem: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n, known = len(problem["source_features"]), int(problem["text"].known.sum())
+    monkeypatch.setattr("sreclip.methods.linear_probe.MAX_LOGITS", n * known)
+    LinearProbe(l2_count=1).fit(**problem)
+    monkeypatch.setattr("sreclip.methods.linear_probe.MAX_LOGITS", 2 * known * known)
+    with pytest.raises(FitError, match=f"hold {n} x {known} logits") as caught:
+        LinearProbe(l2_count=1).fit(**problem)
+    assert "shots to 2 or less" in caught.value.hint
+    few = LinearProbe(l2_count=1, shots=2).fit(**problem)
+    assert torch.isfinite(few.logits(problem["target_features"])).all()
 
 
 def test_linear_probe_with_one_image_a_class_and_with_one_known_class(

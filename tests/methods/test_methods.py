@@ -119,6 +119,57 @@ def test_same_seed_same_numbers_and_a_second_fit_forgets(
     assert torch.equal(make(name, seed=3).fit(**problem).logits(problem["target_features"]), first)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_float16_features_give_what_the_same_numbers_in_float32_give(
+    name: str, problem: dict[str, Any]
+) -> None:
+    half = {key: problem[f"{key}_features"].half() for key in ("source", "target")}
+    methods = []
+    for kind in (torch.float16, torch.float32):
+        features = {f"{key}_features": value.to(kind) for key, value in half.items()}
+        methods.append(make(name).fit(**problem | features))
+    ours, wide = methods
+    logits = ours.logits(half["target"])
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, wide.logits(half["target"].float()))
+    assert ours.history_ == wide.history_
+    assert ours.state().keys() == wide.state().keys()
+    assert all(torch.equal(value, wide.state()[key]) for key, value in ours.state().items())
+    adapted = ours.image_features(half["target"])
+    assert torch.equal(adapted, wide.image_features(half["target"].float()))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("sre_clip", {"rank_pairs": 50}),
+        ("sre_clip_reference", {"rank_sample": 50}),
+        ("tsce", {"rank_sample": 50}),
+    ],
+)
+def test_with_many_classes_only_drawn_distances_are_worked_out(
+    name: str, settings: dict[str, Any], problem: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sreclip.losses.MAX_EXACT_DISTANCES", 0)
+    whole = make(name, **settings).fit(**problem).history_
+    for module in ("sre_clip", "sre_clip_reference"):
+        monkeypatch.setattr(f"sreclip.methods.{module}.MAX_DISTANCE_MATRIX", 0)
+        monkeypatch.setattr(f"sreclip.methods.{module}.rank_loss", None)
+    drawn = make(name, **settings).fit(**problem).history_
+    assert [set(step) for step in drawn] == [set(step) for step in whole]
+    for ours, theirs in zip(drawn, whole, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+
+
+def test_rank_as_coded_with_many_classes(
+    problem: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sreclip.methods.sre_clip_reference.MAX_DISTANCE_MATRIX", 0)
+    method = make("sre_clip_reference", rank_pairs="as_coded").fit(**problem)
+    # What a class is off itself is float noise.
+    assert all(0 <= step["rank"] < 0.01 for step in method.history_)
+
+
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in DETERMINISTIC])
 def test_seeds_differ(name: str, problem: dict[str, Any]) -> None:
     one, two = (

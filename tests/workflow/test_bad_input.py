@@ -20,6 +20,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from sreclip.metrics import confusion_table
 from tests.workflow.conftest import ROOT, WORKFLOW_FILES, Project, draw_picture
 
 pytestmark = pytest.mark.workflow
@@ -230,7 +231,7 @@ def test_rejects_take_no_part_in_training_and_count_as_wrong(done: Project) -> N
     # The parquet file holds the predictions of the first seed.
     got = {name: evaluation["runs"][0][name] for name in by_hand}
     assert got == pytest.approx(by_hand)
-    confusion = np.array(evaluation["confusion"])
+    confusion = confusion_table(evaluation["confusion"], len(evaluation["classes"]))
     per_class = pd.Series(names[gone]).value_counts()
     assert confusion[:, -1].tolist() == [
         len(evaluation["seeds"]) * per_class.get(name, 0) for name in evaluation["classes"]

@@ -1,0 +1,276 @@
+"""A planted problem of I2WebV's shape as a prepared task: classes, vectors, pictures' features."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sreclip.graph.relation_graph import RelationGraph
+    from sreclip.plan import Plan
+
+N_SOURCE, N_TARGET = 1_281_167, 294_099
+LOGIT_SCALE = 100.0
+DIM = 512
+# Norms of what an image is the sum of, beside its class's text vector of norm 1: what the class
+# looks like and no text says, the image's own noise, and what all target images are off by.
+LOOK, NOISE, SHIFT = 1.5, 3.0, 1.5
+# One picture in so many could not be read.
+REJECTED_ONE_IN = 10_000
+ROWS = 4096
+REAL_VECTORS = ("lvis_v1_clip_a+cname.npy", "lvis_v1_train_cat_info.json")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How much of everything; ``classes`` is a JSON file with the ids, empty for our own choice."""
+
+    scale: Fraction
+    n_known: int
+    n_unknown: int
+    classes: str = ""
+    vectors: str = ""
+
+    @property
+    def n_source(self) -> int:
+        """At least two a known class."""
+        return max(2 * self.n_known, round(N_SOURCE * self.scale))
+
+    @property
+    def n_target(self) -> int:
+        """At least one a class."""
+        return max(self.n_known + self.n_unknown, round(N_TARGET * self.scale))
+
+
+def class_ids(shape: Shape) -> list[str]:
+    """WordNet ids, the known classes first.
+
+    Without a file the known ones are of ImageNet-1k and the others leaves of WordNet, drawn.
+    """
+    from sreclip.graph.relation_graph import imagenet_1k
+    from sreclip.graph.wordnet import WordNet
+
+    if shape.classes:
+        ids = json.loads(Path(shape.classes).read_text(encoding="utf-8"))
+        return [*ids["known"][: shape.n_known], *ids["unknown"][: shape.n_unknown]]
+    known, wordnet = imagenet_1k(), WordNet.bundled()
+    leaves = [
+        wnid for wnid in sorted(wordnet) if wnid not in known and not wordnet.n_descendants(wnid)
+    ]
+    drawn = np.random.default_rng(0).permutation(len(leaves))[: shape.n_unknown]
+    return [*known[: shape.n_known], *(leaves[place] for place in sorted(drawn.tolist()))]
+
+
+def class_names(wnids: Sequence[str]) -> list[str]:
+    """First lemma of each, with the id where another class has it, too."""
+    from sreclip.graph.wordnet import WordNet
+
+    first = [WordNet.bundled().lemmas(wnid)[0] for wnid in wnids]
+    return [
+        f"{name} {wnid}" if first.count(name) > 1 else name
+        for name, wnid in zip(first, wnids, strict=True)
+    ]
+
+
+def write_planted_task(plan: Plan, shape: Shape) -> None:
+    """Prepare the task: made-up paths and hashes, class sizes as equal as can be."""
+    from sreclip.data.manifest import ClassEntry, TaskData, write_task
+    from sreclip.data.prepare import summarise_task
+    from sreclip.data.shards import cut_shards, write_shards
+
+    wnids = class_ids(shape)
+    names = class_names(wnids)
+    classes = [
+        ClassEntry(name, (name.removesuffix(f" {wnid}"),), wnid)
+        for name, wnid in zip(names, wnids, strict=True)
+    ]
+    data = TaskData(Path(plan.params.task.folder.root), (), classes, notes=("planted",))
+    rows = _rows(wnids, shape)
+    shards = cut_shards(rows, plan.params.task.shard_size)
+    counted = {"across": 0, "dropped": [], "within": {"source": 0, "target": 0}}
+    summary = summarise_task(
+        "folder",
+        data,
+        rows,
+        counted | {"source_with_two_labels": 0},
+        shard_size=plan.params.task.shard_size,
+        n_shards=len(shards),
+    )
+    write_shards(plan.task_dir, shards)
+    write_task(plan.task_dir, rows, data, summary)
+
+
+def _rows(wnids: Sequence[str], shape: Shape) -> pd.DataFrame:
+    """Sorted by domain and path, as those of a folder."""
+    import pandas as pd
+
+    from sreclip.data.manifest import COLUMNS, row_id
+
+    parts = []
+    for domain, n, n_classes in (
+        ("source", shape.n_source, shape.n_known),
+        ("target", shape.n_target, len(wnids)),
+    ):
+        order = np.argsort(np.array(wnids[:n_classes]), kind="stable")
+        sizes = np.full(n_classes, n // n_classes) + (np.arange(n_classes) < n % n_classes)
+        labels = np.repeat(order, sizes[order])
+        paths = [f"{domain}/{wnids[label]}/{at:07d}.jpg" for at, label in enumerate(labels)]
+        parts.append(
+            pd.DataFrame(
+                {
+                    "row_id": [row_id(domain, path) for path in paths],
+                    "path": paths,
+                    "domain": domain,
+                    "label": labels,
+                    "size": 1,
+                    "sha256": [hashlib.sha256(path.encode()).hexdigest() for path in paths],
+                }
+            )
+        )
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.astype({name: COLUMNS[name] for name in rows})
+
+
+def node_vectors(graph: RelationGraph, vectors: str) -> NDArray[np.float32]:
+    """Unit vectors of all nodes, in which near nodes are near, ``(n_nodes, 512)``.
+
+    A node is the mean of its parents plus a random vector, normalised. Where ``vectors`` names the
+    folder of real CLIP vectors of LVIS names, a class with such a name has the real vector, and the
+    others are moved to where those lie: around their mean, as far from it as they are.
+    """
+    from graphlib import TopologicalSorter
+
+    rng = np.random.default_rng(1)
+    parents: dict[int, list[int]] = {node: [] for node in range(graph.n_nodes)}
+    for child, parent in graph.edges.tolist():
+        parents[child].append(parent)
+    planted = _unit(rng.standard_normal((graph.n_nodes, DIM), dtype=np.float32))
+    for node in TopologicalSorter(parents).static_order():
+        if parents[node]:
+            planted[node] = _unit(planted[node] + planted[parents[node]].mean(axis=0))
+    if not vectors:
+        return planted
+    table, info = (Path(vectors) / name for name in REAL_VECTORS)
+    real = _unit(np.load(table, allow_pickle=False).astype(np.float32))
+    place = {
+        name.replace("_", " "): number
+        for number, entry in enumerate(json.loads(info.read_text(encoding="utf-8")))
+        for name in (entry["name"], *entry["synonyms"])
+    }
+    centre = real.mean(axis=0)
+    spread = float(np.linalg.norm(real - centre, axis=1).mean())
+    moved = _unit(centre + spread * planted)
+    for node in graph.class_nodes.tolist():
+        # Each once: no two classes are to have the same vector.
+        number = place.pop(graph.names[node], None)
+        if number is not None:
+            moved[node] = real[number]
+            place = {name: other for name, other in place.items() if other != number}
+    return moved
+
+
+def write_planted_texts(plan: Plan, vectors: str) -> None:
+    """Write the text vectors of classes and nodes."""
+    from sreclip.features.expected import text_names
+    from sreclip.features.writer import write_text
+    from sreclip.graph.build import read_graph
+
+    graph = read_graph(plan)
+    nodes = node_vectors(graph, vectors)
+    for kind, features in (("classes", nodes[graph.class_nodes]), ("nodes", nodes)):
+        names, prompt_names = text_names(plan, kind, graph)
+        write_text(
+            plan.text_features(kind),
+            provenance(plan, "float32"),
+            names=names,
+            prompt_names=prompt_names,
+            templates=plan.params.prompts.templates,
+            features=features,
+            template_features=np.repeat(
+                features[:, None], len(plan.params.prompts.templates), axis=1
+            ),
+        )
+
+
+def provenance(plan: Plan, dtype: str) -> Any:
+    """What the files say of the vectors: planted, under the name of the plan's backbone."""
+    from sreclip.features.header import Provenance
+
+    return Provenance(
+        backbone=plan.params.backbone.label,
+        weights_sha256=hashlib.sha256(b"planted").hexdigest(),
+        preprocessing="planted",
+        precision="float32",
+        dtype=dtype,
+        logit_scale=LOGIT_SCALE,
+        dim=DIM,
+    )
+
+
+def write_planted_images(plan: Plan) -> None:
+    """Write the feature file of every shard."""
+    from sreclip.data.manifest import read_manifest_part
+    from sreclip.features.checks import Reject
+    from sreclip.features.store import read_text
+    from sreclip.features.writer import image_writer
+
+    centres = read_text(plan.text_features("classes")).features
+    rng = np.random.default_rng(2)
+    looks = _unit(rng.standard_normal(centres.shape, dtype=np.float32))
+    shift = _unit(rng.standard_normal((1, DIM), dtype=np.float32))
+    centres = {
+        "source": centres + LOOK * looks,
+        "target": centres + LOOK * looks + SHIFT * shift,
+    }
+    labels = planted_labels(plan)
+    about = provenance(plan, "float16")
+    for shard in plan.shards:
+        rows = read_manifest_part(plan.task_dir, shard.start, shard.stop)
+        out = plan.image_features(shard.key)
+        row_ids = rows["row_id"].to_numpy()
+        with image_writer(out, row_ids, about, rows_key=shard.key, domain=shard.domain) as writer:
+            rng = np.random.default_rng(int(shard.key, 16))
+            for start in range(0, len(shard), ROWS):
+                part = slice(start, min(start + ROWS, len(shard)))
+                own = labels[shard.start + part.start : shard.start + part.stop]
+                noise = rng.standard_normal((len(own), DIM), dtype=np.float32)
+                features = _unit(centres[shard.domain][own] + noise * (NOISE / DIM**0.5))
+                ok = row_ids[part] % REJECTED_ONE_IN != 0
+                features[~ok] = 0
+                rejects = [
+                    Reject(int(row_ids[at]), rows["path"].iloc[at], "planted")
+                    for at in part.start + np.flatnonzero(~ok)
+                ]
+                writer.append(features, ok, rejects)
+
+
+def planted_labels(plan: Plan) -> NDArray[np.int64]:
+    """Class number of every manifest row, from the folder in its path."""
+    from sreclip.data.manifest import read_manifest
+
+    number = {entry.wnid: label for label, entry in enumerate(plan.classes)}
+    folders = read_manifest(plan.task_dir, ["path"])["path"].str.split("/").str[1]
+    return folders.map(number).to_numpy(dtype=np.int64)
+
+
+def target_shards(plan: Plan) -> Iterator[tuple[NDArray[np.float16], NDArray[np.bool_]]]:
+    """Features and ok of the target's shards, read without sreclip's readers."""
+    import h5py
+
+    for shard in plan.domain_shards("target"):
+        with h5py.File(plan.image_features(shard.key)) as file:
+            yield file["features"][:], file["ok"][:].astype(bool)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
