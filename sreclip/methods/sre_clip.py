@@ -24,7 +24,7 @@ from sreclip.losses import (
 )
 from sreclip.methods.adapters import ClassAdapter, ImageAdapter
 from sreclip.methods.base import FitData, Method, Progress, Terms, batches
-from sreclip.methods.blocks import collect, score_in_blocks, widened
+from sreclip.methods.blocks import BLOCK_VALUES, collect, score_in_blocks, widened
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.transclip import transclip
 
@@ -266,9 +266,11 @@ class SreClip(Method):
     def image_features(self, features: Tensor) -> Tensor:
         """``v``: adapted image features."""
         images = self._texts.new_empty(features.shape)
+        # The attention holds a number for each image and text.
+        size = min(CHUNK, max(1, BLOCK_VALUES // len(self._texts)))
         with torch.no_grad():
-            for start in range(0, len(features), CHUNK):
-                part = slice(start, start + CHUNK)
+            for start in range(0, len(features), size):
+                part = slice(start, start + size)
                 images[part] = self.image_adapter_(widened(features[part]), self._texts)
         return images
 

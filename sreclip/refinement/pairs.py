@@ -79,16 +79,12 @@ class SparsePairs:
         self.features = features
         self.candidates = candidates
         self.classes = candidates.classes
-        n, k = self.classes.shape
+        n = len(self.classes)
         self.weights, self.theirs = graph.values(), graph.col_indices()
         images = torch.arange(n, device=features.device)
         # An edge of W goes from image `mine`, whose values are worked out, to image `theirs`.
         self.mine = images.repeat_interleave(graph.crow_indices().diff())
         self.place = torch.cat([self._places(edges) for edges in self._edges()])
-        counts = torch.full_like(images, k)
-        self.pattern = csr(
-            counts, self.classes.flatten(), features.new_zeros(n * k), candidates.n_classes
-        )
 
     def _edges(self) -> tuple[slice, ...]:
         n = len(self.weights)
@@ -102,8 +98,17 @@ class SparsePairs:
         return place.where(theirs.gather(1, place) == mine, k).to(torch.uint8)
 
     def scores(self, vectors: Tensor) -> Tensor:
-        products = torch.sparse.sampled_addmm(self.pattern, self.features, vectors.T, beta=0.0)
-        return products.values().view(self.classes.shape)
+        n_classes, k = self.candidates.n_classes, self.classes.shape[1]
+        scores = self.features.new_empty(self.classes.shape)
+        for start in range(0, len(scores), IMAGE_CHUNK):
+            chunk = slice(start, start + IMAGE_CHUNK)
+            part, classes = scores[chunk], self.classes[chunk].flatten()
+            counts = torch.full((len(part),), k, device=classes.device)
+            pattern = csr(counts, classes, part.new_zeros(part.numel()), n_classes)
+            features = self.features[chunk]
+            found = torch.sparse.sampled_addmm(pattern, features, vectors.T, beta=0.0)
+            part.copy_(found.values().view(part.shape))
+        return scores
 
     def sums(self, values: Tensor) -> Tensor:
         n_classes, k = self.candidates.n_classes, values.shape[1]

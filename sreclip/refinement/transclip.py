@@ -60,7 +60,8 @@ def transclip(features: Tensor, candidates: Candidates) -> Candidates:
     scale = 1 / (2 * max(1, numbers.shape[1]))
     assignments = _assigned(candidates.log_p)
     for outer in range(OUTER_STEPS + 1):
-        alone = LIKELIHOOD_WEIGHT * _log_likelihood(pairs, means, variance) + candidates.log_p
+        alone = _log_likelihood(pairs, means, variance).mul_(LIKELIHOOD_WEIGHT)
+        alone += candidates.log_p
         for _ in range(INNER_STEPS):
             logits = pairs.pull(assignments).mul_(scale).add_(alone)
             assignments = _assigned(logits)
@@ -77,13 +78,13 @@ def transclip(features: Tensor, candidates: Candidates) -> Candidates:
 
 def _assigned(logits: Tensor) -> Tensor:
     # Denormal numbers would make the matrix products many times slower.
-    return torch.threshold(logits.softmax(dim=1), NEGLIGIBLE, 0)
+    return torch.threshold_(logits.softmax(dim=1), NEGLIGIBLE, 0)
 
 
 def _log_likelihood(pairs: Pairs, means: Tensor, variance: Tensor) -> Tensor:
     """``-sum_d (f - m)^2 / (2 var)`` but for the square of f, which is the same for all classes."""
     scaled = means / variance
-    return pairs.scores(scaled) - pairs.of_classes((means * scaled).sum(dim=1) / 2)
+    return pairs.scores(scaled).sub_(pairs.of_classes((means * scaled).sum(dim=1) / 2))
 
 
 def _confident_means(features: Tensor, candidates: Candidates) -> Tensor:
