@@ -23,7 +23,7 @@ class Candidates:
     Attributes
     ----------
     classes : Tensor
-        Class numbers, ascending along a row, ``(n_images, k)``, int64.
+        Class numbers, ascending along a row, ``(n_images, k)``, int32.
     log_p : Tensor
         Logarithms of their probabilities, ``(n_images, k)``. What a row's exponentials lack of 1 is
         the probability of all other classes.
@@ -55,7 +55,7 @@ class Candidates:
         """
         if n_classes <= most:
             logits = assemble(blocks, n_images, n_classes)
-            classes = torch.arange(n_classes, device=logits.device)
+            classes = torch.arange(n_classes, dtype=torch.int32, device=logits.device)
             return cls(classes.expand(n_images, -1), logits.log_softmax(dim=1), n_classes)
         best: Tensor | None = None
         for block in blocks:
@@ -72,9 +72,10 @@ class Candidates:
             best[rows] = kept.values
             numbers[rows] = merged_numbers.gather(1, kept.indices)
         if best is None:
-            return cls(torch.empty(0, most, dtype=torch.int64), torch.empty(0, most), n_classes)
+            return cls(torch.empty(0, most, dtype=torch.int32), torch.empty(0, most), n_classes)
         classes, order = numbers.sort(dim=1)
-        return cls(classes, best.gather(1, order) - log_sum[:, None], n_classes)
+        log_p = best.gather(1, order).sub_(log_sum[:, None])
+        return cls(classes.int(), log_p, n_classes)
 
     def __len__(self) -> int:
         return len(self.log_p)
@@ -93,7 +94,7 @@ class Candidates:
         """Put values of candidates ``(n_rows, k)`` at their classes: ``(n_rows, n_classes)``."""
         table = values.new_empty(len(rows), self.n_classes)
         table.copy_(torch.as_tensor(fill, dtype=values.dtype, device=values.device))
-        return table.scatter_(1, self.classes[rows], values)
+        return table.scatter_(1, self.classes[rows].long(), values)
 
     @torch.no_grad()
     def blocks(self) -> Iterator[Block]:

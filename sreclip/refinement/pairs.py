@@ -84,7 +84,12 @@ class SparsePairs:
         images = torch.arange(n, device=features.device)
         # An edge of W goes from image `mine`, whose values are worked out, to image `theirs`.
         self.mine = images.repeat_interleave(graph.crow_indices().diff())
-        self.place = torch.cat([self._places(edges) for edges in self._edges()])
+        # In place: small pieces kept between large ones that are freed would waste a gigabyte.
+        self.place = torch.empty(
+            len(self.mine), self.classes.shape[1], dtype=torch.uint8, device=features.device
+        )
+        for edges in self._edges():
+            self.place[edges] = self._places(edges)
 
     def _edges(self) -> tuple[slice, ...]:
         n = len(self.weights)
@@ -95,14 +100,14 @@ class SparsePairs:
         mine, theirs = self.classes[self.mine[edges]], self.classes[self.theirs[edges]]
         k = mine.shape[1]
         place = torch.searchsorted(theirs, mine).clamp_max_(k - 1)
-        return place.where(theirs.gather(1, place) == mine, k).to(torch.uint8)
+        return place.where(theirs.gather(1, place) == mine, k)
 
     def scores(self, vectors: Tensor) -> Tensor:
         n_classes, k = self.candidates.n_classes, self.classes.shape[1]
         scores = self.features.new_empty(self.classes.shape)
         for start in range(0, len(scores), IMAGE_CHUNK):
             chunk = slice(start, start + IMAGE_CHUNK)
-            part, classes = scores[chunk], self.classes[chunk].flatten()
+            part, classes = scores[chunk], self.classes[chunk].flatten().long()
             counts = torch.full((len(part),), k, device=classes.device)
             pattern = csr(counts, classes, part.new_zeros(part.numel()), n_classes)
             features = self.features[chunk]
@@ -131,9 +136,11 @@ class SparsePairs:
         return values[self.classes]
 
     def pull(self, values: Tensor) -> Tensor:
-        padded = torch.cat([values, values.new_zeros(len(values), 1)], dim=1)
+        k = values.shape[1]
         pull = torch.zeros_like(values)
         for edges in self._edges():
-            found = padded[self.theirs[edges]].gather(1, self.place[edges].long())
+            place = self.place[edges].long()
+            found = values[self.theirs[edges]].gather(1, place.clamp_max(k - 1))
+            found.masked_fill_(place == k, 0)
             pull.index_add_(0, self.mine[edges], found.mul_(self.weights[edges, None]))
         return pull

@@ -64,7 +64,7 @@ def transclip(features: Tensor, candidates: Candidates) -> Candidates:
         alone += candidates.log_p
         for _ in range(INNER_STEPS):
             logits = pairs.pull(assignments).mul_(scale).add_(alone)
-            assignments = _assigned(logits)
+            assignments = _assigned(logits, out=assignments)
         if outer < OUTER_STEPS:
             sums = pairs.sums(assignments)
             norm = sums.norm(dim=1, keepdim=True)
@@ -76,9 +76,9 @@ def transclip(features: Tensor, candidates: Candidates) -> Candidates:
     return Candidates(candidates.classes, logits.log_softmax(dim=1), candidates.n_classes)
 
 
-def _assigned(logits: Tensor) -> Tensor:
+def _assigned(logits: Tensor, out: Tensor | None = None) -> Tensor:
     # Denormal numbers would make the matrix products many times slower.
-    return torch.threshold_(logits.softmax(dim=1), NEGLIGIBLE, 0)
+    return torch.threshold_(torch.softmax(logits, dim=1, out=out), NEGLIGIBLE, 0)
 
 
 def _log_likelihood(pairs: Pairs, means: Tensor, variance: Tensor) -> Tensor:
