@@ -17,17 +17,14 @@ IMAGE_CHUNK = 1 << 14
 class Pairs(Protocol):
     """Values ``z_ia`` are kept for image i and its a-th candidate class, ``(n_images, k)``."""
 
-    def scores(self, vectors: Tensor) -> Tensor:
-        """``f_i . v_c`` for class vectors ``(n_classes, dim)``: ``(n_images, k)``."""
+    def scores(self, vectors: Tensor, offsets: Tensor) -> Tensor:
+        """``f_i . v_c - o_c`` for ``(n_classes, dim)`` and ``(n_classes,)``: ``(n_images, k)``."""
 
     def sums(self, values: Tensor) -> Tensor:
         """``sum_i z_ic f_i``: ``(n_classes, dim)``."""
 
     def totals(self, values: Tensor) -> Tensor:
         """``sum_i z_ic``: ``(n_classes,)``."""
-
-    def of_classes(self, values: Tensor) -> Tensor:
-        """Values of classes ``(n_classes,)`` at the candidates: ``(n_images, k)`` or one row."""
 
     def pull(self, values: Tensor) -> Tensor:
         """``sum_j W_ij z_jc``: ``(n_images, k)``."""
@@ -48,17 +45,14 @@ class AllPairs:
         self.features = features
         self.graph = graph
 
-    def scores(self, vectors: Tensor) -> Tensor:
-        return self.features @ vectors.T
+    def scores(self, vectors: Tensor, offsets: Tensor) -> Tensor:
+        return (self.features @ vectors.T).sub_(offsets)
 
     def sums(self, values: Tensor) -> Tensor:
         return values.T @ self.features
 
     def totals(self, values: Tensor) -> Tensor:
         return values.sum(dim=0)
-
-    def of_classes(self, values: Tensor) -> Tensor:
-        return values
 
     def pull(self, values: Tensor) -> Tensor:
         return self.graph @ values
@@ -102,7 +96,7 @@ class SparsePairs:
         place = torch.searchsorted(theirs, mine).clamp_max_(k - 1)
         return place.where(theirs.gather(1, place) == mine, k)
 
-    def scores(self, vectors: Tensor) -> Tensor:
+    def scores(self, vectors: Tensor, offsets: Tensor) -> Tensor:
         n_classes, k = self.candidates.n_classes, self.classes.shape[1]
         scores = self.features.new_empty(self.classes.shape)
         for start in range(0, len(scores), IMAGE_CHUNK):
@@ -112,7 +106,7 @@ class SparsePairs:
             pattern = csr(counts, classes, part.new_zeros(part.numel()), n_classes)
             features = self.features[chunk]
             found = torch.sparse.sampled_addmm(pattern, features, vectors.T, beta=0.0)
-            part.copy_(found.values().view(part.shape))
+            part.copy_((found.values() - offsets[classes]).view(part.shape))
         return scores
 
     def sums(self, values: Tensor) -> Tensor:
@@ -131,9 +125,6 @@ class SparsePairs:
     def totals(self, values: Tensor) -> Tensor:
         totals = values.new_zeros(self.candidates.n_classes)
         return totals.index_add_(0, self.classes.flatten(), values.flatten())
-
-    def of_classes(self, values: Tensor) -> Tensor:
-        return values[self.classes]
 
     def pull(self, values: Tensor) -> Tensor:
         k = values.shape[1]

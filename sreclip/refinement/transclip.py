@@ -84,7 +84,7 @@ def _assigned(logits: Tensor, out: Tensor | None = None) -> Tensor:
 def _log_likelihood(pairs: Pairs, means: Tensor, variance: Tensor) -> Tensor:
     """``-sum_d (f - m)^2 / (2 var)`` but for the square of f, which is the same for all classes."""
     scaled = means / variance
-    return pairs.scores(scaled).sub_(pairs.of_classes((means * scaled).sum(dim=1) / 2))
+    return pairs.scores(scaled, (means * scaled).sum(dim=1) / 2)
 
 
 def _confident_means(features: Tensor, candidates: Candidates) -> Tensor:
