@@ -13,7 +13,7 @@ rule train_method:
         "../envs/sreclip.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=5000,
         runtime=120,
         gpu=int(PARAMS.train.device != "cpu"),
     params:
