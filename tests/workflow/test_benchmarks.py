@@ -50,6 +50,12 @@ def test_i2awa_from_its_configuration_to_the_page(i2awa: Project) -> None:
     assert sum(1 for count in counts["source_pictures"].values() if not count) == 10
 
 
+def test_the_authors_settings_are_planned_for_the_same_pictures(i2awa: Project) -> None:
+    jobs = i2awa.planned_jobs("--configfile", "config/i2awa-reference.yaml", "--", "all")
+    assert jobs["extract_images"] == 2, "another backbone, the same manifest"
+    assert "prepare_data" not in jobs
+
+
 def test_half_of_the_classes_stop_the_run_with_their_names(i2awa: Project, tmp_path: Path) -> None:
     away = tmp_path / "away"
     shutil.move(i2awa.folder / "data/i2awa/3D2/beaver-n02363005", away)
@@ -59,12 +65,6 @@ def test_half_of_the_classes_stop_the_run_with_their_names(i2awa: Project, tmp_p
     shutil.move(away, i2awa.folder / "data/i2awa/3D2/beaver-n02363005")
     assert "1 of 40 classes have no picture: beaver (beaver-n02363005)" in printed
     assert "sreclip data check i2awa" in printed
-
-
-def test_the_authors_settings_are_planned_for_the_same_pictures(i2awa: Project) -> None:
-    jobs = i2awa.planned_jobs("--configfile", "config/i2awa-reference.yaml", "--", "all")
-    assert jobs["extract_images"] == 2, "another backbone, the same manifest"
-    assert "prepare_data" not in jobs
 
 
 def test_without_the_pictures_a_configuration_says_what_is_missing(i2awa: Project) -> None:
