@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sreclip import __version__
-from sreclip.errors import ConfigError, DamagedError, SreclipError, StoreError
+from sreclip.errors import ConfigError, DamagedError, SreclipError, StoreError, some
 from sreclip.files import set_aside
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Look at the pictures of a benchmark.", no_args_is_help=True)
-app.add_typer(data_app, name="data", rich_help_panel="Look at results")
 STEPS = "Pipeline steps (snakemake calls these)"
 LOOKS = "Look at results"
+data_app = typer.Typer(help="Look at the pictures of a benchmark.", no_args_is_help=True)
+app.add_typer(data_app, name="data", rich_help_panel=LOOKS)
 
 ParamsFile = Annotated[
     Path, typer.Option("--params", help="Parameter file.", metavar="FILE", show_default=True)
@@ -153,14 +153,8 @@ def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
         unknown = [
             entry.name for entry, known in zip(plan.classes, plan.known, strict=True) if not known
         ]
-        shown = unknown[:SHOWN_CLASSES]
-        rest = len(unknown) - len(shown)
-        log.info(
-            "%d classes, unknown: %s%s",
-            len(plan.classes),
-            ", ".join(shown) or "none",
-            f" and {rest} more" if rest else "",
-        )
+        shown = some(unknown, SHOWN_CLASSES) or "none"
+        log.info("%d classes, unknown: %s", len(plan.classes), shown)
 
 
 @_step
@@ -466,7 +460,7 @@ def data_check(
         print(json.dumps(to_json(found), indent=2, ensure_ascii=False))
     else:
         Console().print(render(found))
-    if any(here.problems for here in found.found.values()) or any(found.differences()):
+    if found.problems or any(found.differences()):
         raise typer.Exit(1)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sreclip.errors import StoreError
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -116,6 +119,36 @@ def read_keyed(path: Path, key: str, *, made_by: str) -> dict[str, Any]:
             f"delete it and make it again with: {made_by}",
         )
     return dict(value)
+
+
+def read_csv(
+    path: Path, value_of: Callable[[Iterable[dict[str, str]]], T], *, what: str, made_by: str
+) -> T:
+    """Read a CSV file with a header.
+
+    Parameters
+    ----------
+    path : Path
+    value_of : callable
+        Makes the value of the rows; its `KeyError`, `TypeError` or `ValueError` tells damage.
+    what, made_by : str
+        What the table is of, and the step that makes it.
+
+    Raises
+    ------
+    StoreError
+        The file is missing or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            return value_of(csv.DictReader(handle))
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is missing", f"make it with: {made_by}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{path} is no table of {what} ({type(error).__name__}: {error})",
+            f"delete it and make it again with: {made_by}",
+        ) from error
 
 
 def file_sha256(path: Path) -> str:

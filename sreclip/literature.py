@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.data.benchmarks.classes import read_benchmark_classes
-from sreclip.errors import StoreError
+from sreclip.files import read_csv
 
 LITERATURE = "literature.csv"
 
@@ -152,16 +152,8 @@ def read_literature(path: Path) -> list[PublishedNumber]:
     StoreError
         It is missing or damaged.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            return [
-                PublishedNumber(**{**row, "value": float(row["value"])})  # type: ignore[arg-type]
-                for row in csv.DictReader(handle)
-            ]
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is missing", "make it with: sreclip compare") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{path} is no table of published numbers ({type(error).__name__}: {error})",
-            "delete it and make it again with: sreclip compare",
-        ) from error
+    return read_csv(path, _from_text, what="published numbers", made_by="sreclip compare")
+
+
+def _from_text(rows: Iterable[Mapping[str, Any]]) -> list[PublishedNumber]:
+    return [PublishedNumber(**{**row, "value": float(row["value"])}) for row in rows]

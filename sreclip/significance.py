@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from sreclip.errors import StoreError
+from sreclip.files import read_csv
 from sreclip.plan import Plan
 from sreclip.protocol import REFERENCE
 from sreclip.statistics import DIFFERENCE_METRICS, holm, paired_bootstrap
@@ -186,16 +186,12 @@ def read_significance(path: Path) -> list[Comparison]:
     StoreError
         It is missing or damaged.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            return [_from_text(row) for row in csv.DictReader(handle)]
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is missing", "make it with: sreclip compare") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{path} is no table of differences ({type(error).__name__}: {error})",
-            "delete it and make it again with: sreclip compare",
-        ) from error
+    return read_csv(
+        path,
+        lambda rows: [_from_text(row) for row in rows],
+        what="differences",
+        made_by="sreclip compare",
+    )
 
 
 def _from_text(row: Mapping[str, str]) -> Comparison:

@@ -47,10 +47,7 @@ class BenchmarkSettings(Section):
         description="Where the source lies below the root (folder or archive); by default where "
         "it usually does.",
     )
-    target_folder: str | None = Field(
-        None,
-        description="The same of the target.",
-    )
+    target_folder: str | None = Field(None, description="The same of the target.")
     source_list: list[str] = Field(
         [],
         description="Files that list source pictures (a path and a class number a line), below the "
@@ -73,37 +70,34 @@ class I2WebvSettings(BenchmarkSettings):
     )
 
 
+PacsDomain = Literal["art_painting", "cartoon", "photo", "sketch"]
+
+
 class PacsSettings(BenchmarkSettings):
     """PACS: any two of its four domains."""
 
-    source: Literal["art_painting", "cartoon", "photo", "sketch"] = Field(
-        "photo", description="Source domain."
-    )
-    target: Literal["art_painting", "cartoon", "photo", "sketch"] = Field(
-        "art_painting", description="Target domain."
-    )
+    source: PacsDomain = Field("photo", description="Source domain.")
+    target: PacsDomain = Field("art_painting", description="Target domain.")
+
+
+OfficeHomeDomain = Literal["art", "clipart", "product", "real_world"]
 
 
 class OfficeHomeSettings(BenchmarkSettings):
     """Office-Home: any two of its four domains."""
 
-    source: Literal["art", "clipart", "product", "real_world"] = Field(
-        "real_world", description="Source domain."
-    )
-    target: Literal["art", "clipart", "product", "real_world"] = Field(
-        "art", description="Target domain."
-    )
+    source: OfficeHomeDomain = Field("real_world", description="Source domain.")
+    target: OfficeHomeDomain = Field("art", description="Target domain.")
+
+
+DomainNetDomain = Literal["clipart", "infograph", "painting", "quickdraw", "real", "sketch"]
 
 
 class DomainNetSettings(BenchmarkSettings):
     """DomainNet: any two of its six domains; or its mini version, of four."""
 
-    source: Literal["clipart", "infograph", "painting", "quickdraw", "real", "sketch"] = Field(
-        "real", description="Source domain."
-    )
-    target: Literal["clipart", "infograph", "painting", "quickdraw", "real", "sketch"] = Field(
-        "sketch", description="Target domain."
-    )
+    source: DomainNetDomain = Field("real", description="Source domain.")
+    target: DomainNetDomain = Field("sketch", description="Target domain.")
     mini: bool = Field(False, description="Take the 126 classes of miniDomainNet alone.")
 
     @model_validator(mode="after")

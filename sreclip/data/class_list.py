@@ -38,6 +38,21 @@ def display_name(name: str) -> str:
     return " ".join(unicodedata.normalize("NFC", name).replace("_", " ").split())
 
 
+def read_utf8(path: Path, what: str, hint: str) -> str:
+    """Read a text that the user wrote, with or without a byte order mark.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DataError(f"{path}: the {what} cannot be read ({cause})", hint) from error
+
+
 def read_class_list(path: Path) -> list[ListedClass]:
     """Read the classes in the order of the file, which becomes the order of the labels.
 
@@ -50,13 +65,7 @@ def read_class_list(path: Path) -> list[ListedClass]:
         Naming the file and the line: not readable, an unknown column, a class without a name or
         named twice, a folder given twice, a WordNet id that is none.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DataError(
-            f"{path}: the class list cannot be read ({cause})", _FORMATS_HINT
-        ) from error
+    text = read_utf8(path, "class list", _FORMATS_HINT)
     read = {".csv": _csv_records, ".json": _json_records}.get(path.suffix.lower(), _text_records)
     classes = [_listed(record, place) for place, record in read(text, path)]
     if not classes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from sreclip.data.archives import is_compressed, list_archive, refuse_compressed
-from sreclip.data.walk import ARCHIVE_SUFFIX, Listed, suffix, walk
+from sreclip.data.manifest import MANIFEST_FILE, read_archives
+from sreclip.data.walk import ARCHIVE_SUFFIX, Listed, suffix, walk, walk_folders
 from sreclip.errors import DataError
 
 
@@ -67,7 +68,7 @@ def list_pictures(root: Path, start: str) -> Listing:
         compressed.
     """
     listing = Listing()
-    if suffix(start) == ARCHIVE_SUFFIX and (root / start).is_file():
+    if is_archive(root, start):
         listing.add_archive(root, start)
         return listing
     archives: list[str] = []
@@ -83,6 +84,11 @@ def list_pictures(root: Path, start: str) -> Listing:
     return listing
 
 
+def is_archive(root: Path, start: str) -> bool:
+    """Tell whether ``start`` below the root is an archive and not a folder."""
+    return suffix(start) == ARCHIVE_SUFFIX and (root / start).is_file()
+
+
 def refuse_packed(root: Path, found: Listed) -> None:
     """Refuse compressed archives.
 
@@ -94,6 +100,38 @@ def refuse_packed(root: Path, found: Listed) -> None:
     for name in found.ignored:
         if is_compressed(name):
             raise refuse_compressed(root / found.folder / name)
+
+
+def folders_below(
+    root: Path, starts: Iterable[str], *, open_all: bool = False
+) -> dict[str, list[str]]:
+    """Give the folders below all starts, each with the names of its archives that were seen."""
+    return {
+        name: archives
+        for start in starts
+        for name, archives in walk_folders(root, start, open_all=open_all)
+    }
+
+
+def folders_and_archives(
+    root: Path, starts: Iterable[str], prepared: Path
+) -> tuple[dict[str, list[str]], list[Path]]:
+    """Give `folders_below` and where all archives are, opening few folders where that is enough.
+
+    As long as no folder is newer than the manifest in the folder ``prepared``, the archives are
+    those that it was made from.
+    """
+    starts = list(starts)
+    seen = folders_below(root, starts)
+    manifest = prepared / MANIFEST_FILE
+    if manifest.exists():
+        made = manifest.stat().st_mtime_ns
+        archives = [root / path for path in read_archives(prepared)]
+        newer = any((root / name).stat().st_mtime_ns > made for name in seen)
+        if not newer and all(path.exists() for path in archives):
+            return seen, archives
+    seen = folders_below(root, starts, open_all=True)
+    return seen, [root / name / archive for name, found in seen.items() for archive in found]
 
 
 def folders_of(name: str) -> Iterator[str]:

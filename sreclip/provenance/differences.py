@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sreclip.errors import some
 from sreclip.metrics import METRICS
 from sreclip.provenance.git import CODE, git
 from sreclip.provenance.keys import flat_keys
@@ -176,9 +177,7 @@ def render(found: Differences, *, every_metric: bool = False) -> Group:
     else:
         parts.append(Text("\nCode", style="bold"))
     if found.files:
-        more = len(found.files) - SHOWN_FILES
-        listed = ", ".join(found.files[:SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
-        parts.append(Text(f"  files: {listed}"))
+        parts.append(Text(f"  files: {some(found.files, SHOWN_FILES)}"))
     parts += _section("Results made anew", found.results, keyed, nothing="none")
     if found.versions:
         parts += _section("Versions", found.versions, compared=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from sreclip.comparison import HISTORY
 from sreclip.errors import StoreError
-from sreclip.files import read_keyed
+from sreclip.files import read_csv, read_keyed
 from sreclip.metrics import confusion_table
 from sreclip.plan import Plan
 
@@ -126,21 +125,16 @@ def read_history(path: Path) -> dict[str, list[dict[str, float]]]:
     StoreError
         The table is missing or damaged.
     """
+    return read_csv(path, _records, what="loss terms", made_by="sreclip compare")
+
+
+def _records(rows: Iterable[Mapping[str, str]]) -> dict[str, list[dict[str, float]]]:
     records: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            for row in csv.DictReader(handle):
-                seed, step = row["seed"], row["step"]
-                record = records.setdefault(row["method"], {}).setdefault((seed, step), {})
-                record.update(seed=float(seed), step=float(step))
-                record[row["term"]] = float(row["value"])
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is missing", "make it with: sreclip compare") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{path} is no table of loss terms ({type(error).__name__}: {error})",
-            "delete it and make it again with: sreclip compare",
-        ) from error
+    for row in rows:
+        seed, step = row["seed"], row["step"]
+        record = records.setdefault(row["method"], {}).setdefault((seed, step), {})
+        record.update(seed=float(seed), step=float(step))
+        record[row["term"]] = float(row["value"])
     return {method: list(steps.values()) for method, steps in records.items()}
 
 

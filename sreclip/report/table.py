@@ -263,10 +263,10 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
     from rich.table import Table
     from rich.text import Text
 
-    view = _view(source)
-    numbers: list[PublishedNumber] = view["literature"]
+    numbers = _literature(source)
     if not numbers:
         return None
+    view = _view(source)
     table = Table(
         title="Published numbers beside those measured here",
         title_justify="left",
@@ -287,6 +287,14 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
     return Group("", table, Text("\n".join(notes), style="italic dim"))
 
 
+def _literature(source: Plan | Path) -> list[PublishedNumber]:
+    """Published numbers; a report of an earlier version has none."""
+    if isinstance(source, Plan):
+        return read_literature(source.comparison_dir / LITERATURE)
+    path = source / "tables" / LITERATURE
+    return read_literature(path) if path.exists() else []
+
+
 def _view(source: Plan | Path) -> dict[str, Any]:
     return _from_plan(source) if isinstance(source, Plan) else _from_reports(source)
 
@@ -300,7 +308,6 @@ def _from_plan(plan: Plan) -> dict[str, Any]:
         "selection": results[-1].selection,
         "arrows": marks(read_significance(plan.comparison_dir / SIGNIFICANCE), confidence),
         "warning": results[-1].warning,
-        "literature": read_literature(plan.comparison_dir / LITERATURE),
         "methods": [
             {"name": r.name, "title": r.title, "transductive": r.transductive, "metrics": r.metrics}
             for r in results
@@ -318,7 +325,6 @@ def _from_reports(folder: Path) -> dict[str, Any]:
     if confidence is not None and differences.exists():
         arrows = marks(read_significance(differences), confidence)
     task, backbone, methods = task_numbers(metrics, folder / "metrics.json")
-    literature = folder / "tables" / LITERATURE
     return {
         "task": task,
         "backbone": backbone,
@@ -327,7 +333,6 @@ def _from_reports(folder: Path) -> dict[str, Any]:
         "selection": stamp.get("selection", "last") if stamp else None,
         "arrows": arrows,
         "warning": metrics.get("protocol", {}).get("warning", ""),
-        "literature": read_literature(literature) if literature.exists() else [],
         "methods": [
             {
                 "name": name,

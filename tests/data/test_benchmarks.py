@@ -263,6 +263,15 @@ def test_known_and_unknown_follow_from_the_source(i2awa):
     assert (graph.n_nodes, len(graph.edges)) == (255, 257)
 
 
+def test_archives_are_watched_wherever_they_lie(i2awa):
+    pack(i2awa / "3D2/beaver-n02363005/more.tar", ["1.jpg"])
+    settings, folder = settings_of("i2awa", i2awa), i2awa / "task"
+    archive = i2awa / "3D2/beaver-n02363005/more.tar"
+    assert archive in first_look("i2awa", settings, folder).inputs
+    prepare_data("i2awa", settings, folder, shard_size=64)
+    assert archive in first_look("i2awa", settings, folder).inputs, "as the manifest has it"
+
+
 def test_target_labels_go_to_their_own_file(i2awa):
     folder = i2awa / "task"
     prepare_data("i2awa", settings_of("i2awa", i2awa), folder, shard_size=64)

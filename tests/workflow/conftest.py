@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -237,3 +237,12 @@ def made(
     folder = tmp_path_factory.mktemp("made") / "project"
     shutil.copytree(published[0].folder, folder, symlinks=True)
     return Project(folder)
+
+
+@pytest.fixture
+def restored(prepared: Project) -> Iterator[Project]:
+    """Give the module's prepared project and put its parameters back afterwards."""
+    path = prepared.folder / "params.yaml"
+    text = path.read_text()
+    yield prepared
+    path.write_text(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +43,6 @@ def prepared(project: Project) -> Project:
     )
     project.snakemake("extract_features", "graph")
     return project
-
-
-@pytest.fixture
-def restored(prepared: Project) -> Iterator[Project]:
-    """Give the prepared project and put its parameters back afterwards."""
-    path = prepared.folder / "params.yaml"
-    text = path.read_text()
-    yield prepared
-    path.write_text(text)
 
 
 def evaluation(plan: Plan, name: str) -> dict[str, Any]:

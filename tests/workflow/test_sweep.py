@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Iterator
 
 import pandas as pd
 import pytest
@@ -29,15 +28,6 @@ def prepared(project: Project) -> Project:
     project.edit(methods={"run": ["zero_shot", "sre_clip"], **small}, train={"seeds": [0, 1]})
     project.snakemake("extract_features", "graph")
     return project
-
-
-@pytest.fixture
-def restored(prepared: Project) -> Iterator[Project]:
-    """Give the prepared project and put its parameters back afterwards."""
-    path = prepared.folder / "params.yaml"
-    text = path.read_text()
-    yield prepared
-    path.write_text(text)
 
 
 def candidates(name: str) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sreclip.data.class_list import read_utf8
 from sreclip.errors import DataError
 
 _FORM = "a line is a path, a space and the number of the class, as in: killer+whale/1.jpg 0"
@@ -68,13 +69,7 @@ def read_synsets(path: Path, labels: Mapping[str, int]) -> list[int]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DataError(
-            f"{path}: the list cannot be read ({cause})", "a list is named below the root, or whole"
-        ) from error
+    text = read_utf8(path, "list", "a list is named below the root, or whole")
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             yield f"{path}, line {number}", line.strip()

@@ -12,10 +12,8 @@ from sreclip.data.benchmarks.lists import Line, Resolver, read_list, read_synset
 from sreclip.data.benchmarks.spec import Benchmark, Side
 from sreclip.data.listing import Listing, Place, folders_of, list_pictures
 from sreclip.data.manifest import DOMAINS, Domain, resolve_inside, shown_name
-from sreclip.errors import DataError
+from sreclip.errors import DataError, some
 from sreclip.registry import nearest
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -27,8 +25,7 @@ class Problem:
     items: Sequence[str]
 
     def __str__(self) -> str:
-        shown, rest = self.items[:_SHOWN], len(self.items) - _SHOWN
-        return f"{self.what}: {', '.join(shown)}" + (f" and {rest} more" if rest > 0 else "")
+        return f"{self.what}: {some(self.items)}"
 
 
 @dataclass
@@ -70,6 +67,11 @@ class Survey:
     benchmark: Benchmark
     root: Path
     found: Mapping[Domain, Found]
+
+    @property
+    def problems(self) -> list[tuple[Domain, Problem]]:
+        """What forbids to go on, in both domains."""
+        return [(domain, problem) for domain in DOMAINS for problem in self.found[domain].problems]
 
     def differences(self) -> Iterator[tuple[Domain, str, int, int]]:
         """Give domain, class, number of pictures here, and as published, where they differ.

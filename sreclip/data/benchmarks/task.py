@@ -8,6 +8,7 @@ from typing import Any
 
 from sreclip.data.benchmarks.spec import Benchmark
 from sreclip.data.benchmarks.survey import Survey, find_starts, list_paths, survey
+from sreclip.data.listing import folders_and_archives, is_archive
 from sreclip.data.manifest import (
     DOMAINS,
     Picture,
@@ -18,7 +19,6 @@ from sreclip.data.manifest import (
     shown_names,
 )
 from sreclip.data.tasks import FirstLook
-from sreclip.data.walk import ARCHIVE_SUFFIX, suffix, walk_folders
 from sreclip.errors import DataError
 
 
@@ -49,14 +49,12 @@ class BenchmarkTask:
         """Look at folders, archives and lists, not at pictures; the classes are known anyway."""
         benchmark = self.benchmark_of(settings)
         root, starts = find_starts(benchmark, settings)
-        inputs: list[Path] = []
-        for domain, start in starts.items():
-            inputs += list_paths(settings, domain)
-            if suffix(start) == ARCHIVE_SUFFIX and (root / start).is_file():
-                inputs.append(root / start)
-                continue
-            for name, archives in walk_folders(root, start):
-                inputs += [root / name, *(root / name / archive for archive in archives)]
+        alone = [start for start in starts.values() if is_archive(root, start)]
+        seen, archives = folders_and_archives(
+            root, [start for start in starts.values() if start not in alone], folder
+        )
+        inputs = [root / name for name in (*alone, *seen)] + archives
+        inputs += [path for domain in DOMAINS for path in list_paths(settings, domain)]
         if settings.get("synsets"):
             inputs.append(root / settings["synsets"])
         with_source = set(benchmark.sides["source"].folders.values())
@@ -96,13 +94,13 @@ def task_data(found: Survey) -> TaskData:
         There are problems: all of them, and how to see each picture.
     """
     benchmark = found.benchmark
-    problems = [(domain, problem) for domain in DOMAINS for problem in found.found[domain].problems]
-    if problems:
-        lines = [f"{domain}: {problem}" for domain, problem in problems]
+    if found.problems:
+        lines = [f"{domain}: {problem}" for domain, problem in found.problems]
+        check = f"sreclip data check {benchmark.name} --root ..."
         raise DataError(
             f"{found.root} does not hold {benchmark.title} as it was published\n"
             + "\n".join(f"  {line}" for line in lines),
-            f"{problems[0][1].hint}; all of it: sreclip data check {benchmark.name} --root ...",
+            f"{found.problems[0][1].hint}; all of it: {check}",
         )
     pictures = [
         Picture(place.path, domain, label, place.member, place.offset, place.size)

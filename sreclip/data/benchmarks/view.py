@@ -22,18 +22,17 @@ def render(found: Survey) -> RenderableType:
     differences = list(found.differences())
     if differences:
         parts += [Text(), _differences(differences)]
-    for domain in DOMAINS:
-        for problem in found.found[domain].problems:
-            parts += [Text(), Text(f"{domain}: {problem.what}", style="bold red")]
-            parts += [Text(f"  {item}") for item in problem.items]
-            parts.append(Text(f"  -> {problem.hint}"))
+    for domain, problem in found.problems:
+        parts += [Text(), Text(f"{domain}: {problem.what}", style="bold red")]
+        parts += [Text(f"  {item}") for item in problem.items]
+        parts.append(Text(f"  -> {problem.hint}"))
     parts += [Text(), Text(verdict(found))]
     return Group(*parts)
 
 
 def verdict(found: Survey) -> str:
     """Say in a sentence whether the set can be used."""
-    if any(found.found[domain].problems for domain in DOMAINS):
+    if found.problems:
         return "Not usable as it is: see above."
     n = sum(1 for _ in found.differences())
     if n:

@@ -19,10 +19,9 @@ from typing import Any, NamedTuple
 
 from sreclip.data.archives import Archive, list_archive
 from sreclip.data.class_list import ListedClass, display_name, read_class_list
-from sreclip.data.listing import refuse_packed
+from sreclip.data.listing import folders_and_archives, folders_below, refuse_packed
 from sreclip.data.manifest import (
     DOMAINS,
-    MANIFEST_FILE,
     ClassEntry,
     Domain,
     Picture,
@@ -36,11 +35,10 @@ from sreclip.data.manifest import (
 )
 from sreclip.data.tasks import FirstLook
 from sreclip.data.tasks.folder_archives import ClassNames, with_classes
-from sreclip.data.walk import suffix, walk, walk_folders
-from sreclip.errors import DataError
+from sreclip.data.walk import suffix, walk
+from sreclip.errors import DataError, some
 from sreclip.registry import nearest
 
-_SHOWN = 5
 _LAYOUT_HINT = "the layout is ROOT/source/CLASS/*.jpg and ROOT/target/*.jpg"
 
 
@@ -134,7 +132,7 @@ def picture_folders(settings: Mapping[str, Any]) -> list[Path]:
         As `prepare`, for folders that are missing and the links that are met.
     """
     root, starts = _layout(settings)
-    return sorted(root / name for name in _folders(root, starts))
+    return sorted(root / name for name in folders_below(root, starts.values()))
 
 
 def classes_file(settings: Mapping[str, Any]) -> Path | None:
@@ -151,11 +149,7 @@ def first_look(settings: Mapping[str, Any], folder: Path) -> FirstLook:
     """
     root, starts = _layout(settings)
     list_path = classes_file(settings)
-    seen = _folders(root, starts)
-    archives = _known_archives(root, seen, folder)
-    if archives is None:
-        seen = _folders(root, starts, open_all=True)
-        archives = [root / name / archive for name, found in seen.items() for archive in found]
+    seen, archives = folders_and_archives(root, starts.values(), folder)
     folders = {
         domain: {
             display_name(name.removeprefix(f"{start}/").partition("/")[0])
@@ -210,28 +204,6 @@ def is_as_prepared(settings: Mapping[str, Any], folder: Path) -> bool:
                 return False
             archives[path] = True
     return not expected and all(archives.values())
-
-
-def _folders(
-    root: Path, starts: Mapping[Domain, str], *, open_all: bool = False
-) -> dict[str, list[str]]:
-    """Give both domains' folders, each with the names of its archives as far as they were seen."""
-    return {
-        name: archives
-        for start in starts.values()
-        for name, archives in walk_folders(root, start, open_all=open_all)
-    }
-
-
-def _known_archives(root: Path, seen: Iterable[str], folder: Path) -> list[Path] | None:
-    """Give the archives that the manifest was made from, None if something came or went since."""
-    manifest = folder / MANIFEST_FILE
-    if not manifest.exists():
-        return None
-    made = manifest.stat().st_mtime_ns
-    archives = [root / path for path in read_archives(folder)]
-    newer = any((root / name).stat().st_mtime_ns > made for name in seen)
-    return None if newer or not all(path.exists() for path in archives) else archives
 
 
 def _layout(settings: Mapping[str, Any]) -> tuple[Path, dict[Domain, str]]:
@@ -414,6 +386,4 @@ def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    rest = len(names) - _SHOWN
-    return ", ".join(map(repr, names[:_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
+    return some([repr(name) for name in names])

@@ -6,9 +6,7 @@ Minimization", CVPR 2019) and its lists; the target is AwA2 (Xian et al., TPAMI 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 from sreclip.data.benchmarks.classes import read_benchmark_classes
 from sreclip.data.benchmarks.spec import Benchmark, Side, counts
@@ -63,9 +61,5 @@ def benchmark() -> Benchmark:
     )
 
 
-def _benchmark_of(settings: Mapping[str, Any]) -> Benchmark:
-    return benchmark()
-
-
-TASK = BenchmarkTask(_benchmark_of)
+TASK = BenchmarkTask(lambda settings: benchmark())
 prepare, first_look, is_as_prepared = TASK.prepare, TASK.first_look, TASK.is_as_prepared

@@ -7,9 +7,7 @@ arXiv 1708.02862).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 from sreclip.data.benchmarks.classes import read_benchmark_classes
 from sreclip.data.benchmarks.spec import Benchmark, Side
@@ -60,9 +58,5 @@ def benchmark() -> Benchmark:
     )
 
 
-def _benchmark_of(settings: Mapping[str, Any]) -> Benchmark:
-    return benchmark()
-
-
-TASK = BenchmarkTask(_benchmark_of)
+TASK = BenchmarkTask(lambda settings: benchmark())
 prepare, first_look, is_as_prepared = TASK.prepare, TASK.first_look, TASK.is_as_prepared
