@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -37,32 +38,40 @@ def i2awa(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(folder)
 
 
-def test_i2awa_from_its_configuration_to_the_page(i2awa: Project) -> None:
+@pytest.fixture(scope="module")
+def finished(i2awa: Project) -> Project:
+    """Give the same, run from the ready configuration to the page."""
     i2awa.snakemake("--configfile", "config/i2awa.yaml", "--config", *SMALL, "--", "all")
-    metrics = json.loads((i2awa.folder / "reports/metrics.json").read_text())
+    return i2awa
+
+
+def test_i2awa_from_its_configuration_to_the_page(finished: Project) -> None:
+    metrics = json.loads((finished.folder / "reports/metrics.json").read_text())
     assert set(metrics["i2awa"]["mini"]) == {"zero_shot", "sre_clip"}
-    (graph,) = (i2awa.folder / "results/graph").glob("i2awa-*/graph.json")
+    (graph,) = (finished.folder / "results/graph").glob("i2awa-*/graph.json")
     assert len(json.loads(graph.read_text())["wnids"]) == 255
-    (summary,) = (i2awa.folder / "results/data").glob("i2awa-*/summary.json")
+    (summary,) = (finished.folder / "results/data").glob("i2awa-*/summary.json")
     counts = json.loads(summary.read_text())
     assert counts["pictures"] == {"source": 40, "target": 50}
     assert "not as published" in " ".join(counts["notes"])
     assert sum(1 for count in counts["source_pictures"].values() if not count) == 10
 
 
-def test_the_authors_settings_are_planned_for_the_same_pictures(i2awa: Project) -> None:
-    jobs = i2awa.planned_jobs("--configfile", "config/i2awa-reference.yaml", "--", "all")
+def test_the_authors_settings_are_planned_for_the_same_pictures(finished: Project) -> None:
+    jobs = finished.planned_jobs("--configfile", "config/i2awa-reference.yaml", "--", "all")
     assert jobs["extract_images"] == 2, "another backbone, the same manifest"
     assert "prepare_data" not in jobs
 
 
 def test_half_of_the_classes_stop_the_run_with_their_names(i2awa: Project, tmp_path: Path) -> None:
-    away = tmp_path / "away"
-    shutil.move(i2awa.folder / "data/i2awa/3D2/beaver-n02363005", away)
+    away, source = tmp_path / "away", i2awa.folder / "data/i2awa/3D2"
+    times = source.stat()
+    shutil.move(source / "beaver-n02363005", away)
     printed = i2awa.snakemake(
         "--configfile", "config/i2awa.yaml", "--config", *SMALL, "--", "all", check=False
     )
-    shutil.move(away, i2awa.folder / "data/i2awa/3D2/beaver-n02363005")
+    shutil.move(away, source / "beaver-n02363005")
+    os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert "1 of 40 classes have no picture: beaver (beaver-n02363005)" in printed
     assert "sreclip data check i2awa" in printed
 
