@@ -15,7 +15,6 @@ from sreclip.errors import StoreError
 from sreclip.features.header import (
     Header,
     PayloadHash,
-    block_rows,
     blocks,
     check_seal,
     damaged,
@@ -25,10 +24,11 @@ from sreclip.features.header import (
     read_json_bytes,
     reading,
 )
+from sreclip.features.rows import CHECKSUMS, FEATURES, StoredRows, portion_rows
 
 # Rounding to float16 moves each component by at most 2**-11 of itself, and so the length.
 NORM_TOLERANCE = {"float16": 2e-3, "float32": 1e-3}
-IMAGE_PAYLOAD = ("features", "row_id", "ok", "rejects")
+IMAGE_PAYLOAD = (FEATURES, CHECKSUMS, "row_id", "ok", "rejects")
 JOINED_PAYLOAD = ("shards", "rejects")
 TEXT_PAYLOAD = ("features", "templates", "names", "prompt_names", "template_texts")
 
@@ -71,25 +71,32 @@ def shard_path(joined: Path, entry: ShardEntry) -> Path:
     return Path(os.path.normpath(joined.parent / entry.path))
 
 
-def check_shards(joined: Path, header: Header, entries: list[ShardEntry]) -> None:
+def find_rows(joined: Path, header: Header, entries: list[ShardEntry]) -> list[StoredRows]:
     """Look at every shard of a joined file: HDF5 itself reads a missing one as fill values.
+
+    Returns
+    -------
+    list of StoredRows
+        The rows of each shard, in order.
 
     Raises
     ------
     StoreError
         A shard is missing, damaged in its header, or not the one that was joined.
     """
+    found = []
     for entry in entries:
         path = shard_path(joined, entry)
         with reading(path), open_hdf5(path) as file:
-            shard = read_header(file, path)
-            rows = len(file["row_id"])
-        if (shard.key, rows) != (entry.key, entry.rows):
+            shard, rows = read_header(file, path), StoredRows.of(file, path)
+        if (shard.key, len(rows)) != (entry.key, entry.rows):
             raise StoreError(
-                f"{path} (key {shard.key}, {rows} rows) is not the shard that {joined} joins "
+                f"{path} (key {shard.key}, {len(rows)} rows) is not the shard that {joined} joins "
                 f"(key {entry.key}, {entry.rows} rows)",
                 f"delete {joined} and run: snakemake --cores all extract_features",
             )
+        found.append(rows)
+    return found
 
 
 def check_rows(
@@ -152,18 +159,18 @@ def verify_file(path: Path, *, follow: bool = True) -> Header:
 
 
 def _verify_images(file: h5py.File, header: Header, path: Path) -> None:
-    features = file["features"]
     row_id, ok = file["row_id"][:], file["ok"][:].astype(bool)
     check_shapes(file, header, path)
+    features = StoredRows.of(file, path)
     rejects = read_rejects(file)
     if [reject.row_id for reject in rejects] != row_id[~ok].tolist():
         raise damaged(path, "the list of rejects is not that of the rows that are not ok")
     payload = PayloadHash()
-    size = block_rows(features.dtype.itemsize * header.dim, len(row_id))
-    for part in blocks(len(row_id), size):
-        block = features[part]
-        check_rows(block, ok[part], row_id[part], path, header.kind)
-        payload.update("features", block)
+    for part in blocks(len(row_id), portion_rows(features.dtype, header.dim)):
+        rows = np.empty((part.stop - part.start, header.dim), features.dtype)
+        features.read(part.start, rows)
+        check_rows(rows, ok[part], row_id[part], path, header.kind)
+        payload.update(FEATURES, rows)
     for name in IMAGE_PAYLOAD[1:]:
         payload.update(name, file[name][:])
     _compare(payload, header, path)
@@ -171,7 +178,7 @@ def _verify_images(file: h5py.File, header: Header, path: Path) -> None:
 
 def _verify_joined(file: h5py.File, header: Header, path: Path, follow: bool) -> None:
     entries = read_shard_entries(file)
-    check_shards(path, header, entries)
+    find_rows(path, header, entries)
     check_shapes(file, header, path)
     payload = PayloadHash()
     for name in JOINED_PAYLOAD:

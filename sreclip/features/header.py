@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sreclip.backbones.base import Backbone
 
 FORMAT = "sreclip-features"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 USER_BLOCK = 512  # the least that HDF5 allows
 Kind = Literal["images", "joined", "text"]
 Dtype = Literal["float16", "float32"]
@@ -330,11 +330,6 @@ def json_bytes(value: Any) -> np.ndarray:
 def read_json_bytes(dataset: h5py.Dataset) -> Any:
     """Read what `json_bytes` wrote."""
     return json.loads(dataset[()].tobytes().decode())
-
-
-def block_rows(row_bytes: int, n_rows: int) -> int:
-    """Rows of a chunk: about 256 kB, which is small to seek to and large enough to stream."""
-    return max(1, min(n_rows, (1 << 18) // max(1, row_bytes)))
 
 
 def blocks(n_rows: int, size: int) -> Iterator[slice]:

@@ -3,6 +3,7 @@
 An image file (one shard, or a joined view over shards) holds
 
 - ``features``: ``(n_rows, dim)``, unit-norm, float16 by default; zero where not ok;
+- ``features_xxh3`` (shards only): a checksum for each block of rows, see `sreclip.features.rows`;
 - ``row_id``: ``(n_rows,)``, int64, and ``ok``: ``(n_rows,)``, uint8;
 - ``rejects``: JSON bytes, a list of row id, path and reason;
 - ``shards`` (joined only): JSON bytes, a list of path, key and number of rows.
@@ -13,18 +14,17 @@ A text file holds
 - ``templates``: ``(n_names, n_templates, dim)``, float16, averaged over prompt names;
 - ``names``, ``prompt_names`` and ``template_texts``: JSON bytes.
 
-Readers check the header and the shapes; HDF5's fletcher32 guards the blocks that they read. A
-joined file is small and checked whole. `verify_file` reads everything.
+Readers check the header and the shapes, and the checksum of each block of rows that they read;
+HDF5's fletcher32 guards the other data sets. A joined file is small and checked whole.
+`verify_file` reads everything.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,7 +38,7 @@ from sreclip.features.checks import (
     Reject,
     ShardEntry,
     check_shapes,
-    check_shards,
+    find_rows,
     read_rejects,
     read_shard_entries,
     shard_path,
@@ -47,9 +47,7 @@ from sreclip.features.checks import (
 from sreclip.features.header import (
     REMADE_BY,
     Header,
-    Kind,
     Provenance,
-    block_rows,
     check_expected,
     check_seal,
     damaged,
@@ -61,6 +59,7 @@ from sreclip.features.header import (
     text_rows_key,
 )
 from sreclip.features.join import join_shards
+from sreclip.features.rows import StoredRows
 
 __all__ = [
     "FeatureRows",
@@ -78,21 +77,18 @@ __all__ = [
 ]
 
 
-OPEN_SHARDS = 16
-
-
 class FeatureRows:
-    """The rows of an open file, read when they are asked for.
+    """The rows of a shard, or of several one below the other, read when they are asked for.
 
     ``rows[a:b]``, ``rows[5]``, ``rows[indices]`` (any order, repeats allowed) and ``rows[mask]``
-    give arrays of the stored number format. Scattered rows are read a chunk at a time.
+    give arrays of the stored number format.
     """
 
-    def __init__(self, owner: ImageFeatures, dataset: h5py.Dataset) -> None:
-        self._owner = owner
-        self.dataset = dataset
-        self.shape: tuple[int, int] = dataset.shape
-        self.dtype: np.dtype[Any] = dataset.dtype
+    def __init__(self, parts: Sequence[StoredRows]) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self.dtype = parts[0].dtype
+        self.shape = (int(self._starts[-1]), parts[0].shape[1])
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -118,38 +114,25 @@ class FeatureRows:
         rows = self._gather(np.atleast_1d(positions))
         return rows if positions.ndim else rows[0]
 
-    def _gather(self, positions: NDArray[np.int64]) -> NDArray[Any]:
-        out = np.empty((len(positions), self.shape[1]), dtype=self.dtype)
-        size = block_rows(self.dtype.itemsize * self.shape[1], len(self))
-        order = np.argsort(positions, kind="stable")
-        block = positions[order] // size
-        for group in np.split(order, np.flatnonzero(np.diff(block)) + 1):
-            if len(group):
-                start, stop = positions[group[0]], positions[group[-1]] + 1
-                out[group] = self._read(start, stop)[positions[group] - start]
-        return out
-
     def _read(self, start: int, stop: int) -> NDArray[Any]:
-        owner = self._owner
-        out = np.empty((stop - start, self.shape[1]), dtype=self.dtype)
-        done = 0
-        for path, kind, part in owner.pieces(start, stop):
-            with reading(path, kind):
-                rows = owner.rows_of(path)[part]
-            if not _all_finite(rows):
-                row = owner.row_id[start + done + int(np.isfinite(rows).all(axis=1).argmin())]
-                raise damaged(path, f"the row with row_id {row} is not finite", kind)
-            out[done : done + len(rows)] = rows
-            done += len(rows)
+        out = np.empty((stop - start, self.shape[1]), self.dtype)
+        first, last = np.searchsorted(self._starts, (start + 1, stop))
+        for number in range(first - 1, last):
+            begin, end = np.clip(self._starts[number : number + 2], start, stop)
+            self._parts[number].read(begin - self._starts[number], out[begin - start : end - start])
         return out
 
-
-def _all_finite(rows: NDArray[Any]) -> bool:
-    """Look at the bits, for numpy converts half precision number by number."""
-    if rows.dtype != np.float16:
-        return bool(np.isfinite(rows).all())
-    exponent = np.uint16(0x7C00)
-    return not ((rows.view(np.uint16) & exponent) == exponent).any()
+    def _gather(self, positions: NDArray[np.int64]) -> NDArray[Any]:
+        order = np.argsort(positions, kind="stable")
+        ascending = positions[order]
+        out = np.empty((len(positions), self.shape[1]), self.dtype)
+        cuts = np.searchsorted(ascending, self._starts).tolist()
+        for part, start, (first, last) in zip(
+            self._parts, self._starts, pairwise(cuts), strict=False
+        ):
+            if first < last:
+                out[order[first:last]] = part.take(ascending[first:last] - start)
+        return out
 
 
 class ImageFeatures:
@@ -167,10 +150,12 @@ class ImageFeatures:
 
     def __init__(self, path: Path, file: h5py.File, header: Header) -> None:
         self.path, self.header, self._file = path, header, file
-        self.shards: list[ShardEntry] = read_shard_entries(file) if header.kind == "joined" else []
-        self._starts = np.cumsum([0, *(entry.rows for entry in self.shards)])
-        self._open: OrderedDict[Path, h5py.File] = OrderedDict()
-        self.features = FeatureRows(self, file["features"])
+        if header.kind == "joined":
+            self.shards: list[ShardEntry] = read_shard_entries(file)
+            self.features = FeatureRows(find_rows(path, header, self.shards))
+        else:
+            self.shards = []
+            self.features = FeatureRows([StoredRows.of(file, path)])
 
     def __len__(self) -> int:
         return len(self.features)
@@ -223,39 +208,9 @@ class ImageFeatures:
             )
         return positions
 
-    def pieces(self, start: int, stop: int) -> Iterator[tuple[Path, Kind, slice]]:
-        """Files that hold the rows from ``start`` to ``stop``, with the rows in each.
-
-        Of a joined file these are its shards: HDF5 would search all of them at every read, keep
-        them open and their data in memory.
-        """
-        if not self.shards:
-            yield self.path, self.header.kind, slice(start, stop)
-            return
-        first = int(np.searchsorted(self._starts, start, side="right")) - 1
-        while start < stop:
-            entry, at = self.shards[first], int(self._starts[first])
-            end = min(stop, at + entry.rows)
-            if start < end:
-                yield shard_path(self.path, entry), "images", slice(start - at, end - at)
-            start, first = end, first + 1
-
-    def rows_of(self, path: Path) -> h5py.Dataset:
-        """Feature rows of this file or of a shard; the shards last read stay open."""
-        if path == self.path:
-            return self.features.dataset
-        if path not in self._open:
-            if len(self._open) == OPEN_SHARDS:
-                self._open.popitem(last=False)[1].close()
-            _read_ahead(path)
-            self._open[path] = open_hdf5(path)
-        self._open.move_to_end(path)
-        return self._open[path]["features"]
-
     def close(self) -> None:
-        """Close the file and its shards."""
-        for file in (self._file, *self._open.values()):
-            file.close()
+        """Close the file."""
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -267,13 +222,6 @@ class ImageFeatures:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _read_ahead(path: Path) -> None:
-    """Ask the system to fetch a file at once: HDF5 waits for one chunk after the other."""
-    if hasattr(os, "posix_fadvise"):
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 @dataclass(frozen=True)
@@ -334,10 +282,7 @@ def open_images(path: Path, expected: Mapping[str, Any] | None = None) -> ImageF
             if header.kind == "joined":
                 check_seal(path, header.kind)
             check_shapes(file, header, path)
-            images = ImageFeatures(path, file, header)
-            if images.shards:
-                check_shards(path, header, images.shards)
-        return images
+            return ImageFeatures(path, file, header)
     except BaseException:
         file.close()
         raise

@@ -20,13 +20,13 @@ from sreclip.features.header import (
     Header,
     PayloadHash,
     Provenance,
-    block_rows,
     json_bytes,
     new_header,
     seal,
     text_rows_key,
     write_header,
 )
+from sreclip.features.rows import CHECKSUMS, FEATURES, checksums, portion_rows
 from sreclip.files import atomic_path
 
 _FLAT_CHUNK = 1 << 14
@@ -130,22 +130,14 @@ def new_file(out: Path) -> Iterator[tuple[h5py.File, _Disk]]:
 
 def add_dataset(file: h5py.File, name: str, values: NDArray[Any]) -> None:
     """Write a small data set at once, with checksums."""
-    chunk = (min(len(values), _FLAT_CHUNK), *values.shape[1:])
-    _create(file, name, values.shape, values.dtype, chunk)[...] = values
-
-
-def _create(
-    file: h5py.File, name: str, shape: Sequence[int], dtype: Any, chunks: Sequence[int]
-) -> h5py.Dataset:
-    return file.create_dataset(
-        name, shape, dtype, chunks=tuple(chunks), fletcher32=True, track_times=False
-    )
+    chunks = (min(len(values), _FLAT_CHUNK), *values.shape[1:])
+    file.create_dataset(name, data=values, chunks=chunks, fletcher32=True, track_times=False)
 
 
 class ImageWriter:
-    """Takes feature rows in order and writes them a chunk at a time.
+    """Takes feature rows in order and writes them a portion at a time.
 
-    Chunks are filled before they are written, so that neither memory nor the bytes of the file
+    Portions are filled before they are written, so that neither memory nor the bytes of the file
     depend on the size of the batches.
     """
 
@@ -160,13 +152,15 @@ class ImageWriter:
         self._file, self._disk, self._out, self._row_id = file, disk, out, row_id
         self._dtype = np.dtype(provenance.dtype)
         dim = provenance.dim
-        self._chunk = block_rows(self._dtype.itemsize * dim, len(row_id))
-        shape, chunks = (len(row_id), dim), (self._chunk, dim)
-        self._features = _create(file, "features", shape, self._dtype, chunks)
+        self._features = file.create_dataset(
+            FEATURES, (len(row_id), dim), self._dtype, fill_time="never", track_times=False
+        )
         self._ok = np.zeros(len(row_id), dtype=np.uint8)
-        self._buffer = np.zeros((self._chunk, dim), dtype=self._dtype)
+        portion = min(portion_rows(self._dtype, dim), len(row_id))
+        self._portion = np.zeros((portion, dim), dtype=self._dtype)
         self._filled = self._written = 0
         self._payload = PayloadHash()
+        self._checksums: list[NDArray[np.uint64]] = []
         self._rejects: list[Reject] = []
 
     def append(
@@ -197,28 +191,30 @@ class ImageWriter:
         self._ok[rows] = ok
         self._rejects += rejects
         while len(stored):
-            part = stored[: self._chunk - self._filled]
-            self._buffer[self._filled : self._filled + len(part)] = part
+            part = stored[: len(self._portion) - self._filled]
+            self._portion[self._filled : self._filled + len(part)] = part
             self._filled += len(part)
             stored = stored[len(part) :]
-            if self._filled == self._chunk:
-                self._write_chunk()
+            if self._filled == len(self._portion):
+                self._write_portion()
 
-    def _write_chunk(self) -> None:
-        block = self._buffer[: self._filled]
-        self._features[self._written : self._written + len(block)] = block
-        self._payload.update("features", block)
-        self._written += len(block)
+    def _write_portion(self) -> None:
+        rows = self._portion[: self._filled]
+        self._features[self._written : self._written + len(rows)] = rows
+        self._payload.update(FEATURES, rows)
+        self._checksums.append(checksums(rows))
+        self._written += len(rows)
         self._filled = 0
         self._disk.check()
 
     def finish(self) -> str:
         """Write what is left and give the payload's hash."""
         if self._filled:
-            self._write_chunk()
+            self._write_portion()
         if self._written != len(self._row_id):
             raise ValueError(f"{self._written} of {len(self._row_id)} rows were written")
         rest: dict[str, NDArray[Any]] = {
+            CHECKSUMS: np.concatenate(self._checksums),
             "row_id": self._row_id,
             "ok": self._ok,
             "rejects": rejects_bytes(self._rejects),

@@ -19,6 +19,7 @@ from sreclip.cli import app
 from sreclip.errors import StoreError
 from sreclip.features.header import Provenance, new_header, write_header
 from sreclip.features.inspect import describe, render
+from sreclip.features.rows import checksums
 from sreclip.features.store import join_shards
 from sreclip.features.text import extract_text
 from sreclip.features.verify import count_files, verify_tree
@@ -70,7 +71,7 @@ def test_inspect_tells_of_damage(tree: Tree) -> None:
     with h5py.File(tree["first"]) as file:
         row = file["features"][5].tobytes()
     flip(tree["first"], row)
-    assert "a block does not match" in describe(tree["first"])["checksum"]
+    assert "rows 0 to 19 do not match their checksum" in describe(tree["first"])["checksum"]
     assert "first.h5 is damaged" in describe(tree["joined"])["checksum"]
     with pytest.raises(StoreError, match="is missing"):
         describe(tree["first"].with_name("third.h5"))
@@ -132,6 +133,7 @@ def test_shards_elsewhere_are_read_too(tree: Tree, tmp_path: Path) -> None:
 def test_rows_that_cannot_be_features(tree: Tree, tmp_path: Path, row: int) -> None:
     with h5py.File(tree["first"], "a") as file:
         file["features"][row] = 0.5
+        file["features_xxh3"][:] = checksums(file["features"][:])
         row_id = file["row_id"][row]
     (problem,) = verify_tree(tmp_path / "cache")
     assert f"row_id {row_id}" in problem.what
@@ -140,6 +142,10 @@ def test_rows_that_cannot_be_features(tree: Tree, tmp_path: Path, row: int) -> N
 def test_other_data_under_whole_blocks(tree: Tree, tmp_path: Path) -> None:
     with h5py.File(tree["first"], "a") as file:
         file["features"][[0, 1]] = file["features"][[0, 1]][::-1]
+    (problem,) = verify_tree(tmp_path / "cache")
+    assert "rows 0 to 19 do not match their checksum" in problem.what
+    with h5py.File(tree["first"], "a") as file:
+        file["features_xxh3"][:] = checksums(file["features"][:])
     (problem,) = verify_tree(tmp_path / "cache")
     assert "do not match their SHA-256" in problem.what
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xxhash
 
 from sreclip.errors import StoreError
 from sreclip.features import writer as writer_module
 from sreclip.features.checks import Reject
 from sreclip.features.header import Provenance, joined_rows_key
+from sreclip.features.rows import checksums
 from sreclip.features.store import join_shards, open_images, verify_file
 from sreclip.features.writer import image_writer
 
@@ -115,8 +117,12 @@ def test_plain_hdf5_reads_it(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5") as file:
         assert file.attrs["backbone"] == b"fake"
         assert file.attrs["dim"] == DIM
-        assert file["features"].fletcher32
-        assert file["features"].compression is None
+        features = file["features"]
+        assert features.chunks is None
+        assert file["features_xxh3"][:].tolist() == [
+            xxhash.xxh3_64_intdigest(features[:16].tobytes()),
+            xxhash.xxh3_64_intdigest(features[16:].tobytes()),
+        ]
 
 
 def test_a_flipped_byte_in_the_data_is_found_by_reader_and_verify(tmp_path: Path) -> None:
@@ -126,7 +132,7 @@ def test_a_flipped_byte_in_the_data_is_found_by_reader_and_verify(tmp_path: Path
     flip(path, at + 77)
     with open_images(path) as images:
         assert len(images.features[:10]) == 10
-        with pytest.raises(StoreError, match=r"a\.h5 is damaged: a block does not match") as caught:
+        with pytest.raises(StoreError, match=r"a\.h5 is damaged: rows .* do not match") as caught:
             images.features[299:302]
         assert "extract_features" in caught.value.hint
         with pytest.raises(StoreError, match="checksum"):
@@ -216,7 +222,7 @@ def test_the_key_follows_what_decides_the_numbers(tmp_path: Path) -> None:
     [
         ("backbone", b"mini", "attributes do not match"),
         ("logit_scale", 100.0, "attributes do not match"),
-        ("format_version", 2, "format version 2"),
+        ("format_version", 1, "format version 1"),
         ("format", b"other", "not a feature file"),
     ],
 )
@@ -245,8 +251,10 @@ def test_nan_rows_are_refused_by_writer_and_reader(tmp_path: Path) -> None:
     write(path, 20)
     with h5py.File(path, "a") as file:
         file["features"][5] = np.nan
-    with open_images(path) as images, pytest.raises(StoreError, match="row_id 5 is not finite"):
+    with open_images(path) as images, pytest.raises(StoreError, match="do not match their check"):
         images.features[:]
+    with h5py.File(path, "a") as file:
+        file["features_xxh3"][:] = checksums(file["features"][:])
     with pytest.raises(StoreError, match="row_id 5 is not finite"):
         verify_file(path)
 
