@@ -137,6 +137,7 @@ class SreClip(Method):
             self._train_round(number, rounds, data, soft_labels)
             if number < rounds:
                 self._finish(data)
+                del soft_labels  # before the new ones are made
                 soft_labels = self._soft_labels(target)
 
     def _unknown_mass(self, features: Tensor) -> float:

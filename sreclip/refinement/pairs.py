@@ -26,8 +26,8 @@ class Pairs(Protocol):
     def totals(self, values: Tensor) -> Tensor:
         """``sum_i z_ic``: ``(n_classes,)``."""
 
-    def pull(self, values: Tensor) -> Tensor:
-        """``sum_j W_ij z_jc``: ``(n_images, k)``."""
+    def pull(self, values: Tensor, out: Tensor) -> Tensor:
+        """``sum_j W_ij z_jc``: ``(n_images, k)``, in ``out``."""
 
 
 class AllPairs:
@@ -54,8 +54,8 @@ class AllPairs:
     def totals(self, values: Tensor) -> Tensor:
         return values.sum(dim=0)
 
-    def pull(self, values: Tensor) -> Tensor:
-        return self.graph @ values
+    def pull(self, values: Tensor, out: Tensor) -> Tensor:
+        return torch.mm(self.graph, values, out=out)
 
 
 class SparsePairs:
@@ -126,12 +126,12 @@ class SparsePairs:
         totals = values.new_zeros(self.candidates.n_classes)
         return totals.index_add_(0, self.classes.flatten(), values.flatten())
 
-    def pull(self, values: Tensor) -> Tensor:
+    def pull(self, values: Tensor, out: Tensor) -> Tensor:
         k = values.shape[1]
-        pull = torch.zeros_like(values)
+        out.zero_()
         for edges in self._edges():
             place = self.place[edges].long()
             found = values[self.theirs[edges]].gather(1, place.clamp_max(k - 1))
             found.masked_fill_(place == k, 0)
-            pull.index_add_(0, self.mine[edges], found.mul_(self.weights[edges, None]))
-        return pull
+            out.index_add_(0, self.mine[edges], found.mul_(self.weights[edges, None]))
+        return out

@@ -59,11 +59,12 @@ def transclip(features: Tensor, candidates: Candidates) -> Candidates:
     squares = torch.stack([chunk.square().sum(dim=0) for chunk in features.split(8192)]).sum(dim=0)
     scale = 1 / (2 * max(1, numbers.shape[1]))
     assignments = _assigned(candidates.log_p)
+    logits = torch.empty_like(assignments)
     for outer in range(OUTER_STEPS + 1):
         alone = _log_likelihood(pairs, means, variance).mul_(LIKELIHOOD_WEIGHT)
         alone += candidates.log_p
         for _ in range(INNER_STEPS):
-            logits = pairs.pull(assignments).mul_(scale).add_(alone)
+            pairs.pull(assignments, logits).mul_(scale).add_(alone)
             assignments = _assigned(logits, out=assignments)
         if outer < OUTER_STEPS:
             sums = pairs.sums(assignments)
