@@ -102,20 +102,67 @@ def rank_loss(
     generator : torch.Generator, optional
         Source of the draw.
     """
-    n_classes = len(semantic_distances)
-    if pairs == "as_coded":
-        prototype, semantic = prototype_distances.diagonal(), semantic_distances.diagonal()
-    else:
-        rows, columns = torch.triu_indices(
-            n_classes, n_classes, 1, device=prototype_distances.device
-        )
-        prototype = prototype_distances[rows, columns]
-        semantic = semantic_distances[rows, columns]
-    if len(prototype) <= MAX_EXACT_DISTANCES:
-        total, count = _misordered(prototype, semantic)
-        return total / count if count else prototype_distances.sum() * 0
-    drawn = torch.randint(len(prototype), (2, sample), generator=generator)
-    return _mean_excess(prototype[drawn], semantic[drawn])
+    return RankLoss(semantic_distances, pairs, sample=sample, generator=generator)(
+        prototype_distances
+    )
+
+
+class RankLoss:
+    """`rank_loss` against semantic distances that are sorted once, for all steps of a fit."""
+
+    def __init__(
+        self,
+        semantic_distances: Tensor,
+        pairs: Literal["as_intended", "as_coded"] = "as_intended",
+        *,
+        sample: int = 4096,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        n_classes, device = len(semantic_distances), semantic_distances.device
+        if pairs == "as_coded":
+            self.rows = self.columns = torch.arange(n_classes, device=device)
+        else:
+            self.rows, self.columns = torch.triu_indices(n_classes, n_classes, 1, device=device)
+        self.semantic = semantic_distances[self.rows, self.columns]
+        self.sample, self.generator = sample, generator
+        if self.exact:
+            self._by_semantic = self.semantic.argsort(stable=True)
+            _, tied = torch.unique_consecutive(self.semantic[self._by_semantic], return_counts=True)
+            self._group = torch.repeat_interleave(tied)
+            self._n_pairs = (len(self.semantic) ** 2 - int(tied.square().sum())) // 2
+
+    @property
+    def exact(self) -> bool:
+        """All pairs of distances are compared; otherwise some are drawn."""
+        return len(self.semantic) <= MAX_EXACT_DISTANCES
+
+    def __call__(self, prototype_distances: Tensor) -> Tensor:
+        """Give the loss of these distances, ``(n_classes, n_classes)``."""
+        prototype = prototype_distances[self.rows, self.columns]
+        if not self.exact:
+            drawn = torch.randint(len(prototype), (2, self.sample), generator=self.generator)
+            return _mean_excess(prototype[drawn], self.semantic[drawn])
+        if not self._n_pairs:
+            return prototype_distances.sum() * 0
+        return self._misordered(prototype) / self._n_pairs
+
+    def _misordered(self, prototype: Tensor) -> Tensor:
+        """Sum of ``ReLU(prototype[a] - prototype[b])`` over the pairs with semantic[a] smaller.
+
+        A distance enters the sum as often as it is too long, less the times it is too short: by how
+        many places it stands further back among the prototype distances than among the semantic
+        ones. So two sorts do instead of a table of all pairs. Of equal distances, those that are
+        equal in the other order as well share a pair with no excess: each order is refined by the
+        other.
+        """
+        in_order = prototype[self._by_semantic]
+        by_prototype = in_order.detach().argsort(stable=True)
+        refined = by_prototype[self._group[by_prototype].argsort(stable=True)]
+        places = torch.arange(len(in_order), device=in_order.device)
+        too_far_back = torch.empty_like(places).scatter_(0, by_prototype, places)
+        too_far_back -= torch.empty_like(places).scatter_(0, refined, places)
+        # The places sum to zero. Without their mean the distances hardly cancel: less is rounded.
+        return (too_far_back * (in_order - in_order.detach().mean())).sum()
 
 
 def sampled_rank_loss(
@@ -173,28 +220,6 @@ def self_distances(vectors: Tensor) -> Tensor:
     """The diagonal of the table of all Euclidean distances: float noise, ``(n_vectors,)``."""
     chunks = vectors.split(SELF_CHUNK)
     return torch.cat([torch.cdist(chunk, chunk).diagonal() for chunk in chunks])
-
-
-def _misordered(prototype: Tensor, semantic: Tensor) -> tuple[Tensor, int]:
-    """Sum of ``ReLU(prototype[a] - prototype[b])`` over semantic[a] < semantic[b]; their number.
-
-    A distance enters the sum as often as it is too long, less the times it is too short: by how
-    many places it stands further back among the prototype distances than among the semantic ones.
-    So two sorts do instead of a table of all pairs. Of equal distances, those that are equal in
-    the other order as well share a pair with no excess: each order is refined by the other.
-    """
-    by_semantic = semantic.argsort(stable=True)
-    _, tied = torch.unique_consecutive(semantic[by_semantic], return_counts=True)
-    group = torch.repeat_interleave(tied)
-    in_order = prototype[by_semantic]
-    by_prototype = in_order.detach().argsort(stable=True)
-    refined = by_prototype[group[by_prototype].argsort(stable=True)]
-    places = torch.arange(len(in_order), device=in_order.device)
-    too_far_back = torch.empty_like(places).scatter_(0, by_prototype, places)
-    too_far_back -= torch.empty_like(places).scatter_(0, refined, places)
-    # The places sum to zero. Without their mean the distances hardly cancel, so less is rounded.
-    total = (too_far_back * (in_order - in_order.detach().mean())).sum()
-    return total, (len(in_order) ** 2 - int(tied.square().sum())) // 2
 
 
 def entropy_loss(logits: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
@@ -72,6 +73,11 @@ class ClassGraph:
     edges: Tensor
     class_nodes: Tensor
     relation: Tensor
+
+    @cached_property
+    def class_adjacency(self) -> Tensor:
+        """Rows of the adjacency for the class nodes, ``(n_classes, n_nodes)``."""
+        return self.adjacency.index_select(0, self.class_nodes)
 
     def to(self, device: str) -> ClassGraph:
         """Move the tensors to a device."""

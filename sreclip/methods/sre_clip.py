@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from sreclip.calibration import unknown_bias
 from sreclip.losses import (
     MAX_DISTANCE_MATRIX,
+    RankLoss,
     anchor_loss,
     balance_loss,
     distance_places,
     diversity_loss,
     entropy_loss,
     known_cross_entropy,
-    rank_loss,
     relation_distillation,
     retention_loss,
     sampled_rank_loss,
@@ -125,6 +125,10 @@ class SreClip(Method):
         self.class_adapter_ = ClassAdapter(dim, self.gcn_width, self.class_scale, self.dropout)
         self._modules = nn.ModuleList([self.image_adapter_, self.class_adapter_]).to(device)
         self._graph, self._generator = graph, generator
+        if self.rank and len(text.known) ** 2 <= MAX_DISTANCE_MATRIX:
+            self._rank_of_all = RankLoss(
+                1 - graph.relation, sample=self.rank_pairs, generator=generator
+            )
         self._texts = torch.cat([text.features, graph.node_features])
         self.bias_ = torch.zeros(len(text.known), device=device)
         target = data.target_features
@@ -240,10 +244,8 @@ class SreClip(Method):
 
     def _rank_loss(self, prototypes: Tensor) -> Tensor:
         relation, n_classes = self._graph.relation, len(prototypes)
-        sample, generator = self.rank_pairs, self._generator
         if n_classes**2 <= MAX_DISTANCE_MATRIX:
-            cosines = prototypes @ prototypes.T
-            return rank_loss(_distances(cosines), 1 - relation, sample=sample, generator=generator)
+            return self._rank_of_all(_distances(prototypes @ prototypes.T))
 
         def drawn_prototypes(numbers: Tensor) -> Tensor:
             rows, columns = distance_places(numbers, n_classes)
@@ -254,7 +256,11 @@ class SreClip(Method):
 
         n_distances = n_classes * (n_classes - 1) // 2
         return sampled_rank_loss(
-            drawn_prototypes, drawn_relation, n_distances, sample=sample, generator=generator
+            drawn_prototypes,
+            drawn_relation,
+            n_distances,
+            sample=self.rank_pairs,
+            generator=self._generator,
         )
 
     def _bank_diversity(self, target_logits: Tensor) -> Tensor:

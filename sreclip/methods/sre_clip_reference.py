@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from sreclip.losses import (
     MAX_DISTANCE_MATRIX,
+    RankLoss,
     balance_loss,
     distance_places,
     diversity_loss,
     entropy_loss,
     pair_distances,
-    rank_loss,
     relation_loss,
     sampled_rank_loss,
     self_distances,
@@ -69,13 +69,12 @@ class GraphConvolution(nn.Module):
         """Map ``(n_nodes, in_dim)`` to ``(n_nodes, out_dim)``; ``adjacency`` is sparse."""
         return sparse_product(adjacency, self.project(nodes)) + self.bias
 
-    def rows(self, nodes: Tensor, adjacency: Tensor, numbers: Tensor) -> Tensor:
-        """Some rows of what `forward` gives, ``(n_rows, out_dim)``.
+    def rows(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
+        """Those rows of what `forward` gives whose rows of the ``adjacency`` these are.
 
         The sparse product comes first, so that the dense one has no more rows than are wanted.
         """
-        wanted = adjacency.index_select(0, numbers)
-        return sparse_product(wanted, self._dropped(nodes)) @ self.weight + self.bias
+        return sparse_product(adjacency, self._dropped(nodes)) @ self.weight + self.bias
 
 
 def dropout(values: Tensor, p: float) -> Tensor:
@@ -109,7 +108,7 @@ class PrototypeGcn(nn.Module):
     def forward(self, graph: ClassGraph) -> Tensor:
         """Prototypes ``e_c``, ``(n_classes, out_dim)``."""
         hidden = F.leaky_relu(self.first(graph.node_features, graph.adjacency), 0.2)
-        return F.normalize(self.second.rows(hidden, graph.adjacency, graph.class_nodes), dim=1)
+        return F.normalize(self.second.rows(hidden, graph.class_adjacency), dim=1)
 
 
 def rate_factor(step: int, warmup_steps: int, decay: float, decay_power: float) -> float:
@@ -234,7 +233,12 @@ class SreClipReference(Method):
         self._build(data)
         self._class_vectors = graph.node_features[graph.class_nodes]
         if len(self._class_vectors) ** 2 <= MAX_DISTANCE_MATRIX:
-            self._semantic = torch.cdist(self._class_vectors, self._class_vectors)
+            self._rank_of_all = RankLoss(
+                torch.cdist(self._class_vectors, self._class_vectors),
+                self.rank_pairs,
+                sample=self.rank_sample,
+                generator=generator,
+            )
         self._generator = generator
         optimizer, schedule = self._optimizer()
         source_rows = batches(len(data.source_features), self.batch_size, generator)
@@ -317,12 +321,8 @@ class SreClipReference(Method):
 
     def _rank_loss(self, prototypes: Tensor) -> Tensor:
         n_classes = len(prototypes)
-        sample, generator = self.rank_sample, self._generator
         if n_classes**2 <= MAX_DISTANCE_MATRIX:
-            distances = torch.cdist(prototypes, prototypes)
-            return rank_loss(
-                distances, self._semantic, self.rank_pairs, sample=sample, generator=generator
-            )
+            return self._rank_of_all(torch.cdist(prototypes, prototypes))
 
         as_coded = self.rank_pairs == "as_coded"
 
@@ -335,8 +335,8 @@ class SreClipReference(Method):
             partial(drawn, prototypes),
             partial(drawn, self._class_vectors),
             n_classes if as_coded else n_classes * (n_classes - 1) // 2,
-            sample=sample,
-            generator=generator,
+            sample=self.rank_sample,
+            generator=self._generator,
         )
 
     def _target_terms(

@@ -154,7 +154,7 @@ def test_with_many_classes_only_drawn_distances_are_worked_out(
     whole = make(name, **settings).fit(**problem).history_
     for module in ("sre_clip", "sre_clip_reference"):
         monkeypatch.setattr(f"sreclip.methods.{module}.MAX_DISTANCE_MATRIX", 0)
-        monkeypatch.setattr(f"sreclip.methods.{module}.rank_loss", None)
+        monkeypatch.setattr(f"sreclip.methods.{module}.RankLoss", None)
     drawn = make(name, **settings).fit(**problem).history_
     assert [set(step) for step in drawn] == [set(step) for step in whole]
     for ours, theirs in zip(drawn, whole, strict=True):
