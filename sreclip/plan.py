@@ -22,7 +22,7 @@ from sreclip.data import PREPARE_VERSION
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, read_classes, read_summary
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
-from sreclip.features import EXTRACTION_VERSION
+from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import code_key, content_key
 from sreclip.split import known_mask
 
@@ -132,6 +132,7 @@ class Plan:
         return content_key(
             "backbone",
             EXTRACTION_VERSION,
+            FORMAT_VERSION,
             backbone.model_dump(include={"name", backbone.name}),
             features.model_dump(include={"dtype", "max_pixels", "reduced_jpeg"}),
             code_key(*SHIPPED_WEIGHTS.get(backbone.name, ())),

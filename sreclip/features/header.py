@@ -25,14 +25,13 @@ import numpy as np
 
 import sreclip
 from sreclip.errors import DamagedError, StoreError
-from sreclip.features import EXTRACTION_VERSION
+from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import content_key
 
 if TYPE_CHECKING:
     from sreclip.backbones.base import Backbone
 
 FORMAT = "sreclip-features"
-FORMAT_VERSION = 2
 USER_BLOCK = 512  # the least that HDF5 allows
 Kind = Literal["images", "joined", "text"]
 Dtype = Literal["float16", "float32"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import sreclip
 from sreclip.data import PREPARE_VERSION
-from sreclip.features import EXTRACTION_VERSION
+from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import code_key
 from sreclip.plan import (
     COMPARE_CODE,
@@ -71,6 +71,7 @@ def code_keys(plan: Plan) -> dict[str, Any]:
     return {
         "prepare": PREPARE_VERSION,
         "extract": EXTRACTION_VERSION,
+        "feature_format": FORMAT_VERSION,
         "graph": code_key(*GRAPH_CODE),
         "fits": {name: code_key(*fit_code(name)) for name in plan.params.methods.run},
         "evaluate": code_key(*EVALUATE_CODE),
