@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sreclip.data.manifest import ClassEntry
     from sreclip.graph.relation_graph import RelationGraph
     from sreclip.plan import Plan
 
@@ -33,12 +34,11 @@ REAL_VECTORS = ("lvis_v1_clip_a+cname.npy", "lvis_v1_train_cat_info.json")
 
 @dataclass(frozen=True)
 class Shape:
-    """How much of everything; ``classes`` is a JSON file with the ids, empty for our own choice."""
+    """How much of everything; ``vectors`` is a folder of real text vectors, empty for none."""
 
     scale: Fraction
     n_known: int
     n_unknown: int
-    classes: str = ""
     vectors: str = ""
 
     @property
@@ -52,50 +52,25 @@ class Shape:
         return max(self.n_known + self.n_unknown, round(N_TARGET * self.scale))
 
 
-def class_ids(shape: Shape) -> list[str]:
-    """WordNet ids, the known classes first.
+def planted_classes(shape: Shape) -> list[ClassEntry]:
+    """Classes of I2WebV, the known ones first, and no more than the shape has of either."""
+    from sreclip.data.benchmarks.classes import read_benchmark_classes
 
-    Without a file the known ones are of ImageNet-1k and the others leaves of WordNet, drawn.
-    """
-    from sreclip.graph.relation_graph import imagenet_1k
-    from sreclip.graph.wordnet import WordNet
-
-    if shape.classes:
-        ids = json.loads(Path(shape.classes).read_text(encoding="utf-8"))
-        return [*ids["known"][: shape.n_known], *ids["unknown"][: shape.n_unknown]]
-    known, wordnet = imagenet_1k(), WordNet.bundled()
-    leaves = [
-        wnid for wnid in sorted(wordnet) if wnid not in known and not wordnet.n_descendants(wnid)
-    ]
-    drawn = np.random.default_rng(0).permutation(len(leaves))[: shape.n_unknown]
-    return [*known[: shape.n_known], *(leaves[place] for place in sorted(drawn.tolist()))]
-
-
-def class_names(wnids: Sequence[str]) -> list[str]:
-    """First lemma of each, with the id where another class has it, too."""
-    from sreclip.graph.wordnet import WordNet
-
-    first = [WordNet.bundled().lemmas(wnid)[0] for wnid in wnids]
-    return [
-        f"{name} {wnid}" if first.count(name) > 1 else name
-        for name, wnid in zip(first, wnids, strict=True)
-    ]
+    table = read_benchmark_classes("i2webv")
+    known = [row.entry for row in table if row.known]
+    unknown = [row.entry for row in table if not row.known]
+    return known[: shape.n_known] + unknown[: shape.n_unknown]
 
 
 def write_planted_task(plan: Plan, shape: Shape) -> None:
     """Prepare the task: made-up paths and hashes, class sizes as equal as can be."""
-    from sreclip.data.manifest import ClassEntry, TaskData, write_task
+    from sreclip.data.manifest import TaskData, write_task
     from sreclip.data.prepare import summarise_task
     from sreclip.data.shards import cut_shards, write_shards
 
-    wnids = class_ids(shape)
-    names = class_names(wnids)
-    classes = [
-        ClassEntry(name, (name.removesuffix(f" {wnid}"),), wnid)
-        for name, wnid in zip(names, wnids, strict=True)
-    ]
+    classes = planted_classes(shape)
     data = TaskData(Path(plan.params.task.folder.root), (), classes, notes=("planted",))
-    rows = _rows(wnids, shape)
+    rows = _rows([str(entry.wnid) for entry in classes], shape)
     shards = cut_shards(rows, plan.params.task.shard_size)
     counted = {"across": 0, "dropped": [], "within": {"source": 0, "target": 0}}
     summary = summarise_task(

@@ -263,17 +263,8 @@ def check(run: Run) -> Checks:
         if name == "zero_shot":
             differ, near = _zero_shot_differences(plan, predicted)
             say(differ == near, f"zero-shot again in numpy; {differ} of {len(labels):,} differ")
-    evaluation = json.loads(
-        (plan.evaluation_dir(run.methods[0]) / "evaluation.json").read_text(encoding="utf-8")
-    )
-    refused = int(
-        (
-            pd.read_parquet(
-                plan.evaluation_dir(run.methods[0]) / "predictions.parquet", columns=["predicted"]
-            )["predicted"]
-            < 0
-        ).sum()
-    )
+        refused = int((predicted < 0).sum())
+    evaluation = json.loads((plan.evaluation_dir(name) / "evaluation.json").read_text("utf-8"))
     say(
         (evaluation["n_images"], evaluation["n_rejected"]) == (len(labels), refused),
         f"counts: {len(labels):,} labelled target images, {refused} of them rejected",
@@ -387,7 +378,6 @@ def main() -> None:
     parser.add_argument("--methods", type=lambda text: text.split(","), default=list(METHODS))
     parser.add_argument("--known", type=int, default=1000)
     parser.add_argument("--unknown", type=int, default=4000)
-    parser.add_argument("--classes", default="", help="JSON file with the ids: known, unknown")
     parser.add_argument("--text-vectors", default="", help="folder of CLIP's vectors of LVIS names")
     parser.add_argument("--steps", type=int, default=0, help="most steps of a phase; 0: all")
     parser.add_argument("--threads", type=int, default=2)
@@ -403,9 +393,7 @@ def main() -> None:
     checks: dict[Fraction, Checks] = {}
     text = ""
     for scale in sorted(arguments.scale):
-        shape = Shape(
-            scale, arguments.known, arguments.unknown, arguments.classes, arguments.text_vectors
-        )
+        shape = Shape(scale, arguments.known, arguments.unknown, arguments.text_vectors)
         run = Run(str(arguments.work), shape, tuple(arguments.methods), arguments.steps)
         found[scale] = []
         for step in run_steps(run, arguments.one_process):

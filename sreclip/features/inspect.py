@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sreclip.errors import StoreError
+from sreclip.errors import StoreError, some
 from sreclip.features.checks import read_rejects, read_shard_entries, verify_file
 from sreclip.features.header import open_hdf5, read_header, read_json_bytes, reading
 
@@ -78,10 +78,10 @@ def render(path: Path) -> Table:
     add("key", f"{about['key']} (rows {about['rows_key']}, version {about['extraction_version']})")
     add("made with", ", ".join(f"{name} {text}" for name, text in about["versions"].items()))
     if "names" in about:
-        add("names", _first(about["names"]))
-        add("templates", _first(about["templates"]))
+        add("names", some(about["names"]))
+        add("templates", some(about["templates"]))
     if "shards" in about:
-        add("shards", f"{len(about['shards'])}: {_first(about['shards'])}")
+        add("shards", f"{len(about['shards'])}: {some(about['shards'])}")
     if "rejects" in about:
         add("rejects", about["rejects"])
         for reject in about["first_rejects"]:
@@ -89,8 +89,3 @@ def render(path: Path) -> Table:
     add("file size", f"{about['file_bytes']:,} bytes")
     add("checksum", about["checksum"])
     return table
-
-
-def _first(values: list[str]) -> str:
-    more = f", and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    return ", ".join(values[:_SHOWN]) + more
