@@ -95,9 +95,10 @@ class StoredRows:
         size, stop = self.block, start + len(out)
         last = min(-(-stop // size) * size, len(self))
         scratch = self._scratch()
+        portion = len(scratch)
         with reading(self.path), self.path.open("rb", buffering=0) as file:
-            for begin in range(start - start % size, stop, PORTION * size):
-                end = min(begin + PORTION * size, last)
+            for begin in range(start - start % size, stop, portion):
+                end = min(begin + portion, last)
                 inside = start <= begin and end <= stop
                 rows = out[begin - start : end - start] if inside else scratch[: end - begin]
                 self._load(file, begin, rows)
@@ -132,7 +133,8 @@ class StoredRows:
 
     def _scratch(self) -> NDArray[Any]:
         """Room for a portion."""
-        return np.empty((PORTION * self.block, self.shape[1]), self.dtype)
+        dim = self.shape[1]
+        return np.empty((portion_rows(self.dtype, dim), dim), self.dtype)
 
     def _load(self, file: FileIO, start: int, rows: NDArray[Any]) -> None:
         """Fill ``rows`` with the bytes from row ``start`` on."""

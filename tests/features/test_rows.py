@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sreclip.errors import StoreError
@@ -46,7 +46,7 @@ def ends(n_rows: int) -> st.SearchStrategy[int]:
     return (st.integers(0, n_rows) | near).map(lambda at: min(max(at, 0), n_rows))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_rows_are_those_of_the_array(
     shards: tuple[FeatureRows, np.ndarray], data: st.DataObject
