@@ -12,6 +12,7 @@ from torch import Tensor
 from sreclip.methods.blocks import BLOCK_VALUES, Block, assemble
 
 MOST_CANDIDATES = 64
+ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,24 @@ class Candidates:
         for block in blocks:
             if best is None:
                 best = block.logits.new_full((n_images, most), -torch.inf)
-                numbers = block.classes.new_zeros(n_images, most)
+                numbers = block.classes.new_zeros(best.shape, dtype=torch.int32)
                 log_sum = best.new_full((n_images,), -torch.inf)
             rows = block.rows
             log_sum[rows] = torch.logaddexp(log_sum[rows], block.logits.logsumexp(dim=1))
             top = block.logits.topk(min(most, len(block.classes)), dim=1)
             merged = torch.cat([best[rows], top.values], dim=1)
-            merged_numbers = torch.cat([numbers[rows], block.classes[top.indices]], dim=1)
+            merged_numbers = torch.cat([numbers[rows], block.classes[top.indices].int()], dim=1)
             kept = merged.topk(most, dim=1)
             best[rows] = kept.values
             numbers[rows] = merged_numbers.gather(1, kept.indices)
         if best is None:
             return cls(torch.empty(0, most, dtype=torch.int32), torch.empty(0, most), n_classes)
-        classes, order = numbers.sort(dim=1)
-        log_p = best.gather(1, order).sub_(log_sum[:, None])
-        return cls(classes.int(), log_p, n_classes)
+        # In place, some rows at a time: whole tables of sorted numbers would be the peak of a fit.
+        for start in range(0, n_images, ROWS):
+            part = slice(start, start + ROWS)
+            numbers[part], order = numbers[part].sort(dim=1)
+            best[part] = best[part].gather(1, order) - log_sum[part, None]
+        return cls(numbers, best, n_classes)
 
     def __len__(self) -> int:
         return len(self.log_p)

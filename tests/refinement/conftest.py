@@ -56,6 +56,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in {
         "neighbours.TILE": 7,
         "candidates.BLOCK_VALUES": 30,
+        "candidates.ROWS": 4,
         "pairs.EDGE_CHUNK": 5,
         "pairs.IMAGE_CHUNK": 7,
         "zlap.CHUNK": 7,
