@@ -60,6 +60,7 @@ class Run:
     shape: Shape
     methods: tuple[str, ...]
     steps: int
+    neighbours: str = "exact"
 
     @property
     def folder(self) -> Path:
@@ -72,7 +73,9 @@ class Run:
         from sreclip.config.load import parse_params
         from sreclip.plan import Plan
 
-        settings = {name: dict(SETTINGS.get(name, {})) for name in self.methods}
+        settings = {
+            name: {"neighbours": self.neighbours, **SETTINGS.get(name, {})} for name in self.methods
+        }
         if self.steps:
             for name in self.methods:
                 settings[name] |= at_most(MethodsSettings().settings(name), self.steps)
@@ -348,7 +351,8 @@ def document(found: dict[Fraction, list[Step]], checks: dict[Fraction, Checks], 
         )
         + ".",
         f"{machine()}; threads: {os.environ.get('OMP_NUM_THREADS', 'all')}. Commit {commit()}."
-        + (f" At most {run.steps} steps a phase of a fit." if run.steps else ""),
+        + (f" At most {run.steps} steps a phase of a fit." if run.steps else "")
+        + f" Neighbours: {run.neighbours}.",
         "",
         "| step | " + " | ".join(f"{scale}: s | CPU s | MB" for scale in scales) + " | growth |",
         "| --- |" + " ---: |" * (3 * len(scales) + 1),
@@ -380,6 +384,7 @@ def main() -> None:
     parser.add_argument("--unknown", type=int, default=4000)
     parser.add_argument("--text-vectors", default="", help="folder of CLIP's vectors of LVIS names")
     parser.add_argument("--steps", type=int, default=0, help="most steps of a phase; 0: all")
+    parser.add_argument("--neighbours", choices=["exact", "approximate"], default="exact")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", action="store_true", help="leave the features in the folder")
     parser.add_argument("--one-process", action="store_true", help="quick; memory then adds up")
@@ -394,7 +399,13 @@ def main() -> None:
     text = ""
     for scale in sorted(arguments.scale):
         shape = Shape(scale, arguments.known, arguments.unknown, arguments.text_vectors)
-        run = Run(str(arguments.work), shape, tuple(arguments.methods), arguments.steps)
+        run = Run(
+            str(arguments.work),
+            shape,
+            tuple(arguments.methods),
+            arguments.steps,
+            arguments.neighbours,
+        )
         found[scale] = []
         for step in run_steps(run, arguments.one_process):
             found[scale].append(step)

@@ -166,7 +166,9 @@ def make_method(
 ) -> Method:
     """Construct a registered method."""
     cls = load_registered("method", name, METHODS)
-    return cls(**settings.constructor, seed=seed, progress=progress)
+    method: Method = cls(**settings.constructor, seed=seed, progress=progress)
+    method.neighbours = settings.neighbours
+    return method
 
 
 def fit(method: Method, inputs: FitInputs) -> Method:
@@ -188,7 +190,7 @@ def score_target(method: Method, settings: Settings, features: torch.Tensor) -> 
     method : Method
         Fitted.
     settings : Settings
-        Its settings, of which ``calibrated_stacking`` and ``refine`` are looked at.
+        Its settings, of which those that every method has are looked at.
     features : Tensor
         The target features of the fit, ``(n_target, dim)``.
     """
@@ -216,7 +218,8 @@ def score_target(method: Method, settings: Settings, features: torch.Tensor) -> 
     if settings.refine != "none":
         with torch.inference_mode():
             adapted = method.image_features(features)
-            scores = collect(refine(settings.refine, adapted, blocks(), n_classes), n, known)
+            refined = refine(settings.refine, adapted, blocks(), n_classes, settings.neighbours)
+            scores = collect(refined, n, known)
     return scores
 
 

@@ -127,6 +127,8 @@ def test_the_whole_pipeline_at_a_tiny_scale(tmp_path: Path) -> None:
         "2",
         "--methods",
         "zero_shot,sre_clip",
+        "--neighbours",
+        "approximate",
         "--text-vectors",
         str(vectors),
     ]
@@ -141,6 +143,7 @@ def test_the_whole_pipeline_at_a_tiny_scale(tmp_path: Path) -> None:
         assert all(float(cell.replace(",", "")) >= 0 for cell in cells)
     assert len(re.findall(r"zero-shot again in numpy; \d+ of \d+ differ: yes", done.stdout)) == 2
     assert "NO" not in done.stdout
+    assert "Neighbours: approximate." in done.stdout
     # Features are removed unless they are to be kept.
     assert list(work.rglob("predictions.parquet"))
     assert not list(work.rglob("images"))

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from sreclip.config.section import Section
 from sreclip.methods import METHODS
+from sreclip.refinement import Neighbours, Refinement
 from sreclip.registry import nearest, unknown_name
 
 Positive = Annotated[float, Field(gt=0)]
@@ -28,8 +29,13 @@ class Settings(Section):
         description="After the fit, shift unknown logits so that as many target images go to "
         "unknown classes as with the frozen model.",
     )
-    refine: Literal["none", "zlap", "transclip"] = Field(
+    refine: Refinement = Field(
         "none", description="Transductive refinement of the target's logits, as the last step."
+    )
+    neighbours: Neighbours = Field(
+        "exact",
+        description="How the nearest target images are found, by the method or by `refine`; "
+        "`approximate` misses some and saves time beyond 32,768 images.",
     )
 
     @property

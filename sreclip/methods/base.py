@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sreclip.checkpoints import Checkpoints, checkpoint_steps
 from sreclip.errors import FitError
 from sreclip.methods.blocks import Block, assemble, score_in_blocks, widened
+from sreclip.refinement import Neighbours
 
 Progress = Callable[[int, int, dict[str, float]], None]
 Terms = Mapping[str, tuple[float, Tensor]]
@@ -133,6 +134,8 @@ class Method(ABC):
         An image's logits depend on the images that are scored with it.
     checkpoints : Checkpoints or None
         What to keep of the fit before its last step; only of fits by `_minimise`.
+    neighbours : str
+        How the nearest target images are found, by methods that look for them.
     scoring_batches : sequence of Tensor or None
         Row numbers of the batches in which a ``batch_dependent`` method scores images, each row
         once; None for its own.
@@ -148,6 +151,7 @@ class Method(ABC):
     seed: int = 0
     progress: Progress | None = None
     checkpoints: Checkpoints | None = None
+    neighbours: Neighbours = "exact"
     scoring_batches: Sequence[Tensor] | None = None
 
     def __init__(self) -> None:

@@ -26,6 +26,7 @@ from sreclip.methods.adapters import ClassAdapter, ImageAdapter
 from sreclip.methods.base import FitData, Method, Progress, Terms, batches
 from sreclip.methods.blocks import BLOCK_VALUES, collect, score_in_blocks, widened
 from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.transclip import transclip
 
 CHUNK = 4096
@@ -172,7 +173,8 @@ class SreClip(Method):
         """Refined predictions of the target, for the next round."""
         blocks = self.logit_blocks(target_features)
         predictions = Candidates.from_blocks(blocks, len(target_features), len(self.text_.known))
-        return transclip(self.image_features(target_features), predictions)
+        search = neighbour_search(self.neighbours)
+        return transclip(self.image_features(target_features), predictions, search)
 
     def _train_round(
         self, number: int, rounds: int, data: FitData, soft_labels: Candidates | None

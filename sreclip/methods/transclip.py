@@ -9,6 +9,7 @@ from sreclip.methods.base import FitData, Progress
 from sreclip.methods.blocks import Block, score_in_blocks, widened
 from sreclip.methods.transductive import TransductiveMethod
 from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.transclip import transclip
 
 
@@ -33,7 +34,7 @@ class TransClip(TransductiveMethod):
         features, n_classes = widened(data.target_features), len(data.text.features)
         zero_shot = score_in_blocks(data.text.zero_shot_logits, features, n_classes)
         predictions = Candidates.from_blocks(zero_shot, len(features), n_classes)
-        self.candidates_ = transclip(features, predictions)
+        self.candidates_ = transclip(features, predictions, neighbour_search(self.neighbours))
 
     def _target_blocks(self) -> Iterator[Block]:
         return self.candidates_.blocks()

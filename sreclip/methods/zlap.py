@@ -8,6 +8,7 @@ from typing import ClassVar
 from sreclip.methods.base import FitData, Progress
 from sreclip.methods.blocks import Block, widened
 from sreclip.methods.transductive import TransductiveMethod
+from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.zlap import normalized_graph, solve_blocks
 
 
@@ -58,7 +59,8 @@ class Zlap(TransductiveMethod):
 
     def _label(self, data: FitData) -> None:
         features = widened(data.target_features)
-        self.graph_ = normalized_graph(features, data.text.features, self.k, self.gamma)
+        search = neighbour_search(self.neighbours)
+        self.graph_ = normalized_graph(features, data.text.features, self.k, self.gamma, search)
 
     def _target_blocks(self) -> Iterator[Block]:
         n_classes = len(self.text_.features)

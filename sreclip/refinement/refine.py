@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from sreclip.refinement import Neighbours, Refinement
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sreclip.methods.blocks import Block
 
-Refinement = Literal["none", "zlap", "transclip"]
-
 
 def refine(
-    name: Refinement, features: Tensor, blocks: Iterable[Block], n_classes: int
+    name: Refinement,
+    features: Tensor,
+    blocks: Iterable[Block],
+    n_classes: int,
+    neighbours: Neighbours = "exact",
 ) -> Iterator[Block]:
     """Refine a method's logits of its target images by what the images look like to each other.
 
@@ -30,6 +34,8 @@ def refine(
         Logits of these images for all classes, each pair once; read once, and at the first block
         that is asked for.
     n_classes : int
+    neighbours : str
+        How the nearest images are found; see `sreclip.refinement.neighbours`.
 
     Yields
     ------
@@ -41,13 +47,15 @@ def refine(
         yield from blocks
         return
     from sreclip.refinement.candidates import Candidates
+    from sreclip.refinement.neighbours import neighbour_search
 
+    search = neighbour_search(neighbours)
     candidates = Candidates.from_blocks(blocks, len(features), n_classes)
     if name == "zlap":
         from sreclip.refinement.zlap import propagate
 
-        yield from propagate(features, candidates)
+        yield from propagate(features, candidates, search=search)
     else:
         from sreclip.refinement.transclip import transclip
 
-        yield from transclip(features, candidates).blocks()
+        yield from transclip(features, candidates, search).blocks()

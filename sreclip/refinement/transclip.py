@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sreclip.refinement.candidates import Candidates
-from sreclip.refinement.neighbours import nearest_neighbours, symmetric
+from sreclip.refinement.neighbours import NeighbourSearch, nearest_neighbours, symmetric
 from sreclip.refinement.pairs import AllPairs, Pairs, SparsePairs
 
 NEIGHBOURS = 3
@@ -19,7 +19,9 @@ NEGLIGIBLE = 1e-20
 
 
 @torch.no_grad()
-def transclip(features: Tensor, candidates: Candidates) -> Candidates:
+def transclip(
+    features: Tensor, candidates: Candidates, search: NeighbourSearch = nearest_neighbours
+) -> Candidates:
     """Refine predictions by a Gaussian mixture, a Laplacian and a KL to the text predictions.
 
     With ``y`` the given predictions, assignments ``z`` are updated as
@@ -39,6 +41,8 @@ def transclip(features: Tensor, candidates: Candidates) -> Candidates:
         Unit norm, ``(n_images, dim)``.
     candidates : Candidates
         Predictions y of the same images.
+    search : callable
+        Finds the nearest images.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def transclip(features: Tensor, candidates: Candidates) -> Candidates:
         Assignments z to the same classes; rows sum to 1.
     """
     n_images, dim = features.shape
-    numbers, cosines = nearest_neighbours(features, NEIGHBOURS)
+    numbers, cosines = search(features, NEIGHBOURS)
     rows = torch.arange(n_images, device=features.device).repeat_interleave(numbers.shape[1])
     graph = symmetric(rows, numbers.flatten(), cosines.flatten(), n_images)
     pairs: Pairs = (

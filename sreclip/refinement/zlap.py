@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sreclip.methods.blocks import Block
 from sreclip.refinement.candidates import Candidates
-from sreclip.refinement.neighbours import csr, nearest_neighbours, symmetric
+from sreclip.refinement.neighbours import NeighbourSearch, csr, nearest_neighbours, symmetric
 
 CHUNK = 2048
 BLOCK_VALUES = 1 << 23
@@ -19,12 +19,17 @@ NEGLIGIBLE = 1e-20
 
 
 @torch.no_grad()
-def normalized_graph(features: Tensor, text: Tensor, k: int, gamma: float) -> Tensor:
+def normalized_graph(
+    features: Tensor,
+    text: Tensor,
+    k: int,
+    gamma: float,
+    search: NeighbourSearch = nearest_neighbours,
+) -> Tensor:
     """Join texts and images to ``D^-1/2 W D^-1/2``, D the row sums of W.
 
     ``W = S + S^T``, S holding each image's cosines to its nearest images and, raised to ``gamma``,
-    to its nearest texts; negative cosines count as 0. The neighbours are exact, unlike in the
-    authors' code.
+    to its nearest texts; negative cosines count as 0.
 
     Parameters
     ----------
@@ -37,6 +42,8 @@ def normalized_graph(features: Tensor, text: Tensor, k: int, gamma: float) -> Te
         texts.
     gamma : float
         Power of the image-text cosines.
+    search : callable
+        Finds the nearest images: exactly by default, unlike the authors' code.
 
     Returns
     -------
@@ -44,7 +51,7 @@ def normalized_graph(features: Tensor, text: Tensor, k: int, gamma: float) -> Te
         CSR, the texts before the images, ``(n_classes + n_images, n_classes + n_images)``.
     """
     n_classes = len(text)
-    images, cosines = nearest_neighbours(features, k - 1)
+    images, cosines = search(features, k - 1)
     tops = [(chunk @ text.T).topk(min(k, n_classes), dim=1) for chunk in features.split(CHUNK)]
     texts = torch.cat([top.indices for top in tops])
     powers = torch.cat([top.values for top in tops]).clamp_min(0) ** gamma
@@ -99,6 +106,7 @@ def propagate(
     k: int = 5,
     alpha: float = 0.3,
     tolerance: float = 1e-6,
+    search: NeighbourSearch = nearest_neighbours,
 ) -> Iterator[Block]:
     """Smooth any method's predictions over a graph of the images alone, some classes at a time.
 
@@ -117,13 +125,15 @@ def propagate(
         Nearest images, with the image itself among them as in `normalized_graph`.
     alpha, tolerance : float
         As in `solve_blocks`; an image without a neighbour of positive cosine keeps its prediction.
+    search : callable
+        As in `normalized_graph`.
 
     Yields
     ------
     Block
         ``log max(x, 1e-12)`` of all images for some classes.
     """
-    numbers, cosines = nearest_neighbours(features, k - 1)
+    numbers, cosines = search(features, k - 1)
     graph = _normalized(numbers, cosines.clamp_min(0), 0)
 
     def predictions(start: int, stop: int) -> Tensor:

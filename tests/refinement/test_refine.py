@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 import torch
 
+from sreclip.config.methods import MethodsSettings
 from sreclip.methods.base import ClassGraph, ClassText
 from sreclip.methods.blocks import Block, assemble
 from sreclip.methods.transclip import TransClip
 from sreclip.methods.transductive import TransductiveMethod
 from sreclip.methods.zlap import Zlap
+from sreclip.refinement import Neighbours, Refinement
 from sreclip.refinement.candidates import Candidates
-from sreclip.refinement.refine import Refinement, refine
+from sreclip.refinement.neighbours import nearest_neighbours
+from sreclip.refinement.refine import refine
 from sreclip.refinement.transclip import transclip
 from sreclip.refinement.zlap import propagate
+from sreclip.training import make_method, score_target
 
 Planted = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
@@ -71,6 +75,42 @@ def test_neighbours_help(name: Refinement, planted: Planted) -> None:
 def test_importing_the_choice_does_not_import_torch() -> None:
     code = "import sys, sreclip.refinement.refine; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("neighbours", ["exact", "approximate"])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("zlap", {}),
+        ("transclip", {}),
+        ("sre_clip", {"steps": 1, "rounds": 1}),
+        ("zero_shot", {"refine": "zlap"}),
+        ("zero_shot", {"refine": "transclip"}),
+    ],
+)
+def test_neighbours_are_found_as_the_settings_say(
+    name: str,
+    changes: dict[str, Any],
+    neighbours: Neighbours,
+    planted: Planted,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+
+    def search(features: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(features))
+        return nearest_neighbours(features, k)
+
+    monkeypatch.setattr("sreclip.refinement.neighbours.approximate_neighbours", search)
+    features, text = (tensor.float() for tensor in planted(40))
+    eye = torch.eye(4)
+    graph = ClassGraph(text, eye.to_sparse(), torch.zeros(0, 2), torch.arange(4), eye)
+    known = torch.arange(4) < 2
+    settings = MethodsSettings().settings(name).changed({"neighbours": neighbours, **changes})
+    method = make_method(name, settings, 0)
+    method.fit(text[:2], torch.arange(2), features, ClassText(text, 8.0, known), graph)
+    score_target(method, settings, features)
+    assert calls == ([40] if neighbours == "approximate" else [])
 
 
 @pytest.mark.parametrize("method", [TransClip(), Zlap(k=3)], ids=["transclip", "zlap"])
