@@ -85,8 +85,8 @@ def approximate_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     Ours, from the random cells of locality-sensitive hashing: the images are cut into cells, each
     to the nearest of about ``2 sqrt(n_images)`` images drawn at random, and searched exactly within
-    each cell; so `CUTS` times, and the nearest of all that are found are kept. Below `FEW` images
-    the search is exact. Nothing depends on a seed: the draws are always the same.
+    each cell, or each `TILE` images of one; so `CUTS` times, and the nearest of all that are found
+    are kept. Below `FEW` images the search is exact. The draws are the same for every seed.
 
     Parameters
     ----------
@@ -105,10 +105,16 @@ def approximate_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     numbers = torch.zeros(n, k, dtype=torch.int64, device=features.device)
     cosines = features.new_full((n, k), -torch.inf)
     generator = torch.Generator().manual_seed(0)
+    # Allocated once: between pieces of many sizes the heap would be left full of holes.
+    space = features.new_empty(TILE**2)
+    table = features.new_empty(TILE, features.shape[1])
     for _ in range(CUTS):
         for members in _random_cells(features, generator):
-            found, near = nearest_neighbours(features[members], k)
-            _take_new(numbers, cosines, members, members[found], near)
+            own = torch.index_select(features, 0, members, out=table[: len(members)])
+            tile = space[: len(own) ** 2].view(len(own), len(own))
+            torch.mm(own, own.T, out=tile).fill_diagonal_(-torch.inf)
+            best = tile.topk(min(k, len(own) - 1), dim=1)
+            _take_new(numbers, cosines, members, members[best.indices], best.values)
     # Who met fewer than k others, in small cells alone, meets all.
     lonely = torch.isneginf(cosines).any(dim=1).nonzero()[:, 0]
     for rows in lonely.split(max(1, TILE**2 // n)):
@@ -119,14 +125,18 @@ def approximate_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _random_cells(features: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
-    """Cut the images by the nearest of some of them; give each cell's image numbers."""
+    """Cut the images by the nearest of some of them; give each cell's numbers, `TILE` at a time."""
     n = len(features)
     drawn = torch.randperm(n, generator=generator)[: 2 * math.isqrt(n)]
     centres = features[drawn.to(features.device)]
-    cells = torch.cat([(chunk @ centres.T).argmax(dim=1) for chunk in features.split(TILE)])
+    cells = torch.empty(n, dtype=torch.int64, device=features.device)
+    for start in range(0, n, TILE):
+        part = slice(start, start + TILE)
+        cells[part] = (features[part] @ centres.T).argmax(dim=1)
     counts = torch.bincount(cells, minlength=len(centres))
-    # Of two equal centres one has no image.
-    yield from (cell for cell in cells.argsort(stable=True).split(counts.tolist()) if len(cell))
+    for members in cells.argsort(stable=True).split(counts.tolist()):
+        # Of two equal centres one has no image.
+        yield from members.split(TILE) if len(members) else ()
 
 
 def _take_new(numbers: Tensor, cosines: Tensor, rows: Tensor, found: Tensor, near: Tensor) -> None:

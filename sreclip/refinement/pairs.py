@@ -15,10 +15,13 @@ IMAGE_CHUNK = 1 << 14
 
 
 class Pairs(Protocol):
-    """Values ``z_ia`` are kept for image i and its a-th candidate class, ``(n_images, k)``."""
+    """Values ``z_ia`` are kept for image i and its a-th candidate class, ``(n_images, k)``.
 
-    def scores(self, vectors: Tensor, offsets: Tensor) -> Tensor:
-        """``f_i . v_c - o_c`` for ``(n_classes, dim)`` and ``(n_classes,)``: ``(n_images, k)``."""
+    What is said to be in ``out`` has that shape.
+    """
+
+    def scores(self, vectors: Tensor, offsets: Tensor, out: Tensor) -> Tensor:
+        """``f_i . v_c - o_c`` for ``(n_classes, dim)`` and ``(n_classes,)``, in ``out``."""
 
     def sums(self, values: Tensor) -> Tensor:
         """``sum_i z_ic f_i``: ``(n_classes, dim)``."""
@@ -27,7 +30,7 @@ class Pairs(Protocol):
         """``sum_i z_ic``: ``(n_classes,)``."""
 
     def pull(self, values: Tensor, out: Tensor) -> Tensor:
-        """``sum_j W_ij z_jc``: ``(n_images, k)``, in ``out``."""
+        """``sum_j W_ij z_jc``, in ``out``."""
 
 
 class AllPairs:
@@ -45,8 +48,8 @@ class AllPairs:
         self.features = features
         self.graph = graph
 
-    def scores(self, vectors: Tensor, offsets: Tensor) -> Tensor:
-        return (self.features @ vectors.T).sub_(offsets)
+    def scores(self, vectors: Tensor, offsets: Tensor, out: Tensor) -> Tensor:
+        return torch.mm(self.features, vectors.T, out=out).sub_(offsets)
 
     def sums(self, values: Tensor) -> Tensor:
         return values.T @ self.features
@@ -96,18 +99,17 @@ class SparsePairs:
         place = torch.searchsorted(theirs, mine).clamp_max_(k - 1)
         return place.where(theirs.gather(1, place) == mine, k)
 
-    def scores(self, vectors: Tensor, offsets: Tensor) -> Tensor:
+    def scores(self, vectors: Tensor, offsets: Tensor, out: Tensor) -> Tensor:
         n_classes, k = self.candidates.n_classes, self.classes.shape[1]
-        scores = self.features.new_empty(self.classes.shape)
-        for start in range(0, len(scores), IMAGE_CHUNK):
+        for start in range(0, len(out), IMAGE_CHUNK):
             chunk = slice(start, start + IMAGE_CHUNK)
-            part, classes = scores[chunk], self.classes[chunk].flatten().long()
+            part, classes = out[chunk], self.classes[chunk].flatten().long()
             counts = torch.full((len(part),), k, device=classes.device)
             pattern = csr(counts, classes, part.new_zeros(part.numel()), n_classes)
             features = self.features[chunk]
             found = torch.sparse.sampled_addmm(pattern, features, vectors.T, beta=0.0)
             part.copy_((found.values() - offsets[classes]).view(part.shape))
-        return scores
+        return out
 
     def sums(self, values: Tensor) -> Tensor:
         n_classes, k = self.candidates.n_classes, values.shape[1]

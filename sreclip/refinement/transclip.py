@@ -16,6 +16,7 @@ INNER_STEPS = 5
 LIKELIHOOD_WEIGHT = 1 / 50
 CONFIDENT = 8
 NEGLIGIBLE = 1e-20
+CHUNK = 8192
 
 
 @torch.no_grad()
@@ -60,12 +61,16 @@ def transclip(
     )
     means = _confident_means(features, candidates)
     variance = torch.full_like(features[0], 1 / dim)
-    squares = torch.stack([chunk.square().sum(dim=0) for chunk in features.split(8192)]).sum(dim=0)
+    chunks = features.split(CHUNK)
+    squares = features.new_empty(len(chunks), dim)
+    for number, chunk in enumerate(chunks):
+        squares[number] = chunk.square().sum(dim=0)
+    squares = squares.sum(dim=0)
     scale = 1 / (2 * max(1, numbers.shape[1]))
     assignments = _assigned(candidates.log_p)
-    logits = torch.empty_like(assignments)
+    logits, alone = torch.empty_like(assignments), torch.empty_like(assignments)
     for outer in range(OUTER_STEPS + 1):
-        alone = _log_likelihood(pairs, means, variance).mul_(LIKELIHOOD_WEIGHT)
+        _log_likelihood(pairs, means, variance, alone).mul_(LIKELIHOOD_WEIGHT)
         alone += candidates.log_p
         for _ in range(INNER_STEPS):
             pairs.pull(assignments, logits).mul_(scale).add_(alone)
@@ -78,6 +83,7 @@ def transclip(
             spread = squares - 2 * (sums * means).sum(dim=0)
             spread += pairs.totals(assignments) @ means.square()
             variance = (spread / n_images).clamp_min(1e-8)
+    del alone, assignments  # before one more such table is made
     return Candidates(candidates.classes, logits.log_softmax(dim=1), candidates.n_classes)
 
 
@@ -86,10 +92,10 @@ def _assigned(logits: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.threshold_(torch.softmax(logits, dim=1, out=out), NEGLIGIBLE, 0)
 
 
-def _log_likelihood(pairs: Pairs, means: Tensor, variance: Tensor) -> Tensor:
+def _log_likelihood(pairs: Pairs, means: Tensor, variance: Tensor, out: Tensor) -> Tensor:
     """``-sum_d (f - m)^2 / (2 var)`` but for the square of f, which is the same for all classes."""
     scaled = means / variance
-    return pairs.scores(scaled, (means * scaled).sum(dim=1) / 2)
+    return pairs.scores(scaled, (means * scaled).sum(dim=1) / 2, out)
 
 
 def _confident_means(features: Tensor, candidates: Candidates) -> Tensor:
