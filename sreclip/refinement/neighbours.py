@@ -107,10 +107,10 @@ def approximate_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     # Allocated once: between pieces of many sizes the heap would be left full of holes.
     space = features.new_empty(TILE**2)
-    table = features.new_empty(TILE, features.shape[1])
+    room = features.new_empty(TILE, features.shape[1])
     for _ in range(CUTS):
         for members in _random_cells(features, generator):
-            own = torch.index_select(features, 0, members, out=table[: len(members)])
+            own = torch.index_select(features, 0, members, out=room[: len(members)])
             tile = space[: len(own) ** 2].view(len(own), len(own))
             torch.mm(own, own.T, out=tile).fill_diagonal_(-torch.inf)
             best = tile.topk(min(k, len(own) - 1), dim=1)
@@ -118,9 +118,9 @@ def approximate_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     # Who met fewer than k others, in small cells alone, meets all.
     lonely = torch.isneginf(cosines).any(dim=1).nonzero()[:, 0]
     for rows in lonely.split(max(1, TILE**2 // n)):
-        table = features[rows] @ features.T
-        table[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
-        cosines[rows], numbers[rows] = table.topk(k, dim=1)
+        tile = features[rows] @ features.T
+        tile.scatter_(1, rows[:, None], -torch.inf)
+        cosines[rows], numbers[rows] = tile.topk(k, dim=1)
     return numbers, cosines
 
 
