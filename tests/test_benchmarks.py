@@ -113,6 +113,15 @@ def test_reading_beside_plain_reads(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_both_searches_for_neighbours() -> None:
+    done = run_file("neighbours.py", "--images", "200,300", "--classes", "20", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "%" in line]
+    assert [row[0] for row in rows] == ["200", "300"]
+    # So few images are searched exactly.
+    assert all(row[3] == "100.0 %" and row[4] == row[5] for row in rows)
+
+
 def test_the_whole_pipeline_at_a_tiny_scale(tmp_path: Path) -> None:
     out, work, vectors = tmp_path / "scale.md", tmp_path / "work", tmp_path / "vectors"
     vectors.mkdir()
