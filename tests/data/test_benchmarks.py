@@ -336,15 +336,15 @@ def change_loose(root: Path) -> None:
         (change_half, ["20 of 40 classes have no picture", "pig (pig-n02395406)", "moose"]),
         (
             change_extra,
-            ["2 folders that are no class", "'3D2/unicorn-n09484664'", "horse-n02374451"],
+            ["folders that are no class: 2;", "'3D2/unicorn-n09484664'", "horse-n02374451"],
         ),
         (
             change_wnid,
             ["'3D2/beaver-n02363006' (nearest is 'beaver-n02363005')", "1 of 40 classes"],
         ),
         (change_case, ["'3D2/Beaver-n02363005' (the class folder is written 'beaver-n02363005')"]),
-        (change_twice, ["1 classes have more than one folder", "3D2/old/beaver-n02363005"]),
-        (change_loose, ["1 pictures lie in 1 folders that are no class", "'3D2'"]),
+        (change_twice, ["classes with more than one folder: 1", "3D2/old/beaver-n02363005"]),
+        (change_loose, ["folders that are no class: 1; pictures in them: 1", "'3D2'"]),
     ],
 )
 def test_a_tree_that_is_not_whole(i2awa, change: Callable[[Path], None], words):

@@ -198,7 +198,8 @@ def _read_folders(here: Found, side: Side, listing: Listing) -> None:
     if strange:
         here.problems.append(
             Problem(
-                f"{sum(strange.values())} pictures lie in {len(strange)} folders that are no class",
+                f"folders that are no class: {len(strange)}; "
+                f"pictures in them: {sum(strange.values())}",
                 "rename these folders, or move them away",
                 [_guessed(folder, side) for folder in sorted(strange)],
             )
@@ -207,7 +208,7 @@ def _read_folders(here: Found, side: Side, listing: Listing) -> None:
     if twice:
         here.problems.append(
             Problem(
-                f"{len(twice)} classes have more than one folder",
+                f"classes with more than one folder: {len(twice)}",
                 "name the folder that counts, or move the others away",
                 twice,
             )
