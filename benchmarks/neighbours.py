@@ -11,27 +11,27 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from typing import TYPE_CHECKING
 
 from measuring import commit, in_own_process, machine, number
-from planted import DIM, LOOK, NOISE, SHIFT
-
-if TYPE_CHECKING:
-    import torch
+from planted import DIM, ROWS, image_centres, noisy, unit
 
 SAMPLE = 1000
 
 
 def measured(n_images: int, n_classes: int, k: int) -> tuple[float, ...]:
     """Seconds of both searches, the share found, and shares of the own class."""
+    import numpy as np
     import torch
 
     from sreclip.refinement.neighbours import neighbour_search
 
-    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
+    centres = image_centres(unit(rng.standard_normal((n_classes, DIM), dtype=np.float32)))["target"]
     labels = torch.arange(n_images) % n_classes
-    features = planted_images(labels, n_classes, generator)
-    sample = torch.randperm(n_images, generator=generator)[:SAMPLE]
+    features = torch.empty(n_images, DIM)
+    for rows in torch.arange(n_images).split(ROWS):
+        features[rows] = torch.from_numpy(noisy(centres[labels[rows].numpy()], rng))
+    sample = torch.from_numpy(rng.permutation(n_images)[:SAMPLE])
     seconds, found = [], []
     for name in ("exact", "approximate"):
         begun = time.perf_counter()
@@ -42,24 +42,6 @@ def measured(n_images: int, n_classes: int, k: int) -> tuple[float, ...]:
     met = (approximate[:, :, None] == exact[:, None]).any(dim=1).float().mean()
     same = [float((labels[f] == labels[sample][:, None]).float().mean()) for f in found]
     return (*seconds, float(met), *same)
-
-
-def planted_images(
-    labels: torch.Tensor, n_classes: int, generator: torch.Generator
-) -> torch.Tensor:
-    """Unit features: class text, what the class looks like, a shift for all, and noise."""
-    import torch
-    import torch.nn.functional as F
-
-    def unit(n: int) -> torch.Tensor:
-        return F.normalize(torch.randn(n, DIM, generator=generator), dim=1)
-
-    centres = unit(n_classes) + LOOK * unit(n_classes) + SHIFT * unit(1)
-    features = torch.empty(len(labels), DIM)
-    for rows in torch.arange(len(labels)).split(4096):
-        noise = torch.randn(len(rows), DIM, generator=generator) * (NOISE / DIM**0.5)
-        features[rows] = F.normalize(centres[labels[rows]] + noise, dim=1)
-    return features
 
 
 def main() -> None:

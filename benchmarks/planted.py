@@ -129,14 +129,14 @@ def node_vectors(graph: RelationGraph, vectors: str) -> NDArray[np.float32]:
     parents: dict[int, list[int]] = {node: [] for node in range(graph.n_nodes)}
     for child, parent in graph.edges.tolist():
         parents[child].append(parent)
-    planted = _unit(rng.standard_normal((graph.n_nodes, DIM), dtype=np.float32))
+    planted = unit(rng.standard_normal((graph.n_nodes, DIM), dtype=np.float32))
     for node in TopologicalSorter(parents).static_order():
         if parents[node]:
-            planted[node] = _unit(planted[node] + planted[parents[node]].mean(axis=0))
+            planted[node] = unit(planted[node] + planted[parents[node]].mean(axis=0))
     if not vectors:
         return planted
     table, info = (Path(vectors) / name for name in REAL_VECTORS)
-    real = _unit(np.load(table, allow_pickle=False).astype(np.float32))
+    real = unit(np.load(table, allow_pickle=False).astype(np.float32))
     place = {
         name.replace("_", " "): number
         for number, entry in enumerate(json.loads(info.read_text(encoding="utf-8")))
@@ -144,7 +144,7 @@ def node_vectors(graph: RelationGraph, vectors: str) -> NDArray[np.float32]:
     }
     centre = real.mean(axis=0)
     spread = float(np.linalg.norm(real - centre, axis=1).mean())
-    moved = _unit(centre + spread * planted)
+    moved = unit(centre + spread * planted)
     for node in graph.class_nodes.tolist():
         # Each once: no two classes are to have the same vector.
         number = place.pop(graph.names[node], None)
@@ -199,14 +199,7 @@ def write_planted_images(plan: Plan) -> None:
     from sreclip.features.store import read_text
     from sreclip.features.writer import image_writer
 
-    centres = read_text(plan.text_features("classes")).features
-    rng = np.random.default_rng(2)
-    looks = _unit(rng.standard_normal(centres.shape, dtype=np.float32))
-    shift = _unit(rng.standard_normal((1, DIM), dtype=np.float32))
-    centres = {
-        "source": centres + LOOK * looks,
-        "target": centres + LOOK * looks + SHIFT * shift,
-    }
+    centres = image_centres(read_text(plan.text_features("classes")).features)
     labels = planted_labels(plan)
     about = provenance(plan, "float16")
     for shard in plan.shards:
@@ -218,8 +211,7 @@ def write_planted_images(plan: Plan) -> None:
             for start in range(0, len(shard), ROWS):
                 part = slice(start, min(start + ROWS, len(shard)))
                 own = labels[shard.start + part.start : shard.start + part.stop]
-                noise = rng.standard_normal((len(own), DIM), dtype=np.float32)
-                features = _unit(centres[shard.domain][own] + noise * (NOISE / DIM**0.5))
+                features = noisy(centres[shard.domain][own], rng)
                 ok = row_ids[part] % REJECTED_ONE_IN != 0
                 features[~ok] = 0
                 rejects = [
@@ -227,6 +219,20 @@ def write_planted_images(plan: Plan) -> None:
                     for at in part.start + np.flatnonzero(~ok)
                 ]
                 writer.append(features, ok, rejects)
+
+
+def image_centres(texts: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """What images of each class have in common, by domain: ``(n_classes, 512)``."""
+    rng = np.random.default_rng(2)
+    looks = unit(rng.standard_normal(texts.shape, dtype=np.float32))
+    shift = unit(rng.standard_normal((1, DIM), dtype=np.float32))
+    return {"source": texts + LOOK * looks, "target": texts + LOOK * looks + SHIFT * shift}
+
+
+def noisy(centres: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Unit features of an image at each of these centres."""
+    noise = rng.standard_normal(centres.shape, dtype=np.float32)
+    return unit(centres + noise * (NOISE / DIM**0.5))
 
 
 def planted_labels(plan: Plan) -> NDArray[np.int64]:
@@ -247,5 +253,6 @@ def target_shards(plan: Plan) -> Iterator[tuple[NDArray[np.float16], NDArray[np.
             yield file["features"][:], file["ok"][:].astype(bool)
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors of norm 1 along the last axis."""
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)

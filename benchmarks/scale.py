@@ -60,7 +60,7 @@ class Run:
     shape: Shape
     methods: tuple[str, ...]
     steps: int
-    neighbours: str = "exact"
+    neighbours: str
 
     @property
     def folder(self) -> Path:
