@@ -42,9 +42,12 @@ class BatchAttentionAdapter(nn.Module):
         self.value = nn.Linear(in_dim, out_dim)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map ``(n_images, in_dim)`` to ``(n_images, out_dim)``, not normalised."""
+        """Map ``(..., n_images, in_dim)`` to ``(..., n_images, out_dim)``, not normalised.
+
+        Each of several batches is attended over by itself.
+        """
         query, key, value = self.query(features), self.key(features), self.value(features)
-        weights = F.softmax(query @ key.T / math.sqrt(query.shape[1]), dim=1)
+        weights = F.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1)
         return weights @ value + value
 
 
@@ -249,17 +252,16 @@ class SreClipReference(Method):
 
         def terms() -> Terms:
             step, rows = next(steps), next(source_rows)
-            prototypes = self._class_side(graph)
-            source = self._image_side(data.source(rows))
-            source_terms = self._source_terms(source, data.source_labels[rows], prototypes)
+            labels, prototypes = data.source_labels[rows], self._class_side(graph)
             if step < self.warmup_steps:
                 if step >= self.warmup_steps - fill_steps:
                     with torch.no_grad():
                         bank.add(self._image_side(data.target(next(target_rows))))
-                return source_terms
-            target = self._image_side(data.target(next(target_rows)))
+                return self._source_terms(self._image_side(data.source(rows)), labels, prototypes)
+            source, target = self._image_sides(data.source(rows), data.target(next(target_rows)))
             weighted = {
-                name: (self.source * weight, term) for name, (weight, term) in source_terms.items()
+                name: (self.source * weight, term)
+                for name, (weight, term) in self._source_terms(source, labels, prototypes).items()
             }
             return weighted | self._target_terms(target, prototypes, bank)
 
@@ -303,10 +305,17 @@ class SreClipReference(Method):
             return self.gcn_(graph)
 
     def _image_side(self, features: Tensor) -> Tensor:
-        """``v / temperature`` of one batch, ``(n_images, width)``."""
+        """``v / temperature`` of a batch, or of several, ``(..., n_images, width)``."""
         with self._autocast(features.device):
             images = self.adapter_(features)
-        return F.normalize(images.to(features.dtype), dim=1) / self.temperature
+        return F.normalize(images.to(features.dtype), dim=-1) / self.temperature
+
+    def _image_sides(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """``v / temperature`` of a batch of each domain; if they are equally large, in one go."""
+        if source.shape != target.shape:
+            return self._image_side(source), self._image_side(target)
+        of_source, of_target = self._image_side(torch.stack([source, target])).unbind()
+        return of_source, of_target
 
     def _source_terms(
         self, images: Tensor, labels: Tensor, prototypes: Tensor

@@ -69,6 +69,22 @@ def test_adapter_on_one_image_doubles_the_value() -> None:
     torch.testing.assert_close(adapter(x), 2 * adapter.value(x))
 
 
+def test_adapter_attends_over_each_of_several_batches_by_itself() -> None:
+    adapter = BatchAttentionAdapter(4, 6)
+    batches = torch.randn(3, 5, 4)
+    torch.testing.assert_close(adapter(batches), torch.stack([adapter(x) for x in batches]))
+
+
+@pytest.mark.parametrize("n_target", [6, 4])
+def test_the_domains_go_through_the_adapter_together_but_apart(n_target: int) -> None:
+    data = problem()
+    method = SreClipReference(**SMALL, steps=1)
+    method.fit(**data)
+    domains = data["source_features"][:6], data["target_features"][:n_target]
+    for together, features in zip(method._image_sides(*domains), domains, strict=True):
+        torch.testing.assert_close(together, method._image_side(features))
+
+
 def test_graph_convolution_by_hand() -> None:
     layer = GraphConvolution(2, 1, dropout=0.0)
     assert layer.bias.tolist() == [0]
