@@ -14,6 +14,7 @@ from sreclip.errors import FitError
 from sreclip.inputs import FitInputs
 from sreclip.metrics import class_mean, harmonic_mean, predictions
 from sreclip.plan import Plan
+from sreclip.scores import ImageScores
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,14 @@ def pseudo_h(name: str, settings: Settings, problem: PseudoProblem, seed: int = 
     inputs, labels = problem.inputs, problem.labels
     method = fit(make_method(name, settings, seed), inputs)
     scores = score_target(method, settings, inputs.target_features)[-len(labels) :]
+    return held_out_h(scores, labels, problem.known)
+
+
+def held_out_h(scores: ImageScores, labels: NDArray[np.int64], known: NDArray[np.bool_]) -> float:
+    """H of labelled images, class means; where none is of a known class, unknown accuracy."""
     right = predictions(scores, np.ones(len(labels), dtype=bool)) == labels
-    is_known = problem.known[labels]
-    known = class_mean(right[is_known], labels[is_known])
+    is_known = known[labels]
+    accuracy = class_mean(right[is_known], labels[is_known])
     unknown = class_mean(right[~is_known], labels[~is_known])
     # Classes of one image have none to hold out, so that there may be no known image to score.
-    return (unknown or 0.0) if known is None else harmonic_mean(known, unknown) or 0.0
+    return (unknown or 0.0) if accuracy is None else harmonic_mean(accuracy, unknown) or 0.0

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shutil
+import sys
 
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from sreclip.methods import METHODS
 from sreclip.sweep import Sweep
 from sreclip.training import fit_method
 from tests.methods.test_methods import FEW_STEPS
-from tests.workflow.conftest import Project
+from tests.workflow.conftest import ROOT, Project
 
 pytestmark = pytest.mark.workflow
 
@@ -169,6 +170,25 @@ def test_sweep_and_ablation(restored: Project) -> None:
     wrong = restored.run("sreclip", "ablate", "zero_shot", check=False)
     assert wrong.returncode == 2
     assert "holds no ablation of zero_shot" in wrong.stderr
+
+
+def test_rules_of_selection_are_compared(restored: Project) -> None:
+    restored.edit(methods__tip_adapter={}, train__seeds=[0], sweep__unknown=[["car"], ["car", "dog"]])
+    command = [sys.executable, str(ROOT / "benchmarks" / "selection.py")]
+    done = restored.run(*command, "--methods", "tip_adapter", "--splits", "1")
+    assert done.stdout.startswith("1 splits of folder; commit ")
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("| `tip_adapter`"))
+    n_candidates, best, *regrets = (float(cell) for cell in row.strip("| ").split(" | ")[1:])
+    assert n_candidates == 4
+    assert all(0 <= regret <= best for regret in regrets)
+    # What the settings as they are reach is what the pipeline's own evaluation says.
+    fit_method(restored.plan, "tip_adapter", progress=False)
+    folder = evaluate_method(restored.plan, "tip_adapter")
+    (as_configured,) = json.loads((folder / "evaluation.json").read_text())["runs"]
+    assert best - regrets[0] == pytest.approx(100 * as_configured["h"], abs=0.11)
+    refused = restored.run(*command, "--methods", "zero_shot", check=False)
+    assert refused.returncode == 2
+    assert "no candidates for zero_shot" in refused.stderr
 
 
 def test_a_part_that_cannot_be_switched_off(restored: Project) -> None:

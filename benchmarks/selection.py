@@ -1,0 +1,199 @@
+"""How far rules that see no target label end below the best of some settings.
+
+    snakemake --cores all extract_features graph --configfile config/openmoji-splits.yaml
+    python benchmarks/selection.py --params config/openmoji-splits.yaml
+
+For every split of the file's sweep and every candidate: H on the target's labels, and H on held-out
+source images, as the rule `pseudo_unknown` has it, as they are and in another style. Run it where
+the features were extracted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import commit
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+from sreclip.backbones import backbone_of
+from sreclip.config import load_params
+from sreclip.config.methods import Settings
+from sreclip.data.manifest import read_manifest, read_target_labels
+from sreclip.errors import SreclipError
+from sreclip.features.expected import expected_joined
+from sreclip.features.loading import load_batches
+from sreclip.features.pictures import PictureSet
+from sreclip.features.store import open_images
+from sreclip.inputs import load_inputs
+from sreclip.plan import Plan
+from sreclip.selection import held_out_h, pseudo_problem
+from sreclip.sweep import Sweep
+from sreclip.training import fit, make_method, score_target
+
+# The first are the defaults.
+CANDIDATES: dict[str, list[dict[str, Any]]] = {
+    "clip_adapter": [{}, {"ratio": 0.05}, {"ratio": 0.1}, {"ratio": 0.4}],
+    "tip_adapter": [{}, {"alpha": 0.2}, {"alpha": 0.5}, {"alpha": 3.0}],
+    "taskres": [{}, {"alpha": 0.1}, {"alpha": 0.25}, {"alpha": 1.0}],
+    "sre_clip": [
+        {},
+        {"unknown_retention": 1.0},
+        {"unknown_retention": 10.0},
+        {"retention": 0.3},
+        {"calibration": False},
+    ],
+}
+WHITE = (255, 255, 255)
+BATCH = 64
+
+
+def stylised(picture: Image.Image) -> Image.Image:
+    """Give the picture another style, drawn by its own pixels: grey, lines, flat or other colours.
+
+    It is also turned a little, and darker or lighter.
+    """
+    draw = np.random.default_rng(zlib.crc32(picture.tobytes()))
+    turned = picture.rotate(draw.uniform(-15, 15), Image.Resampling.BILINEAR, fillcolor=WHITE)
+    grey = ImageOps.grayscale(turned)
+    hue, saturation, value = turned.convert("HSV").split()
+    by = int(draw.integers(256))
+    recoloured = (hue.point([(h + by) % 256 for h in range(256)]), saturation, value)
+    styles = [
+        grey,
+        ImageOps.invert(grey.filter(ImageFilter.FIND_EDGES)),
+        ImageOps.autocontrast(grey.filter(ImageFilter.CONTOUR)),
+        ImageOps.posterize(turned, 2),
+        ImageOps.solarize(turned, 128),
+        Image.merge("HSV", recoloured),
+    ]
+    chosen = styles[int(draw.integers(len(styles)))].convert("RGB")
+    contrasted = ImageEnhance.Contrast(chosen).enhance(draw.uniform(0.5, 1.5))
+    return ImageEnhance.Brightness(contrasted).enhance(draw.uniform(0.7, 1.3))
+
+
+def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
+    """Features of the source pictures in other styles, in the joined file's order, and labels.
+
+    Pictures that extraction rejected are left out.
+    """
+    with open_images(plan.joined_features("source"), expected_joined(plan, "source")) as source:
+        row_id = source.row_id[source.ok]
+    rows = read_manifest(plan.task_dir).set_index("row_id", drop=False).loc[row_id]
+    backbone = backbone_of(plan.params)
+    pictures = PictureSet(
+        rows,
+        Path(plan.summary["root"]),
+        lambda picture: backbone.preprocess(stylised(picture)),
+        plan.params.features.max_pixels,
+    )
+    parts = [
+        backbone.encode_image(batch.pixels)
+        for batch in load_batches(pictures, BATCH, 0)
+        if batch.pixels is not None
+    ]
+    return torch.cat(parts).half(), rows["label"].to_numpy(dtype=np.int64)
+
+
+class Split:
+    """One choice of unknown classes: the fit's inputs, the target's labels, and the folds."""
+
+    def __init__(self, plan: Plan, features: torch.Tensor, labels: NDArray[np.int64]) -> None:
+        self.inputs = load_inputs(plan)
+        row_id = self.inputs.target_row_id[self.inputs.target_ok]
+        self.target_labels = read_target_labels(plan.task_dir, row_id)
+        self.known = plan.known
+        in_style = replace(
+            self.inputs, source_features=features[torch.from_numpy(self.known[labels])]
+        )
+        selection = plan.params.train.selection
+        self.folds = []
+        for fold in range(selection.folds):
+            # The same draw for both: the same pictures are held out.
+            here, there = (
+                pseudo_problem(
+                    inputs, selection.holdout, np.random.default_rng([selection.seed, fold])
+                )
+                for inputs in (self.inputs, in_style)
+            )
+            held = there.inputs.target_features[-len(here.labels) :]
+            targets = torch.cat([here.inputs.target_features, held])
+            self.folds.append(replace(here, inputs=replace(here.inputs, target_features=targets)))
+
+    def values(self, name: str, settings: Settings) -> tuple[float, float, float]:
+        """H on the target, on held-out source images, and on these in another style."""
+        method = fit(make_method(name, settings, 0), self.inputs)
+        scores = score_target(method, settings, self.inputs.target_features)
+        held = []
+        for fold in self.folds:
+            targets, n = fold.inputs.target_features, len(fold.labels)
+            method = fit(make_method(name, settings, 0), fold.inputs)
+            found = score_target(method, settings, targets)
+            held.append(
+                [
+                    held_out_h(part, fold.labels, fold.known)
+                    for part in (found[-2 * n : -n], found[-n:])
+                ]
+            )
+        plain, in_style = np.mean(held, axis=0)
+        return held_out_h(scores, self.target_labels, self.known), plain, in_style
+
+
+def regrets(values: NDArray[np.float64]) -> dict[str, float]:
+    """Points of H below the best candidate, by rule; ``values`` is ``(n_candidates, 3)``."""
+    on_target, plain, in_style = 100 * values.T
+    chosen = {
+        "last": 0,
+        "held-out": np.argmax(plain),
+        "stylised": np.argmax(in_style),
+        "both": np.argmax(plain + in_style),
+    }
+    best = on_target.max()
+    return {"best": best} | {rule: best - on_target[number] for rule, number in chosen.items()}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--splits", type=int, help="look at the first so many splits only")
+    parser.add_argument("--methods", default=",".join(CANDIDATES))
+    arguments = parser.parse_args()
+    names = arguments.methods.split(",")
+    if unknown := set(names) - set(CANDIDATES):
+        parser.error(f"there are no candidates for {', '.join(sorted(unknown))}")
+    try:
+        measure(Plan(load_params(arguments.params)), names, arguments.splits)
+    except SreclipError as error:
+        parser.error(str(error))
+
+
+def measure(plan: Plan, names: list[str], most: int | None) -> None:
+    """Print the table."""
+    torch.set_num_threads(1)
+    features, labels = stylised_features(plan)
+    plans = {item.unknown: item.plan for item in Sweep(plan).combinations}
+    splits = [Split(each, features, labels) for each in list(plans.values())[:most]]
+    print(f"{len(splits)} splits of {plan.params.task.name}; commit {commit()}.\n")
+    print("| method | candidates | best H | last | held-out | stylised | both |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name in names:
+        settings = plan.params.methods.settings(name)
+        candidates = [settings.changed(overrides) for overrides in CANDIDATES[name]]
+        found = [
+            regrets(np.array([split.values(name, candidate) for candidate in candidates]))
+            for split in splits
+        ]
+        means = {key: np.mean([each[key] for each in found]) for key in found[0]}
+        cells = " | ".join(f"{value:.1f}" for value in means.values())
+        print(f"| `{name}` | {len(candidates)} | {cells} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
