@@ -19,12 +19,13 @@ class ReferenceProducts:
     """The matrix products that a step of the reference cannot do without, on ready tensors.
 
     Forward, and backward the gradients that are needed: weights of every layer, inputs of all but
-    the first. Of the products of class with class those are counted that some image asks for.
+    the first. Of the products of class with class those are counted that some image asks for, of
+    the hidden rows of the graph convolution those that some class takes in.
     Adapter and graph convolution are in the precision of the settings.
     """
 
     def __init__(self, inputs: FitInputs, settings: SreClipReferenceSettings) -> None:
-        n_nodes, node_dim = inputs.graph.node_features.shape
+        node_dim, n_near = inputs.graph.node_features.shape[1], len(inputs.graph.near_nodes)
         n_classes, dim = inputs.text.features.shape
         width, gcn_width, bank = settings.width, settings.gcn_width, settings.bank_size
         n_source = min(settings.batch_size, len(inputs.source_features))
@@ -37,8 +38,8 @@ class ReferenceProducts:
             return [product for group in (*linear, *attention) for product in group]
 
         self.warm_up = [
-            *products(n_nodes, node_dim, gcn_width, low, of_input=False),
-            *products(min(n_nodes, n_classes), gcn_width, width, low),
+            *products(n_near, node_dim, gcn_width, low, of_input=False),
+            *products(n_classes, gcn_width, width, low),
             *products(min(n_classes, n_source), width, n_classes),
             *adapter(n_source),
             *products(n_source, width, n_classes),

@@ -76,8 +76,25 @@ class ClassGraph:
     relation: Tensor
 
     @cached_property
+    def near_nodes(self) -> Tensor:
+        """Numbers of the class nodes and of all that are joined to one, ``(n_near,)``, in order."""
+        return self._class_rows.coalesce().indices()[1].unique()
+
+    @cached_property
+    def near_adjacency(self) -> Tensor:
+        """Rows of the adjacency for the near nodes, ``(n_near, n_nodes)``."""
+        return self.adjacency.index_select(0, self.near_nodes)
+
+    @cached_property
     def class_adjacency(self) -> Tensor:
-        """Rows of the adjacency for the class nodes, ``(n_classes, n_nodes)``."""
+        """Rows of the adjacency for the class nodes, columns for near ones: the others are zero.
+
+        ``(n_classes, n_near)``.
+        """
+        return self._class_rows.index_select(1, self.near_nodes)
+
+    @cached_property
+    def _class_rows(self) -> Tensor:
         return self.adjacency.index_select(0, self.class_nodes)
 
     def to(self, device: str) -> ClassGraph:

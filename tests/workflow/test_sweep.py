@@ -173,7 +173,9 @@ def test_sweep_and_ablation(restored: Project) -> None:
 
 
 def test_rules_of_selection_are_compared(restored: Project) -> None:
-    restored.edit(methods__tip_adapter={}, train__seeds=[0], sweep__unknown=[["car"], ["car", "dog"]])
+    restored.edit(
+        methods__tip_adapter={}, train__seeds=[0], sweep__unknown=[["car"], ["car", "dog"]]
+    )
     command = [sys.executable, str(ROOT / "benchmarks" / "selection.py")]
     done = restored.run(*command, "--methods", "tip_adapter", "--splits", "1")
     assert done.stdout.startswith("1 splits of folder; commit ")
