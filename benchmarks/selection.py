@@ -33,7 +33,7 @@ from sreclip.features.pictures import PictureSet
 from sreclip.features.store import open_images
 from sreclip.inputs import load_inputs
 from sreclip.plan import Plan
-from sreclip.selection import held_out_h, pseudo_problem
+from sreclip.selection import class_mean_h, pseudo_problem
 from sreclip.sweep import Sweep
 from sreclip.training import fit, make_method, score_target
 
@@ -137,12 +137,12 @@ class Split:
             found = score_target(method, settings, targets)
             held.append(
                 [
-                    held_out_h(part, fold.labels, fold.known)
+                    class_mean_h(part, fold.labels, fold.known)
                     for part in (found[-2 * n : -n], found[-n:])
                 ]
             )
         plain, in_style = np.mean(held, axis=0)
-        return held_out_h(scores, self.target_labels, self.known), plain, in_style
+        return class_mean_h(scores, self.target_labels, self.known), plain, in_style
 
 
 def regrets(values: NDArray[np.float64]) -> dict[str, float]:

@@ -147,10 +147,10 @@ def pseudo_h(name: str, settings: Settings, problem: PseudoProblem, seed: int = 
     inputs, labels = problem.inputs, problem.labels
     method = fit(make_method(name, settings, seed), inputs)
     scores = score_target(method, settings, inputs.target_features)[-len(labels) :]
-    return held_out_h(scores, labels, problem.known)
+    return class_mean_h(scores, labels, problem.known)
 
 
-def held_out_h(scores: ImageScores, labels: NDArray[np.int64], known: NDArray[np.bool_]) -> float:
+def class_mean_h(scores: ImageScores, labels: NDArray[np.int64], known: NDArray[np.bool_]) -> float:
     """H of labelled images, class means; where none is of a known class, unknown accuracy."""
     right = predictions(scores, np.ones(len(labels), dtype=bool)) == labels
     is_known = known[labels]
