@@ -17,6 +17,7 @@ from sreclip.methods import METHODS
 from sreclip.sweep import Sweep
 from sreclip.training import fit_method
 from tests.methods.test_methods import FEW_STEPS
+from tests.pretended_gpu import PretendedGpu
 from tests.workflow.conftest import ROOT, Project
 
 pytestmark = pytest.mark.workflow
@@ -74,6 +75,27 @@ def test_no_target_label_is_read_before_evaluation(
             "metrics"
         ]
     )
+
+
+def test_a_fit_on_a_gpu_gives_the_same_files(restored: Project) -> None:
+    """A pretended one: nothing is left on the wrong side between features and files."""
+    restored.edit(
+        methods__clip_adapter={"steps": 5},
+        train__checkpoints=2,
+        train__selection={
+            "rule": "pseudo_unknown",
+            "candidates": {"clip_adapter": candidates("clip_adapter")},
+            "folds": 1,
+        },
+    )
+    files = ("scores.h5", "model.safetensors", "fit.json")
+    folder = fit_method(restored.plan, "clip_adapter", progress=False)
+    here = [(folder / name).read_bytes() for name in files]
+    shutil.rmtree(folder)
+    restored.edit(train__device="cuda")
+    with PretendedGpu():
+        assert fit_method(restored.plan, "clip_adapter", progress=False) == folder
+    assert [(folder / name).read_bytes() for name in files] == here
 
 
 def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
