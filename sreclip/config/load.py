@@ -21,27 +21,40 @@ def load_params(path: Path) -> Params:
     Raises
     ------
     ConfigError
-        The file is missing, is not YAML, holds merge markers, or a value cannot be used.
+        The file is missing, is not such a file (`read_values`), or a value cannot be used.
     """
-    text = _read(path)
-    _refuse_markers(text, path)
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    return parse_params(values or {}, str(path))
+    return parse_params(read_values(path), str(path))
 
 
-def refuse_merge_markers(path: Path) -> None:
-    """Look for the markers of an unfinished merge, before another parser stumbles over them.
+def read_values(path: Path) -> Any:
+    """Read a YAML file, more strictly than other readers of it do.
 
     Raises
     ------
     ConfigError
-        There is one.
+        The file is missing, is not YAML, holds the markers of an unfinished merge, or a key twice.
     """
-    if path.exists():
-        _refuse_markers(_read(path), path)
+    text = _read(path)
+    _refuse_markers(text, path)
+    try:
+        return yaml.load(text, _EachKeyOnce) or {}  # noqa: S506 - a kind of SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """YAML's own loader keeps the last of equal keys without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise yaml.YAMLError(
+                    f"line {line}: {key.value!r} stands in line {lines[key.value]} already"
+                )
+            lines[key.value] = line
+        return super().construct_mapping(node, deep=deep)
 
 
 def _read(path: Path) -> str:

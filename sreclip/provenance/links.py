@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sreclip.data.manifest import DOMAINS
+from sreclip.methods import METHODS
 from sreclip.plan import TEXT_KINDS, Plan
 from sreclip.protocol import REFERENCE
 
@@ -88,11 +89,16 @@ def sweep_links(plan: Plan) -> dict[str, Link]:
 
 
 def link_of(plan: Plan, path: Path) -> Link:
-    """Link of one result, or of a file in one, which the plan or its sweep names."""
+    """Link of one result, or of a file in one: of the plan, of any method's, or of its sweep."""
     places = _at_or_above(place(plan, path))
-    # The first links need less than the others: a task has a link before the split fits it.
-    found = next((link for link in _links(plan) if link.path in places), None)
-    return found or next(link for link in sweep_links(plan).values() if link.path in places)
+    return next(link for link in _all_links(plan) if link.path in places)
+
+
+def _all_links(plan: Plan) -> Iterator[Link]:
+    """Links, the cheap ones first: a task has one before the split fits it."""
+    yield from _links(plan)
+    yield from _fitted(plan, [name for name in METHODS if name not in plan.params.methods.run])
+    yield from sweep_links(plan).values()
 
 
 def holding(known: Mapping[str, Link], name: str) -> Link | None:

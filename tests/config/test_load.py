@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sreclip.config import dump_params, load_params, parse_params
+from sreclip.config import dump_params, load_params, parse_params, read_values
 from sreclip.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +71,10 @@ def test_committed_parameters_are_valid_and_survive_a_round_trip() -> None:
         ("train: [", "not valid YAML"),
         ("train:\n<<<<<<< HEAD\n  seeds: [1]\n", "line 2: a merge marker"),
         ("- a\n- b\n", "(top)"),
+        (
+            "train:\n  device: cuda\n  seeds: [1]\n  device: cpu\n",
+            "line 4: 'device' stands in line 2",
+        ),
     ],
 )
 def test_broken_file(tmp_path: Path, text: str, said: str) -> None:
@@ -80,6 +84,12 @@ def test_broken_file(tmp_path: Path, text: str, said: str) -> None:
         load_params(path)
     assert said in str(caught.value)
     assert "params.yaml" in str(caught.value)
+
+
+def test_a_mapping_that_is_merged_in_may_be_gone_over(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("x: &x {a: 1, b: 2}\ny:\n  <<: *x\n  b: 3\n")
+    assert read_values(path) == {"x": {"a": 1, "b": 2}, "y": {"a": 1, "b": 3}}
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -86,6 +86,16 @@ def test_provenance_leads_back_to_the_pictures(done: Project) -> None:
     assert "shard" in done.run("sreclip", "provenance", "results/features").stdout
 
 
+def test_a_method_by_hand_that_the_run_does_not_name(done: Project) -> None:
+    assert "taskres" not in done.plan.params.methods.run
+    done.run("sreclip", "train", "taskres")
+    done.run("sreclip", "evaluate", "taskres")
+    evaluation = done.plan.evaluation_dir("taskres")
+    said = done.run("sreclip", "provenance", str(evaluation.relative_to(done.folder))).stdout
+    chain = ["shards of source pictures", "fit taskres ", "evaluation taskres "]
+    assert sorted(chain, key=said.index) == chain
+
+
 def test_provenance_without_records_and_of_edited_files(done: Project) -> None:
     """Records lost with their stamp: the parameters of the run still lead to the pictures."""
     metrics, records = done.folder / "reports/metrics.json", done.folder / "results/records"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from sreclip.config import load_params, parse_params, refuse_merge_markers
+from sreclip.config import load_params, parse_params, read_values
 from sreclip.data.manifest import DOMAINS
 from sreclip.data.tasks import FirstLook, first_look, is_as_pulled
 from sreclip.errors import SreclipError
@@ -21,8 +21,10 @@ from sreclip.split import known_mask
 from sreclip.sweep import Sweep
 
 try:
-    # Snakemake's own words for such a file are about tabs.
-    refuse_merge_markers(Path("params.yaml"))
+    # Snakemake's own words for a merge marker are about tabs, and of a key that stands twice it takes
+    # the last.
+    if Path("params.yaml").exists():
+        read_values(Path("params.yaml"))
 except SreclipError as error:
     raise WorkflowError(str(error)) from None
 
