@@ -87,12 +87,12 @@ def test_provenance_leads_back_to_the_pictures(done: Project) -> None:
 
 
 def test_a_method_by_hand_that_the_run_does_not_name(done: Project) -> None:
-    assert "taskres" not in done.plan.params.methods.run
-    done.run("sreclip", "train", "taskres")
-    done.run("sreclip", "evaluate", "taskres")
-    evaluation = done.plan.evaluation_dir("taskres")
-    said = done.run("sreclip", "provenance", str(evaluation.relative_to(done.folder))).stdout
-    chain = ["shards of source pictures", "fit taskres ", "evaluation taskres "]
+    assert "tip_adapter" not in done.plan.params.methods.run
+    done.run("sreclip", "train", "tip_adapter")
+    done.run("sreclip", "evaluate", "tip_adapter")
+    evaluation = done.plan.evaluation_dir("tip_adapter").relative_to(done.folder)
+    said = done.run("sreclip", "provenance", str(evaluation)).stdout
+    chain = ["evaluation tip_adapter ", "fit tip_adapter ", "shards of source pictures"]
     assert sorted(chain, key=said.index) == chain
 
 
