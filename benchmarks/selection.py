@@ -180,7 +180,7 @@ def measure(plan: Plan, names: list[str], most: int | None) -> None:
     features, labels = stylised_features(plan)
     plans = {item.unknown: item.plan for item in Sweep(plan).combinations}
     splits = [Split(each, features, labels) for each in list(plans.values())[:most]]
-    print(f"{len(splits)} splits of {plan.params.task.name}; commit {commit()}.\n")
+    print(f"{plan.params.task.name}, splits: {len(splits)}; commit {commit()}.\n")
     print("| method | candidates | best H | last | held-out | stylised | both |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in names:

@@ -21,41 +21,15 @@ DEVICE = torch.device("cuda", 0)
 INDEXED = {Tensor.__getitem__, Tensor.__setitem__}
 
 
-class OnGpu(Tensor):
-    """A tensor that counts as one on the GPU."""
-
-    @classmethod
-    def __torch_function__(
-        cls,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        return _call(func, args, kwargs or {})
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        copied = self.detach().clone()
-        if isinstance(self, torch.nn.Parameter):
-            copied = torch.nn.Parameter(copied, self.requires_grad)
-        memo[id(self)] = copied
-        return copied
-
-
-class PretendedGpu(TorchFunctionMode):
-    """Context in which ``cuda`` can be used."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        return _call(func, args, kwargs or {})
-
-
-def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def _handle(
+    _: object,
+    func: Callable[..., Any],
+    types: Sequence[type],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    """Do what the GPU would, or refuse."""
+    kwargs = kwargs or {}
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     on_gpu = any(isinstance(tensor, OnGpu) for tensor in tensors)
     if on_gpu and func == Tensor.device.__get__:
@@ -79,6 +53,25 @@ def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, 
             kwargs = {**kwargs, "device": "cpu"} if on_gpu else kwargs
         out = func(*args, **kwargs)
     return tree_map(lambda leaf: _typed(leaf, OnGpu), out) if on_gpu else out
+
+
+class OnGpu(Tensor):
+    """A tensor that counts as one on the GPU."""
+
+    __torch_function__ = classmethod(_handle)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        copied = self.detach().clone()
+        if isinstance(self, torch.nn.Parameter):
+            copied = torch.nn.Parameter(copied, self.requires_grad)
+        memo[id(self)] = copied
+        return copied
+
+
+class PretendedGpu(TorchFunctionMode):
+    """Context in which ``cuda`` can be used."""
+
+    __torch_function__ = _handle
 
 
 def _moved(tensor: Tensor, asked: Sequence[Any]) -> Tensor:

@@ -200,7 +200,7 @@ def test_rules_of_selection_are_compared(restored: Project) -> None:
     )
     command = [sys.executable, str(ROOT / "benchmarks" / "selection.py")]
     done = restored.run(*command, "--methods", "tip_adapter", "--splits", "1")
-    assert done.stdout.startswith("1 splits of folder; commit ")
+    assert done.stdout.startswith("folder, splits: 1; commit ")
     (row,) = (line for line in done.stdout.splitlines() if line.startswith("| `tip_adapter`"))
     n_candidates, best, *regrets = (float(cell) for cell in row.strip("| ").split(" | ")[1:])
     assert n_candidates == 4
