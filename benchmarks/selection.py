@@ -33,7 +33,7 @@ from sreclip.features.pictures import PictureSet
 from sreclip.features.store import open_images
 from sreclip.inputs import load_inputs
 from sreclip.plan import Plan
-from sreclip.selection import class_mean_h, pseudo_problem
+from sreclip.selection import class_mean_h, pseudo_folds
 from sreclip.sweep import Sweep
 from sreclip.training import fit, make_method, score_target
 
@@ -98,7 +98,8 @@ def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
         for batch in load_batches(pictures, BATCH, 0)
         if batch.pixels is not None
     ]
-    return torch.cat(parts).half(), rows["label"].to_numpy(dtype=np.int64)
+    stored = getattr(torch, plan.params.features.dtype)
+    return torch.cat(parts).to(stored), rows["label"].to_numpy(dtype=np.int64)
 
 
 class Split:
@@ -112,16 +113,11 @@ class Split:
         in_style = replace(
             self.inputs, source_features=features[torch.from_numpy(self.known[labels])]
         )
-        selection = plan.params.train.selection
         self.folds = []
-        for fold in range(selection.folds):
-            # The same draw for both: the same pictures are held out.
-            here, there = (
-                pseudo_problem(
-                    inputs, selection.holdout, np.random.default_rng([selection.seed, fold])
-                )
-                for inputs in (self.inputs, in_style)
-            )
+        both = (
+            pseudo_folds(inputs, plan.params.train.selection) for inputs in (self.inputs, in_style)
+        )
+        for here, there in zip(*both, strict=True):
             held = there.inputs.target_features[-len(here.labels) :]
             targets = torch.cat([here.inputs.target_features, held])
             self.folds.append(replace(here, inputs=replace(here.inputs, target_features=targets)))

@@ -85,10 +85,7 @@ def _compare(
     """Mean H of each candidate over the folds; None where a fit diverged."""
     from sreclip.methods.base import Diverged
 
-    folds = [
-        pseudo_problem(inputs, selection.holdout, np.random.default_rng([selection.seed, fold]))
-        for fold in range(selection.folds)
-    ]
+    folds = pseudo_folds(inputs, selection)
     values: list[float | None] = []
     for settings in candidates:
         try:
@@ -96,6 +93,14 @@ def _compare(
         except Diverged:
             values.append(None)
     return values
+
+
+def pseudo_folds(inputs: FitInputs, selection: SelectionSettings) -> list[PseudoProblem]:
+    """Problems that differ in what is held out: the same of any features of the same images."""
+    return [
+        pseudo_problem(inputs, selection.holdout, np.random.default_rng([selection.seed, fold]))
+        for fold in range(selection.folds)
+    ]
 
 
 def pseudo_problem(inputs: FitInputs, holdout: float, rng: np.random.Generator) -> PseudoProblem:

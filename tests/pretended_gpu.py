@@ -102,7 +102,7 @@ def _refuse_two_sides(
 
 
 def _is_gpu(device: Any) -> bool:
-    return device is not None and torch.device(device).type == "cuda"
+    return torch.device(device).type == "cuda"
 
 
 def _typed(value: Any, kind: type[Tensor]) -> Any:

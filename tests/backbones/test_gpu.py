@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import open_clip
 import pytest
 import torch
 
 from sreclip.backbones import load_backbone
+from tests.backbones.test_open_clip import MODEL, TEXTS, checkpoint, reference
 from tests.pretended_gpu import OnGpu, PretendedGpu
 
-MODEL = "ViT-S-32-alt"
+__all__ = ["checkpoint", "reference"]
 
 
 @pytest.fixture(params=["mini", "open_clip"])
-def chosen(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[str, Any]]:
+def chosen(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Give a backbone's name and settings."""
     if request.param == "mini":
         return "mini", {}
-    torch.manual_seed(0)
-    checkpoint = tmp_path / "random.pt"
-    torch.save(open_clip.create_model(MODEL).state_dict(), checkpoint)
-    return "open_clip", {"model": MODEL, "pretrained": str(checkpoint)}
+    weights = request.getfixturevalue("checkpoint")
+    return "open_clip", {"model": MODEL, "pretrained": str(weights)}
 
 
 def test_features_come_back_from_the_gpu(
     chosen: tuple[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(1)
-    pixels, texts = torch.rand(3, 3, 224, 224), ["a photo of a dog.", "a drawing of a clock."]
+    pixels = torch.rand(3, 3, 224, 224)
     backbone = load_backbone(*chosen)
-    images, names = backbone.encode_image(pixels), backbone.encode_text(texts)
+    images, names = backbone.encode_image(pixels), backbone.encode_text(TEXTS)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with PretendedGpu():
@@ -41,7 +38,7 @@ def test_features_come_back_from_the_gpu(
         assert there.weights_sha256 == backbone.weights_sha256
         for found, expected in (
             (there.encode_image(pixels), images),
-            (there.encode_text(texts), names),
+            (there.encode_text(TEXTS), names),
         ):
             assert not isinstance(found, OnGpu)
             torch.testing.assert_close(found, expected)
