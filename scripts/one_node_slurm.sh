@@ -142,6 +142,8 @@ stop() { # munged stays: others may use it
     if alive slurmctld; then scancel --user=root || true; fi
     if alive slurmd; then kill_node; fi
     if alive slurmctld; then kill "$(cat "$run/slurmctld.pid")"; fi
+    ended() { ! alive slurmctld; }
+    wait_for 30 ended || fail "slurmctld does not end, see $state/slurmctld.log"
 }
 
 case ${1:-} in

@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from tests.workflow.conftest import CLASSES, ROOT, WORKFLOW_FILES, Project, draw
 
 NODE_SCRIPT = ROOT / "scripts" / "one_node_slurm.sh"
 PROFILE = "workflow/profiles/slurm"
+SLURM_LOGS = Path("/var/lib/sreclip-slurm")
 SNAKEMAKE = (sys.executable, str(Path(__file__).with_name("often.py")))
 Found = TypeVar("Found")
 
@@ -53,6 +55,17 @@ def cluster() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def stopped_controller() -> Iterator[None]:
+    """Slurm's controller takes questions, and answers none."""
+    controller = int(Path("/run/sreclip-slurm/slurmctld.pid").read_text())
+    os.kill(controller, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(controller, signal.SIGCONT)
+
+
 def jobs(states: str = "all") -> dict[str, str]:
     """Give the ids of this user's jobs in Slurm by what they do, the latest of each."""
     listed = slurm("squeue", "--me", "--noheader", f"--states={states}", "--format=%A|%k")
@@ -63,6 +76,20 @@ def jobs(states: str = "all") -> dict[str, str]:
 def job_details(number: str) -> dict[str, str]:
     """Read what Slurm knows of a job."""
     return dict(re.findall(r"(\S+?)=(\S*)", slurm("scontrol", "show", "job", number)))
+
+
+def cluster_state() -> str:
+    """What Slurm says of its node and its jobs, and the last that it logged."""
+    looks = (
+        ("sinfo", "--list-reasons"),
+        ("squeue", "--states=all", "--format=%i %T %r %S %k"),
+        ("tail", "--lines=40", str(SLURM_LOGS / "slurmctld.log"), str(SLURM_LOGS / "slurmd.log")),
+    )
+    told = (
+        subprocess.run(look, capture_output=True, text=True, check=False, timeout=60)
+        for look in looks
+    )
+    return "\n".join(one.stdout + one.stderr for one in told)
 
 
 def wait_until(look: Callable[[], Found | None], what: str, seconds: float = 200) -> Found:
@@ -81,6 +108,17 @@ class Run:
     process: subprocess.Popen[bytes]
     printed_to: Path
 
+    def wait_for(self, look: Callable[[], Found | None], what: str) -> Found:
+        """Look until there is something, as long as it runs."""
+
+        def look_again() -> Found | None:
+            ended = self.process.poll() is not None
+            found = look()
+            assert found or not ended, f"snakemake ended before there was {what}"
+            return found
+
+        return wait_until(look_again, what)
+
     @property
     def printed(self) -> str:
         """What it printed so far."""
@@ -97,7 +135,7 @@ class Run:
 
     def finish_well(self) -> None:
         """Wait for its end, which must be a good one."""
-        assert self.finish() == 0, self.printed
+        assert self.finish() == 0
 
 
 @dataclass
@@ -121,6 +159,9 @@ class ClusterProject(Project):
             )
             try:
                 yield Run(process, printed_to)
+            except BaseException as failure:
+                failure.add_note(f"{printed_to.read_text()}\n{cluster_state()}")
+                raise
             finally:
                 process.kill()
                 process.wait()

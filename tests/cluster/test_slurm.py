@@ -10,14 +10,19 @@ import pytest
 
 from tests.cluster.conftest import (
     ClusterProject,
+    Run,
     job_details,
     jobs,
     node,
     slurm,
+    stopped_controller,
     wait_until,
 )
 
 pytestmark = pytest.mark.slurm
+
+# Jobs that start together end together: no shard would be there while another is made.
+ONE_BY_ONE = ("--jobs", "1")
 
 NUMBERS = ("results/features", "results/graph", "results/models", "results/evaluations")
 
@@ -27,7 +32,7 @@ def job_of(shard: str) -> str:
     return f"rule_extract_images_wildcards_{Path(shard).stem}"
 
 
-def shard_at_work(project: ClusterProject, shards: set[str]) -> tuple[str, str]:
+def shard_at_work(project: ClusterProject, run: Run, shards: set[str]) -> tuple[str, str]:
     """Wait for a job that is at work on a shard that is not there; its shard and number."""
 
     def look() -> tuple[str, str] | None:
@@ -39,7 +44,7 @@ def shard_at_work(project: ClusterProject, shards: set[str]) -> tuple[str, str]:
                 return shard, number
         return None
 
-    return wait_until(look, "a job at work")
+    return run.wait_for(look, "a job at work")
 
 
 @pytest.mark.timeout(1500)
@@ -47,14 +52,15 @@ def test_same_bytes_through_a_cancelled_job_a_dead_node_and_an_edit(
     local: ClusterProject, fresh: ClusterProject
 ) -> None:
     shards = local.shards()
-    with fresh.submit("all") as run:
-        wait_until(fresh.shards, "a shard")
+    with fresh.submit("all", options=ONE_BY_ONE) as run:
+        run.wait_for(fresh.shards, "a shard")
         done = fresh.inodes()
-        shard, number = shard_at_work(fresh, shards)
+        shard, number = shard_at_work(fresh, run, shards)
         memory = job_details(number)["MinMemoryNode"]
         slurm("scancel", number)
 
-        log = wait_until(lambda: next(fresh.folder.glob("logs/train_method/*.log"), None), "a fit")
+        fits = fresh.folder / "logs/train_method"
+        log = run.wait_for(lambda: next(fits.glob("*.log"), None), "a fit")
         assert node("kill-node").returncode == 0
         assert not jobs("running")
         fresh.edit(methods__sre_clip__lr=0.5)
@@ -82,11 +88,13 @@ def test_after_a_killed_snakemake_finished_shards_stay(
     local: ClusterProject, prepared: ClusterProject
 ) -> None:
     shards = local.shards()
-    with prepared.submit(*shards) as run:
-        wait_until(prepared.shards, "a shard")
+    with prepared.submit(*shards, options=ONE_BY_ONE) as run:
+        run.wait_for(prepared.shards, "a shard")
+        shard_at_work(prepared, run, shards)
         run.process.send_signal(signal.SIGKILL)
         run.finish()
     done = prepared.inodes()
+    assert len(done) < len(shards)
     with prepared.submit(*shards) as locked:
         assert locked.finish() != 0
     assert "LockException" in locked.printed
@@ -100,11 +108,23 @@ def test_after_a_killed_snakemake_finished_shards_stay(
 
 def test_interrupt_cancels_the_jobs(local: ClusterProject, prepared: ClusterProject) -> None:
     with prepared.submit(*local.shards()) as run:
-        shard_at_work(prepared, local.shards())
+        shard_at_work(prepared, run, local.shards())
         run.process.send_signal(signal.SIGINT)
         assert run.finish() != 0
         wait_until(lambda: not jobs("pending,running,completing"), "the jobs to be cancelled")
     assert not list(prepared.folder.glob(".snakemake/locks/*"))
+
+
+def test_a_slurm_that_does_not_answer_is_asked_again(
+    local: ClusterProject, prepared: ClusterProject
+) -> None:
+    """Plugin 2.8.0 by itself would wait for ever: see sreclip/slurm.py."""
+    with prepared.submit(*local.shards()) as run:
+        run.wait_for(lambda: jobs("running"), "a job")
+        with stopped_controller():
+            run.wait_for(lambda: "Slurm does not answer" in run.printed, "a question unanswered")
+        run.finish_well()
+    assert same_shards(local, prepared)
 
 
 def test_groups_and_gpus(local: ClusterProject, prepared: ClusterProject) -> None:
@@ -114,7 +134,7 @@ def test_groups_and_gpus(local: ClusterProject, prepared: ClusterProject) -> Non
     uncomment(prepared, "groups", "group-components", "set-resource-scopes", "resources")
     prepared.profile("shards=10", f"shards={len(shards)}")
     with prepared.submit(*shards) as run:
-        number = wait_until(lambda: jobs("running"), "the job").popitem()[1]
+        number = run.wait_for(lambda: jobs("running"), "the job").popitem()[1]
         details = job_details(number)
         run.finish_well()
     assert run.submitted == 1

@@ -16,6 +16,7 @@ from sreclip.plan import Plan
 from sreclip.protocol import REFERENCE
 from sreclip.provenance.records import keep_records
 from sreclip.published import withdraw_stale
+from sreclip.slurm import ask_patiently
 from sreclip.snapshot import write_snapshot
 from sreclip.split import known_mask
 from sreclip.sweep import Sweep
@@ -65,6 +66,7 @@ try:
     if workflow.is_main_process:
         keep_records(Path("reports"), PLAN.results)
         withdraw_stale(Path("reports"))
+        ask_patiently()
 except SreclipError as error:
     raise WorkflowError(str(error)) from None
 
