@@ -3,13 +3,16 @@
 Within `PretendedGpu`, what is asked to be on ``cuda`` lies in the CPU's memory as an `OnGpu`, says
 that it is on ``cuda:0``, and makes more of its kind. As with a real GPU, an operation on tensors of
 both sides is refused, and so are a generator of the CPU for numbers on the GPU, and ``numpy()``.
-What no pretence shows: kernels, their rounding, streams and speed.
+What is copied to the host without blocking, or to the GPU on a stream of its own, is nan until
+somebody waits for it. What no pretence shows: kernels, their rounding, and speed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, ClassVar
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -43,7 +46,8 @@ def _handle(
             # So that a module that is moved gets new parameters.
             return isinstance(args[0], OnGpu) == isinstance(args[1], OnGpu) and func(*args)
         if func in (Tensor.to, Tensor.cpu):
-            return _moved(args[0], ["cpu"] if func is Tensor.cpu else [*args[1:], *kwargs.values()])
+            asked = ["cpu"] if func is Tensor.cpu else [*args[1:], *kwargs.values()]
+            return _moved(args[0], asked, kwargs.get("non_blocking", False))
         if func is not Tensor.copy_:
             _refuse_two_sides(func, args, tensors)
         if kwargs.get("device") is not None:
@@ -68,13 +72,78 @@ class OnGpu(Tensor):
         return copied
 
 
+class Stream:
+    """Copies that are not there before somebody waits for them.
+
+    The memory of a tensor belongs to the stream it was made on, and may be used again while another
+    stream reads it, unless `Tensor.record_stream` tells of that.
+    """
+
+    main: ClassVar[Stream]
+    current: ClassVar[Stream]
+    unrecorded: ClassVar[list[Tensor]]
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.copies: list[Callable[[], object]] = []
+
+    def wait_stream(self, other: Stream) -> None:
+        """Have the other's copies done."""
+        for copy in other.copies:
+            copy()
+
+    @staticmethod
+    def record(tensor: Tensor, stream: Stream) -> None:
+        """Stand for `Tensor.record_stream`."""
+        Stream.unrecorded = [other for other in Stream.unrecorded if other is not tensor]
+
+    @staticmethod
+    @contextmanager
+    def use(stream: Stream) -> Iterator[None]:
+        """Stand for `torch.cuda.stream`."""
+        before, Stream.current = Stream.current, stream
+        try:
+            yield
+        finally:
+            Stream.current = before
+
+
+class Event:
+    """The copies of a stream until now."""
+
+    def record(self, stream: Stream) -> None:
+        """Note them."""
+        self.copies = list(stream.copies)
+
+    def synchronize(self) -> None:
+        """Have them done."""
+        for copy in self.copies:
+            copy()
+
+
 class PretendedGpu(TorchFunctionMode):
     """Context in which ``cuda`` can be used."""
 
     __torch_function__ = _handle
 
+    def __enter__(self) -> PretendedGpu:
+        Stream.main = Stream.current = Stream()
+        Stream.unrecorded = []
+        self._patches = ExitStack()
+        enter = self._patches.enter_context
+        enter(patch.object(Tensor, "record_stream", Stream.record))
+        enter(patch.multiple(torch.cuda, Stream=Stream, Event=Event, stream=Stream.use))
+        enter(patch.object(torch.cuda, "current_stream", lambda device=None: Stream.current))
+        super().__enter__()
+        return self
 
-def _moved(tensor: Tensor, asked: Sequence[Any]) -> Tensor:
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._patches.close()
+        if Stream.unrecorded and not any(error):
+            raise RuntimeError("a tensor of one stream was read on another without record_stream")
+
+
+def _moved(tensor: Tensor, asked: Sequence[Any], non_blocking: bool) -> Tensor:
     """Do what `Tensor.to` does with these arguments."""
     goes, dtype = isinstance(tensor, OnGpu), None
     for value in asked:
@@ -86,7 +155,20 @@ def _moved(tensor: Tensor, asked: Sequence[Any]) -> Tensor:
             goes, dtype = isinstance(value, OnGpu), value.dtype
     plain = _typed(tensor, Tensor) if isinstance(tensor, OnGpu) else tensor
     moved = plain if dtype is None else plain.to(dtype)
-    return _typed(moved, OnGpu) if goes else moved
+    if not goes:
+        return _later(moved) if non_blocking and isinstance(tensor, OnGpu) else moved
+    if Stream.current is Stream.main:
+        return _typed(moved, OnGpu)
+    sent = _typed(_later(moved) if non_blocking else moved, OnGpu)
+    Stream.unrecorded.append(sent)
+    return sent
+
+
+def _later(tensor: Tensor) -> Tensor:
+    """Give a copy that is nan until somebody waits for the current stream."""
+    copy = torch.full_like(tensor, torch.nan)
+    Stream.current.copies.append(lambda: copy.copy_(tensor))
+    return copy
 
 
 def _refuse_two_sides(

@@ -48,10 +48,10 @@ class Backbone(Protocol):
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         """Encode ``(n_images, 3, height, width)`` to unit-norm float32 ``(n_images, dim)``.
 
-        ``exact`` asks for float32 arithmetic, whatever `precision` says.
+        The rows stay on `device`. ``exact`` asks for float32 arithmetic, whatever `precision` says.
         """
         ...
 
     def encode_text(self, texts: list[str]) -> torch.Tensor:
-        """Encode texts to unit-norm float32 ``(n_texts, dim)``."""
+        """Encode texts to unit-norm float32 ``(n_texts, dim)``, on the CPU."""
         ...

@@ -152,7 +152,7 @@ class MiniBackbone:
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         """Encode ``(n_images, 3, 224, 224)`` to unit-norm ``(n_images, 384)``."""
         centred = self.pictures.pooled(pixels) - self.image_mean
-        return unit_rows(centred @ self.map.T).cpu()
+        return unit_rows(centred @ self.map.T)
 
     @torch.inference_mode()
     def encode_text(self, texts: list[str]) -> torch.Tensor:

@@ -60,7 +60,7 @@ class OpenClipBackbone:
         pixels = pixels.to(self.device, memory_format=self.layout, non_blocking=True)
         with contextlib.nullcontext() if exact else self._autocast():
             features = self.model.encode_image(pixels)
-        return unit_rows(features).cpu()
+        return unit_rows(features)
 
     @torch.inference_mode()
     def encode_text(self, texts: list[str]) -> torch.Tensor:

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from sreclip.data.images import MAX_PIXELS
 from sreclip.features.checks import Reject
 from sreclip.features.header import Dtype, Provenance
-from sreclip.features.progress import Progress
+from sreclip.features.progress import Progress, Seconds
 from sreclip.features.rejects import too_many_rejects
 from sreclip.features.writer import image_writer
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from sreclip.backbones.base import Backbone
     from sreclip.features.loading import Batch
@@ -32,38 +31,9 @@ log = logging.getLogger(__name__)
 
 REDUCED_SIDES = 2
 """Reduced JPEG files keep this many times the pixels that the backbone's resizing asks for."""
-
-
-@dataclass
-class Seconds:
-    """Where the time went.
-
-    ``read`` and ``decode`` are summed over the workers; ``wait`` (for pictures), ``model`` and
-    ``write`` add up to the time of the main process. As text: the shares of the work, wherever it
-    is done, and the share of its time that the main process waited for pictures.
-    """
-
-    read: float = 0.0
-    decode: float = 0.0
-    wait: float = 0.0
-    model: float = 0.0
-    write: float = 0.0
-
-    def __str__(self) -> str:
-        parts = {"read": self.read, "decode": self.decode, "model": self.model, "write": self.write}
-        whole = sum(parts.values()) or 1.0
-        shares = ", ".join(f"{name} {value / whole:.0%}" for name, value in parts.items())
-        passed = self.wait + self.model + self.write or 1.0
-        return f"{shares}; waited {self.wait / passed:.0%}"
-
-    @contextlib.contextmanager
-    def spent_on(self, name: str) -> Iterator[None]:
-        """Add the time of a block to ``name``."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
+COMPARED = 8
+"""Pictures of a shard that half precision is compared with float32 on, which takes a GPU many times
+as long."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +51,7 @@ class ExtractionReport:
     wall_s : float
         All of it.
     rounding : float
-        In half precision, the largest 1 - cosine between the rows of the first batch and the same
+        In half precision, the largest 1 - cosine between the first rows (`COMPARED`) and the same
         in float32; else 0.
     """
 
@@ -162,6 +132,7 @@ def extract_images(
     StoreError
         The file cannot be written, or the backbone's rows are not finite and unit-norm.
     """
+    from sreclip.features.encode import encode_batches
     from sreclip.features.loading import load_batches
     from sreclip.features.pictures import PictureSet
 
@@ -183,13 +154,7 @@ def extract_images(
     ):
         batches = load_batches(pictures, batch_size, workers, limit_s=limit_s, pinned=pinned)
         at = 0
-        while True:
-            with seconds.spent_on("wait"):
-                batch = next(batches, None)
-            if batch is None:
-                break
-            with seconds.spent_on("model"):
-                features = _encode(backbone, batch)
+        for batch, features in encode_batches(backbone, batches, seconds):
             if at == 0 and provenance.precision != "float32":
                 rounding = _rounding(backbone, batch, features)
             new = [
@@ -220,32 +185,13 @@ def _only_domain(rows: pd.DataFrame) -> str:
     return str(domains[0])
 
 
-def _encode(backbone: Backbone, batch: Batch) -> NDArray[np.float32]:
-    """Encode a batch to ``(n_rows, dim)``, zero rows where not ok."""
-    features = np.zeros((len(batch), backbone.dim), dtype=np.float32)
-    if batch.pixels is not None:
-        features[batch.ok] = _forward(backbone, batch.pixels)
-    return features
-
-
-def _forward(backbone: Backbone, pixels: torch.Tensor) -> NDArray[np.float32]:
-    """Encode pixels, in halves where the device has too little memory for all."""
-    try:
-        return backbone.encode_image(pixels).float().cpu().numpy()
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU it has no own type
-        if len(pixels) == 1 or "allocate" not in str(error):
-            raise
-    half = len(pixels) // 2
-    log.warning("not enough memory for %d pictures at a time, going on with %d", len(pixels), half)
-    return np.concatenate([_forward(backbone, part) for part in (pixels[:half], pixels[half:])])
-
-
 def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -> float:
-    """Largest 1 - cosine between rows in half precision and the same in float32."""
+    """Largest 1 - cosine between the first rows in half precision and the same in float32."""
     if batch.pixels is None:
         return 0.0
-    exact = backbone.encode_image(batch.pixels, exact=True).float().cpu().numpy()
-    error = float((1 - (features[batch.ok] * exact).sum(axis=1)).max())
+    exact = backbone.encode_image(batch.pixels[:COMPARED], exact=True).cpu().numpy()
+    rows = features[batch.ok][:COMPARED]
+    error = float((1 - (rows * exact).sum(axis=1)).max())
     log.info(
         "%s: 1 - cosine to float32 is at most %.1e in %d pictures",
         backbone.precision,

@@ -1,9 +1,12 @@
-"""How far a long step is: a bar on a terminal, plain lines in a log."""
+"""How far a long step is, and where its time goes: a bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
@@ -50,3 +53,35 @@ class Progress:
     def close(self) -> None:
         """End the bar."""
         self._bar.close()
+
+
+@dataclass
+class Seconds:
+    """Where the time went.
+
+    ``read`` and ``decode`` are summed over the workers; ``wait`` (for pictures), ``model`` and
+    ``write`` add up to the time of the main process. As text: the shares of the work, wherever it
+    is done, and the share of its time that the main process waited for pictures.
+    """
+
+    read: float = 0.0
+    decode: float = 0.0
+    wait: float = 0.0
+    model: float = 0.0
+    write: float = 0.0
+
+    def __str__(self) -> str:
+        parts = {"read": self.read, "decode": self.decode, "model": self.model, "write": self.write}
+        whole = sum(parts.values()) or 1.0
+        shares = ", ".join(f"{name} {value / whole:.0%}" for name, value in parts.items())
+        passed = self.wait + self.model + self.write or 1.0
+        return f"{shares}; waited {self.wait / passed:.0%}"
+
+    @contextlib.contextmanager
+    def spent_on(self, name: str) -> Iterator[None]:
+        """Add the time of a block to ``name``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, name, getattr(self, name) + time.perf_counter() - start)

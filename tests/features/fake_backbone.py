@@ -22,14 +22,19 @@ class FakeBackbone:
     logit_scale = 50.0
     preprocessing = "8 x 8, 0..1"
     image_size = 8
-    device = torch.device("cpu")
 
     def __init__(
-        self, dim: int = 16, seed: int = 0, delay: float = 0.0, precision: str = "float32"
+        self,
+        dim: int = 16,
+        seed: int = 0,
+        delay: float = 0.0,
+        precision: str = "float32",
+        device: str = "cpu",
     ) -> None:
         self.dim, self.delay, self.precision = dim, delay, precision
         matrix = np.random.default_rng(seed).normal(size=(3 * 8 * 8, dim)).astype(np.float32)
-        self.matrix = torch.from_numpy(matrix)
+        self.device = torch.device(device)
+        self.matrix = torch.from_numpy(matrix).to(self.device)
         self.weights_sha256 = hashlib.sha256(matrix.tobytes()).hexdigest()
         self.texts_seen: list[str] = []
 
@@ -42,7 +47,8 @@ class FakeBackbone:
         dtype = torch.float32 if exact else getattr(torch, self.precision)
         # Row by row, so that the numbers cannot depend on the size of the batch.
         matrix = self.matrix.to(dtype)
-        rows = torch.stack([row.to(dtype) @ matrix for row in pixels.flatten(1)]).float()
+        pixels = pixels.to(self.device).flatten(1)
+        rows = torch.stack([row.to(dtype) @ matrix for row in pixels]).float()
         return torch.nn.functional.normalize(rows, dim=1)
 
     def encode_text(self, texts: list[str]) -> torch.Tensor:

@@ -15,7 +15,7 @@ from sreclip.methods import METHODS
 from sreclip.scores import ImageScores
 from sreclip.training import make_method, score_target
 from tests.methods.test_methods import FEW_STEPS, problem
-from tests.pretended_gpu import OnGpu, PretendedGpu
+from tests.pretended_gpu import OnGpu, PretendedGpu, Stream
 
 __all__ = ["problem"]
 AFTERWARDS: list[dict[str, Any]] = [
@@ -74,3 +74,26 @@ def test_the_pretence_refuses_what_a_gpu_refuses() -> None:
             torch.randn(3, generator=torch.Generator(), device="cuda")
         with pytest.raises(TypeError, match="numpy"):
             there.numpy()
+
+
+def test_the_pretence_copies_when_somebody_waits() -> None:
+    here = torch.arange(3.0)
+    with PretendedGpu():
+        beside = Stream()
+        with torch.cuda.stream(beside):
+            there = here.to("cuda", non_blocking=True)
+        assert there.isnan().all()
+        torch.cuda.current_stream().wait_stream(beside)
+        there.record_stream(torch.cuda.current_stream())
+        back = there.to("cpu", non_blocking=True)
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream())
+        assert back.isnan().all()
+        event.synchronize()
+        assert torch.equal(back, here)
+    with (
+        pytest.raises(RuntimeError, match="record_stream"),
+        PretendedGpu(),
+        torch.cuda.stream(Stream()),
+    ):
+        here.to("cuda")
