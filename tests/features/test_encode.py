@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,10 +60,15 @@ def test_rows_and_order_do_not_depend_on_what_is_on_its_way(
 
 
 def test_time_is_split_between_waiting_and_the_model(fake: SimpleNamespace) -> None:
+    def slow() -> Iterator[Batch]:
+        for batch in batches():
+            time.sleep(0.03)
+            yield batch
+
     seconds = Seconds()
-    assert len(list(encode_batches(fake.Backbone(delay=0.01), batches(), seconds))) == len(OK)
-    assert seconds.model >= 0.04
-    assert 0 < seconds.wait < seconds.model
+    assert len(list(encode_batches(fake.Backbone(delay=0.01), slow(), seconds))) == len(OK)
+    assert seconds.wait >= 0.03 * len(OK)
+    assert seconds.model >= 0.01 * (len(OK) - 1)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
