@@ -71,6 +71,7 @@ def test_time_is_split_between_waiting_and_the_model(fake: SimpleNamespace) -> N
     assert seconds.model >= 0.01 * (len(OK) - 1)
 
 
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_gpu_whose_copies_take_their_time_gives_the_same_file(
     workers: int, rows: pd.DataFrame, extract: Extract, fake: SimpleNamespace, tmp_path: Path
