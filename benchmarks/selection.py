@@ -27,9 +27,11 @@ from sreclip.config import load_params
 from sreclip.config.methods import Settings
 from sreclip.data.manifest import read_manifest, read_target_labels
 from sreclip.errors import SreclipError
+from sreclip.features.encode import encode_batches
 from sreclip.features.expected import expected_joined
 from sreclip.features.loading import load_batches
 from sreclip.features.pictures import PictureSet
+from sreclip.features.progress import Seconds
 from sreclip.features.store import open_images
 from sreclip.inputs import load_inputs
 from sreclip.plan import Plan
@@ -93,13 +95,10 @@ def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
         lambda picture: backbone.preprocess(stylised(picture)),
         plan.params.features.max_pixels,
     )
-    parts = [
-        backbone.encode_image(batch.pixels)
-        for batch in load_batches(pictures, BATCH, 0)
-        if batch.pixels is not None
-    ]
+    batches = encode_batches(backbone, load_batches(pictures, BATCH, 0), Seconds())
+    features = np.concatenate([encoded[batch.ok] for batch, encoded in batches])
     stored = getattr(torch, plan.params.features.dtype)
-    return torch.cat(parts).to(stored), rows["label"].to_numpy(dtype=np.int64)
+    return torch.from_numpy(features).to(stored), rows["label"].to_numpy(dtype=np.int64)
 
 
 class Split:
