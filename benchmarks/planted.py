@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sreclip.data.manifest import ClassEntry
     from sreclip.graph.relation_graph import RelationGraph
-    from sreclip.plan import Plan
+    from sreclip.plan.plan import Plan
 
 N_SOURCE, N_TARGET = 1_281_167, 294_099
 LOGIT_SCALE = 100.0

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sreclip.plan import Plan
+    from sreclip.plan.plan import Plan
 
 # It does not take all images: see docs/performance.md.
 SETTINGS: dict[str, dict[str, Any]] = {"linear_probe": {"shots": 4}}
@@ -71,7 +71,7 @@ class Run:
     def plan(self) -> Plan:
         """The plan of a folder task with these methods."""
         from sreclip.config.load import parse_params
-        from sreclip.plan import Plan
+        from sreclip.plan.plan import Plan
 
         settings = {
             name: {"neighbours": self.neighbours, **SETTINGS.get(name, {})} for name in self.methods
@@ -138,31 +138,31 @@ def images(plan: Plan, shape: Shape, argument: str) -> None:
 
 
 def join(plan: Plan, shape: Shape, argument: str) -> None:
-    from sreclip.steps import join_domain
+    from sreclip.features.steps import join_domain
 
     join_domain(plan, argument)  # type: ignore[arg-type]
 
 
 def read(plan: Plan, shape: Shape, argument: str) -> None:
-    from sreclip.inputs import load_inputs
+    from sreclip.train.inputs import load_inputs
 
     load_inputs(plan)
 
 
 def fit(plan: Plan, shape: Shape, argument: str) -> None:
-    from sreclip.training import fit_method
+    from sreclip.train.fits import fit_method
 
     fit_method(plan, argument, progress=False)
 
 
 def evaluate(plan: Plan, shape: Shape, argument: str) -> None:
-    from sreclip.evaluation import evaluate_method
+    from sreclip.evaluate.evaluation import evaluate_method
 
     evaluate_method(plan, argument)
 
 
 def compare(plan: Plan, shape: Shape, argument: str) -> None:
-    from sreclip.comparison import compare_methods
+    from sreclip.evaluate.comparison import compare_methods
 
     compare_methods(plan)
 

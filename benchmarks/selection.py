@@ -33,11 +33,11 @@ from sreclip.features.loading import load_batches
 from sreclip.features.pictures import PictureSet
 from sreclip.features.progress import Seconds
 from sreclip.features.store import open_images
-from sreclip.inputs import load_inputs
-from sreclip.plan import Plan
-from sreclip.selection import class_mean_h, pseudo_folds
-from sreclip.sweep import Sweep
-from sreclip.training import fit, make_method, score_target
+from sreclip.plan.plan import Plan
+from sreclip.plan.sweep import Sweep
+from sreclip.train.fits import fit, make_method, score_target
+from sreclip.train.inputs import load_inputs
+from sreclip.train.selection import class_mean_h, pseudo_folds
 
 # The first are the defaults.
 CANDIDATES: dict[str, list[dict[str, Any]]] = {

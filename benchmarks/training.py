@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
     from synthetic import Problem, Size
 
-    from sreclip.inputs import FitInputs
     from sreclip.methods.base import Method
+    from sreclip.train.inputs import FitInputs
 
 REFERENCE = "sre_clip_reference"
 TURN = 5
@@ -141,7 +141,7 @@ def take_turns(
     dict
         Seconds of every step, of the fit under ``ours``.
     """
-    from sreclip.training import fit
+    from sreclip.train.fits import fit
 
     seconds: dict[str, list[float]] = {"ours": [], **{name: [] for name in others}}
     begun = time.perf_counter()
@@ -181,8 +181,8 @@ def measure_fit(
     row: Row, settings: Settings, problem: Problem, size: Size, options: Options
 ) -> Result:
     """Time from the ready features to the target's scores, and the memory that it takes."""
-    from sreclip.metrics import run_metrics
-    from sreclip.training import make_method, score_target
+    from sreclip.evaluate.metrics import run_metrics
+    from sreclip.train.fits import make_method, score_target
 
     inputs, before = problem.inputs, peak_mb()
     short, phases = shortened(settings, sys.maxsize if options.full else options.steps, size)
@@ -219,7 +219,7 @@ def compare(
     from plain import PLAIN, loss_difference, plain_loop
     from synthetic import SIZES, make_problem
 
-    from sreclip.training import make_method
+    from sreclip.train.fits import make_method
 
     if row.method not in PLAIN:
         return

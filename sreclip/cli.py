@@ -17,7 +17,7 @@ from sreclip.files import set_aside
 
 if TYPE_CHECKING:
     from sreclip.config.models import Params
-    from sreclip.plan import Plan
+    from sreclip.plan.plan import Plan
 
 app = typer.Typer(
     name="sreclip",
@@ -112,7 +112,7 @@ def _params(path: Path) -> Params:
 
 
 def _plan(path: Path) -> Plan:
-    from sreclip.plan import Plan
+    from sreclip.plan.plan import Plan
 
     return Plan(_params(path))
 
@@ -208,7 +208,7 @@ def extract_images(
     quiet: Quiet = False,
 ) -> None:
     """Encode the pictures of one shard into one HDF5 file."""
-    from sreclip.steps import extract_shard
+    from sreclip.features.steps import extract_shard
 
     plan = _plan(params)
     if key is None:
@@ -230,7 +230,7 @@ def join_images(
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Join the shards of a domain into one virtual file."""
-    from sreclip.steps import join_domain
+    from sreclip.features.steps import join_domain
 
     plan = _plan(params)
     _made(plan, join_domain(plan, domain))
@@ -244,7 +244,7 @@ def extract_text(
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Encode class or node names with every prompt template."""
-    from sreclip.steps import extract_names
+    from sreclip.features.steps import extract_names
 
     plan = _plan(params)
     _made(plan, extract_names(plan, kind))
@@ -281,7 +281,7 @@ def build_graph(
 @_step
 def train(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
     """Fit one method, once a seed, on the cached features."""
-    from sreclip.training import fit_method
+    from sreclip.train.fits import fit_method
 
     plan = _plan(params)
     _made(plan, fit_method(plan, _method(plan, method), progress=not quiet))
@@ -290,8 +290,8 @@ def train(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet 
 @_step
 def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Score one method's target predictions; the only step that reads target labels."""
-    from sreclip.evaluation import evaluate_method
-    from sreclip.protocol import REFERENCE, protocol_warning
+    from sreclip.evaluate.evaluation import evaluate_method
+    from sreclip.evaluate.reference import REFERENCE, protocol_warning
 
     plan = _plan(params)
     _made(plan, evaluate_method(plan, _method(plan, method)))
@@ -302,7 +302,7 @@ def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS) -> None:
 @_step
 def compare(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Put the evaluations of all methods into one table."""
-    from sreclip.comparison import compare_methods
+    from sreclip.evaluate.comparison import compare_methods
 
     plan = _plan(params)
     _made(plan, compare_methods(plan))
@@ -311,7 +311,7 @@ def compare(params: ParamsFile = DEFAULT_PARAMS) -> None:
 @_step
 def tabulate_sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Put the evaluations of the sweep into one tidy table, Parquet and CSV."""
-    from sreclip.sweep import tabulate_sweep as tabulate
+    from sreclip.plan.sweep import tabulate_sweep as tabulate
 
     plan = _plan(params)
     _made(plan, tabulate(plan))
@@ -340,7 +340,7 @@ def prune(
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Remove results that the present parameters do not lead to."""
-    from sreclip.prune import prune as prune_results
+    from sreclip.plan.prune import prune as prune_results
 
     for path in prune_results(_plan(params), stages):
         log.info("removed %s", path)
@@ -372,8 +372,8 @@ def sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Print methods and variants over the splits of the sweep, and where its table is."""
     from rich.console import Console
 
+    from sreclip.plan.sweep import Sweep
     from sreclip.report.sweep import sweep_view
-    from sreclip.sweep import Sweep
 
     plan = _plan(params)
     console = Console()
@@ -487,8 +487,8 @@ def verify(
     ] = False,
 ) -> None:
     """Check every cached feature file against its key and checksum, or a DVC cache."""
-    from sreclip.dvc_cache import damaged_objects, is_cache
     from sreclip.features.verify import count_files, verify_tree
+    from sreclip.provenance.dvc_cache import damaged_objects, is_cache
 
     if is_cache(folder):
         problems, count = damaged_objects(folder)

@@ -10,7 +10,7 @@ from sreclip.features import EXTRACTION_VERSION
 from sreclip.features.header import text_rows_key
 from sreclip.graph.build import read_graph
 from sreclip.graph.relation_graph import RelationGraph
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 
 Expected = dict[str, Any]
 

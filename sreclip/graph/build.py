@@ -23,7 +23,7 @@ from sreclip.graph.relation_graph import (
 )
 from sreclip.graph.senses import SenseMap, choose_senses
 from sreclip.graph.wordnet import WordNet
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 
 MADE_BY = "snakemake --cores all build_graph"
 

@@ -13,10 +13,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from sreclip.checkpoints import Checkpoints, checkpoint_steps
 from sreclip.errors import FitError
 from sreclip.methods.blocks import Block, assemble, score_in_blocks, widened
 from sreclip.refinement import Neighbours
+from sreclip.train.states import Checkpoints, checkpoint_steps
 
 Progress = Callable[[int, int, dict[str, float]], None]
 Terms = Mapping[str, tuple[float, Tensor]]

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sreclip.losses import balance_loss
 from sreclip.methods.base import FitData, Method, Progress, Terms, batches
 from sreclip.methods.blocks import widened
 from sreclip.methods.gcn_zsl import regression_loss, regression_terms
+from sreclip.methods.losses import balance_loss
 from sreclip.methods.sre_clip_reference import PrototypeGcn, rate_factor
 
 

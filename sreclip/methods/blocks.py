@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sreclip.scores import TOP, ImageScores
+from sreclip.methods.scores import TOP, ImageScores
 
 BLOCK_VALUES = 1 << 22
 

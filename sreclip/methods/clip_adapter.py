@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sreclip.losses import known_cross_entropy
 from sreclip.methods.base import FitData, Method, Progress, Terms, batches
 from sreclip.methods.blocks import widened
+from sreclip.methods.losses import known_cross_entropy
 
 
 class ClipAdapter(Method):

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sreclip.calibration import unknown_bias
-from sreclip.losses import (
+from sreclip.methods.adapters import ClassAdapter, ImageAdapter
+from sreclip.methods.base import FitData, Method, Progress, Terms, batches
+from sreclip.methods.blocks import BLOCK_VALUES, collect, score_in_blocks, widened
+from sreclip.methods.calibration import unknown_bias
+from sreclip.methods.losses import (
     MAX_DISTANCE_MATRIX,
     RankLoss,
     anchor_loss,
@@ -22,9 +25,6 @@ from sreclip.losses import (
     sampled_rank_loss,
     soft_label_loss,
 )
-from sreclip.methods.adapters import ClassAdapter, ImageAdapter
-from sreclip.methods.base import FitData, Method, Progress, Terms, batches
-from sreclip.methods.blocks import BLOCK_VALUES, collect, score_in_blocks, widened
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.transclip import transclip

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sreclip.losses import (
+from sreclip.methods.base import ClassGraph, ClassText, FitData, Method, Progress, Terms, batches
+from sreclip.methods.blocks import Block, widened
+from sreclip.methods.losses import (
     MAX_DISTANCE_MATRIX,
     RankLoss,
     balance_loss,
@@ -23,8 +25,6 @@ from sreclip.losses import (
     sampled_rank_loss,
     self_distances,
 )
-from sreclip.methods.base import ClassGraph, ClassText, FitData, Method, Progress, Terms, batches
-from sreclip.methods.blocks import Block, widened
 
 EVALUATION_SEED = 0
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sreclip.losses import known_cross_entropy
 from sreclip.methods.base import FitData, Method, Progress, Terms, batches
+from sreclip.methods.losses import known_cross_entropy
 
 
 class TaskRes(Method):

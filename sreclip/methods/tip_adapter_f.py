@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from sreclip.losses import known_cross_entropy
 from sreclip.methods.base import FitData, Progress, Terms, batches
+from sreclip.methods.losses import known_cross_entropy
 from sreclip.methods.tip_adapter import TipAdapter
 
 

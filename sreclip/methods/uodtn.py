@@ -9,10 +9,10 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from sreclip.losses import matched_pair_loss
 from sreclip.methods.base import FitData, Progress, batches
 from sreclip.methods.bgcn import Bgcn
 from sreclip.methods.blocks import widened
+from sreclip.methods.losses import matched_pair_loss
 
 
 class Uodtn(Bgcn):

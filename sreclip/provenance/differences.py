@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sreclip.errors import some
-from sreclip.metrics import METRICS
+from sreclip.evaluate.metrics import METRICS
 from sreclip.provenance.git import CODE, git
 from sreclip.provenance.keys import flat_keys
 from sreclip.provenance.runs import Run, read_run

@@ -10,7 +10,7 @@ import sreclip
 from sreclip.data import PREPARE_VERSION
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import code_key
-from sreclip.plan import (
+from sreclip.plan.plan import (
     COMPARE_CODE,
     EVALUATE_CODE,
     GRAPH_CODE,

@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sreclip.data.manifest import DOMAINS
+from sreclip.evaluate.reference import REFERENCE
 from sreclip.methods import METHODS
-from sreclip.plan import TEXT_KINDS, Plan
-from sreclip.protocol import REFERENCE
+from sreclip.plan.plan import TEXT_KINDS, Plan
 
 if TYPE_CHECKING:
-    from sreclip.sweep import Sweep
+    from sreclip.plan.sweep import Sweep
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def links(plan: Plan) -> dict[str, Link]:
 
 def sweep_links(plan: Plan) -> dict[str, Link]:
     """Links of a sweep's table and of all that it was made from."""
-    from sreclip.sweep import Sweep
+    from sreclip.plan.sweep import Sweep
 
     sweep = Sweep(plan)
     found = {

@@ -22,11 +22,11 @@ from typing import Any
 from sreclip.config import Params
 from sreclip.files import write_json
 from sreclip.keys import content_key
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.provenance.git import git_state
 from sreclip.provenance.keys import versions
 from sreclip.provenance.links import Link, link_of, links
-from sreclip.published import STAMPS, stamps
+from sreclip.provenance.stamps import STAMPS, stamps
 
 RECORDS = "records"
 PUBLISHED_REPORT = "published report"

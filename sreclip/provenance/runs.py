@@ -13,11 +13,11 @@ import yaml
 from sreclip.config import Params, load_params, parse_params
 from sreclip.errors import ConfigError, StoreError
 from sreclip.files import read_json
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.provenance.git import commit_of, git, git_state
 from sreclip.provenance.keys import code_keys, stage_keys, versions
 from sreclip.provenance.records import chosen_params
-from sreclip.published import STAMPS, stamps, task_numbers
+from sreclip.provenance.stamps import STAMPS, stamps, task_numbers
 
 PARAMS_FILE = "params.yaml"
 METRICS_FILE = "metrics.json"

@@ -11,10 +11,10 @@ from typing import Any
 from sreclip.config import load_params
 from sreclip.errors import SreclipError, StoreError
 from sreclip.files import read_json
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.provenance.links import Link, holding, links, sweep_links
 from sreclip.provenance.records import Record, Records
-from sreclip.published import STAMPS, published_hashes, stamps
+from sreclip.provenance.stamps import STAMPS, published_hashes, stamps
 
 FOLDERS = ("results", "reports")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sreclip.graph.relation_graph import RelationGraph
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.report import figures as draw
 from sreclip.report.curves import training_figures
 from sreclip.report.inputs import MethodResult, baseline_of

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sreclip.plan import Plan
-from sreclip.protocol import REFERENCE
+from sreclip.evaluate.reference import REFERENCE
+from sreclip.evaluate.significance import Comparison
+from sreclip.evaluate.statistics import DIFFERENCE_METRICS
+from sreclip.plan.plan import Plan
 from sreclip.report.inputs import MethodResult
 from sreclip.report.numbers import format_difference, format_p
-from sreclip.significance import Comparison
-from sreclip.statistics import DIFFERENCE_METRICS
 
 ARROWS = {"better": "↑", "worse": "↓", "": ""}
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.comparison import HISTORY
 from sreclip.errors import StoreError
+from sreclip.evaluate.comparison import HISTORY
+from sreclip.evaluate.metrics import confusion_table
 from sreclip.files import read_csv, read_keyed
-from sreclip.metrics import confusion_table
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 
 BASELINE = "zero_shot"
 

@@ -10,10 +10,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from sreclip.evaluate.literature import (
+    LITERATURE,
+    PublishedNumber,
+    literature_notes,
+    read_literature,
+)
+from sreclip.evaluate.metrics import METRICS
+from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.files import write_text
-from sreclip.literature import LITERATURE, PublishedNumber, literature_notes, read_literature
-from sreclip.metrics import METRICS
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
 from sreclip.report.differences import difference_view
@@ -31,7 +37,6 @@ from sreclip.report.table import (
     table_cells,
     table_notes,
 )
-from sreclip.significance import SIGNIFICANCE, read_significance
 
 TEMPLATES = "sreclip.report"
 TILE_METRICS = ("known", "unknown", "h", "ausuc")

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.provenance.keys import code_keys, stage_keys, versions
 from sreclip.provenance.records import chosen_params
 from sreclip.report.inputs import MethodResult

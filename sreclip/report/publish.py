@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sreclip.errors import StoreError
 from sreclip.files import atomic_path, write_json
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.provenance.records import keep_records, pack, records_of
-from sreclip.published import PUBLISHED, published_hashes, stamps
+from sreclip.provenance.stamps import PUBLISHED, published_hashes, stamps
 from sreclip.report.inputs import load_results
 from sreclip.report.provenance import describe
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sreclip.data.manifest import DOMAINS
 from sreclip.errors import SreclipError
 from sreclip.features.rejects import check_rejects
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 
 MOST_ROWS = 200
 

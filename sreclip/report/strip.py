@@ -16,7 +16,7 @@ from sreclip.data.images import RejectedPicture, read_image
 from sreclip.data.manifest import find_rows
 from sreclip.data.reading import PictureReader, stored_pictures
 from sreclip.errors import DataError, StoreError
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.report.inputs import MethodResult
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sreclip.errors import ConfigError
-from sreclip.plan import Plan
-from sreclip.protocol import REFERENCE, protocol_warning
+from sreclip.evaluate.reference import REFERENCE, protocol_warning
+from sreclip.evaluate.statistics import summarise
+from sreclip.plan.plan import Plan
+from sreclip.plan.sweep import AS_CONFIGURED, NOTHING_OFF, read_sweep
 from sreclip.report.numbers import format_with_interval, half_width
 from sreclip.report.table import MINI_NOTE, TITLES, selection_note
-from sreclip.statistics import summarise
-from sreclip.sweep import AS_CONFIGURED, NOTHING_OFF, read_sweep
 
 if TYPE_CHECKING:
     import pandas as pd

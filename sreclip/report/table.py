@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sreclip.evaluate.literature import (
+    LITERATURE,
+    PublishedNumber,
+    literature_notes,
+    read_literature,
+)
+from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.files import read_json
-from sreclip.literature import LITERATURE, PublishedNumber, literature_notes, read_literature
-from sreclip.plan import Plan
-from sreclip.published import stamps, task_numbers
+from sreclip.plan.plan import Plan
+from sreclip.provenance.stamps import stamps, task_numbers
 from sreclip.report.differences import marks, plain_level
 from sreclip.report.inputs import load_results
 from sreclip.report.numbers import format_with_interval, half_width, plain
-from sreclip.significance import SIGNIFICANCE, read_significance
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

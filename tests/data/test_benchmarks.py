@@ -30,7 +30,7 @@ from sreclip.data.tasks import (
 from sreclip.errors import ConfigError, DataError, SreclipError
 from sreclip.graph import build_relation_graph
 from sreclip.graph.wordnet import WordNet
-from sreclip.split import known_mask
+from sreclip.plan.split import known_mask
 
 I2AWA = read_benchmark_classes("i2awa")
 I2WEBV = read_benchmark_classes("i2webv")

@@ -24,9 +24,9 @@ from sreclip.data.reading import PictureReader, Stored, read_picture, stored_pic
 from sreclip.errors import DataError, StoreError
 from sreclip.features.extract import ExtractionReport
 from sreclip.features.pictures import PictureSet
+from sreclip.features.steps import extract_shard
 from sreclip.features.store import open_images
-from sreclip.plan import Plan
-from sreclip.steps import extract_shard
+from sreclip.plan.plan import Plan
 
 Extract = Callable[..., ExtractionReport]
 
@@ -263,7 +263,7 @@ def plan(packed: Path, tmp_path: Path) -> Plan:
 def test_a_shard_reads_its_own_rows(
     plan: Plan, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sreclip.steps.backbone_of", lambda params: fake.Backbone())
+    monkeypatch.setattr("sreclip.features.steps.backbone_of", lambda params: fake.Backbone())
     rows = read_manifest(plan.task_dir)
     monkeypatch.delattr("sreclip.data.manifest.read_manifest")
     shards = plan.domain_shards("source")

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from sreclip.config.methods import MethodsSettings
-from sreclip.inputs import checked_device
 from sreclip.methods import METHODS
-from sreclip.scores import ImageScores
-from sreclip.training import make_method, score_target
+from sreclip.methods.scores import ImageScores
+from sreclip.train.fits import make_method, score_target
+from sreclip.train.inputs import checked_device
 from tests.methods.test_methods import FEW_STEPS, problem
 from tests.pretended_gpu import OnGpu, PretendedGpu, Stream
 

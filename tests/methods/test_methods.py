@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 
 import sreclip
-from sreclip.checkpoints import Checkpoints
 from sreclip.errors import FitError
 from sreclip.methods import METHODS
 from sreclip.methods.base import (
@@ -23,8 +22,9 @@ from sreclip.methods.base import (
     batches,
     known_labels,
 )
-from sreclip.plan import FIT_CODE, METHOD_CODE
+from sreclip.plan.plan import FIT_CODE, METHOD_CODE
 from sreclip.registry import load_registered
+from sreclip.train.states import Checkpoints
 
 DIM, CLASSES, UNKNOWN = 16, 5, 2
 FEW_STEPS: dict[str, dict[str, Any]] = {
@@ -150,7 +150,7 @@ def test_float16_features_give_what_the_same_numbers_in_float32_give(
 def test_with_many_classes_only_drawn_distances_are_worked_out(
     name: str, settings: dict[str, Any], problem: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sreclip.losses.MAX_EXACT_DISTANCES", 0)
+    monkeypatch.setattr("sreclip.methods.losses.MAX_EXACT_DISTANCES", 0)
     whole = make(name, **settings).fit(**problem).history_
     for module in ("sre_clip", "sre_clip_reference"):
         monkeypatch.setattr(f"sreclip.methods.{module}.MAX_DISTANCE_MATRIX", 0)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from sreclip.losses import rank_loss
 from sreclip.methods.base import ClassGraph, ClassText
+from sreclip.methods.losses import rank_loss
 from sreclip.methods.sre_clip_reference import (
     BatchAttentionAdapter,
     FeatureBank,

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from scipy.special import log_softmax, softmax
 
-from sreclip.losses import matched_pair_loss
 from sreclip.methods.base import ClassGraph, ClassText, FitData
 from sreclip.methods.bgcn import Bgcn, identity_adapter, tie_loss
 from sreclip.methods.gcn_zsl import GcnZsl
+from sreclip.methods.losses import matched_pair_loss
 from sreclip.methods.tsce import Tsce
 from sreclip.methods.uodtn import Uodtn, agreement, match_images
 

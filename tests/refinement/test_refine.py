@@ -22,7 +22,7 @@ from sreclip.refinement.neighbours import nearest_neighbours
 from sreclip.refinement.refine import refine
 from sreclip.refinement.transclip import transclip
 from sreclip.refinement.zlap import propagate
-from sreclip.training import make_method, score_target
+from sreclip.train.fits import make_method, score_target
 
 Planted = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 

@@ -14,17 +14,17 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from sreclip.comparison import compare_methods
 from sreclip.config.load import parse_params
 from sreclip.data.manifest import ClassEntry, Picture, TaskData, row_id, write_task
 from sreclip.data.shards import cut_shards, write_shards
-from sreclip.evaluation import evaluate_method
+from sreclip.evaluate.comparison import compare_methods
+from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.files import file_sha256, write_json
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.methods.blocks import Block, collect
-from sreclip.plan import Plan
+from sreclip.methods.scores import ImageScores, Scores, write_scores
+from sreclip.plan.plan import Plan
 from sreclip.report.page import render_page
-from sreclip.scores import ImageScores, Scores, write_scores
 
 # Class name -> its hypernym in the made-up hierarchy.
 CLASSES = {

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from sreclip.data.benchmarks.classes import read_benchmark_classes
-from sreclip.literature import read_literature
-from sreclip.plan import Plan
+from sreclip.evaluate.literature import read_literature
+from sreclip.plan.plan import Plan
 from sreclip.report.page import render_page, write_page
 from sreclip.report.publish import publish
 from sreclip.report.table import render_literature, render_table

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from sreclip.errors import StoreError
-from sreclip.metrics import METRICS
-from sreclip.plan import Plan
+from sreclip.evaluate.metrics import METRICS
+from sreclip.plan.plan import Plan
 from sreclip.report import rejects
 from sreclip.report.page import credit_lines, render_page, write_page
 

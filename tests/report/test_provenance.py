@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sreclip
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report.provenance import params_yaml
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sreclip.errors import StoreError
-from sreclip.plan import Plan
-from sreclip.published import PUBLISHED
+from sreclip.plan.plan import Plan
+from sreclip.provenance.stamps import PUBLISHED
 from sreclip.report import publish as module
 from sreclip.report.page import write_page
 from sreclip.report.publish import publish

@@ -11,10 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sreclip.comparison import compare_methods
 from sreclip.errors import StoreError
-from sreclip.plan import Plan
-from sreclip.significance import (
+from sreclip.evaluate.comparison import compare_methods
+from sreclip.evaluate.significance import (
     COLUMNS,
     SIGNIFICANCE,
     Comparison,
@@ -23,7 +22,8 @@ from sreclip.significance import (
     pairs,
     read_significance,
 )
-from sreclip.statistics import holm
+from sreclip.evaluate.statistics import holm
+from sreclip.plan.plan import Plan
 
 
 def evaluation(method: str, baseline: bool = True, **means: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sreclip.config.load import parse_params
 from sreclip.errors import StoreError
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 from sreclip.report import strip as module
 from sreclip.report.inputs import load_results
 from sreclip.report.strip import make_strip, read_predictions, thumbnail_uri

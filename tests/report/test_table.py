@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from sreclip.errors import StoreError
-from sreclip.metrics import METRICS
-from sreclip.plan import Plan
+from sreclip.evaluate.metrics import METRICS
+from sreclip.evaluate.significance import COLUMNS, read_significance
+from sreclip.plan.plan import Plan
 from sreclip.report.table import (
     MINI_NOTE,
     render_table,
@@ -20,7 +21,6 @@ from sreclip.report.table import (
     table_cells,
     table_notes,
 )
-from sreclip.significance import COLUMNS, read_significance
 
 
 def summary(mean: float, half: float) -> dict[str, float]:

@@ -19,7 +19,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from sreclip.config import load_params
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 CLASSES = {"cat": "n02121620", "dog": "n02084071", "horse": "n02374451", "car": "n02958343"}

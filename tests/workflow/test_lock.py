@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sreclip.config import load_params
-from sreclip.metrics import METRICS
+from sreclip.evaluate.metrics import METRICS
 from tests.workflow.conftest import ROOT, Project
 
 pytestmark = pytest.mark.workflow

@@ -15,14 +15,14 @@ from scipy.special import softmax
 
 from sreclip.data.manifest import read_target_labels
 from sreclip.errors import DamagedError, FitError, StoreError
-from sreclip.evaluation import evaluate_method
+from sreclip.evaluate.evaluation import evaluate_method
+from sreclip.evaluate.metrics import run_metrics
+from sreclip.evaluate.reference import BEST
 from sreclip.features.expected import expected_joined
 from sreclip.features.store import open_images
-from sreclip.metrics import run_metrics
-from sreclip.plan import Plan
-from sreclip.protocol import BEST
-from sreclip.scores import read_scores
-from sreclip.training import fit_method
+from sreclip.methods.scores import read_scores
+from sreclip.plan.plan import Plan
+from sreclip.train.fits import fit_method
 from tests.methods.test_methods import FEW_STEPS
 from tests.workflow.conftest import Project
 
@@ -107,7 +107,7 @@ def accuracies(p: np.ndarray, labels: np.ndarray, known: np.ndarray) -> dict[str
 def test_class_sorted_batches_and_the_best_step_of_each_metric(
     restored: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sreclip.protocol.BATCH_SIZE", BATCH)
+    monkeypatch.setattr("sreclip.evaluate.reference.BATCH_SIZE", BATCH)
     restored.edit(train__checkpoints=3, evaluate__protocol="reference")
     plan = restored.plan
     found_in = fit_method(plan, REFERENCE, progress=False)

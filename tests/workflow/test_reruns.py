@@ -11,8 +11,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from sreclip import plan as planning
 from sreclip.methods import METHODS
+from sreclip.plan import plan as planning
 from tests.workflow.conftest import ROOT, Project, jobs_run
 from tests.workflow.reruns import CODE, COLUMNS, PAGE, PARAMS, TASK, Edit, applied, page
 
@@ -121,14 +121,17 @@ def test_dvc_repro_runs_the_same_jobs(restored: Project, edit: Edit) -> None:
 def test_stages_depend_on_the_code_that_keys_their_results() -> None:
     """What is hashed into a key is a dependency of the stage, so that DVC sees its change."""
     stages = stage_files()
-    planned = {"config/models.py", "plan.py", "keys.py"}
+    planned = {"config/models.py", "plan/plan.py", "keys.py"}
     weights = {name for names in planning.SHIPPED_WEIGHTS.values() for name in names}
     features = {"features/__init__.py", *weights}
     keyed = {
         "data": {"data/__init__.py"},
         "graph": {*planning.GRAPH_CODE, *features},
         "features": features,
-        "train": {"split.py", *(name for method in METHODS for name in planning.fit_code(method))},
+        "train": {
+            "plan/split.py",
+            *(name for method in METHODS for name in planning.fit_code(method)),
+        },
         "evaluate": {*planning.EVALUATE_CODE, *planning.COMPARE_CODE},
         "report": set(planning.REPORT_CODE),
     }

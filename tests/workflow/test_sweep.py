@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from sreclip.errors import SreclipError
-from sreclip.evaluation import evaluate_method
+from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.methods import METHODS
-from sreclip.sweep import Sweep
-from sreclip.training import fit_method
+from sreclip.plan.sweep import Sweep
+from sreclip.train.fits import fit_method
 from tests.methods.test_methods import FEW_STEPS
 from tests.pretended_gpu import PretendedGpu
 from tests.workflow.conftest import ROOT, Project

@@ -12,14 +12,14 @@ from sreclip.config import load_params, parse_params, read_values
 from sreclip.data.manifest import DOMAINS
 from sreclip.data.tasks import FirstLook, first_look, is_as_pulled
 from sreclip.errors import SreclipError
-from sreclip.plan import Plan
-from sreclip.protocol import REFERENCE
+from sreclip.plan.plan import Plan
+from sreclip.evaluate.reference import REFERENCE
 from sreclip.provenance.records import keep_records
-from sreclip.published import withdraw_stale
+from sreclip.provenance.stamps import withdraw_stale
 from sreclip.slurm import ask_patiently
-from sreclip.snapshot import write_snapshot
-from sreclip.split import known_mask
-from sreclip.sweep import Sweep
+from sreclip.plan.snapshot import write_snapshot
+from sreclip.plan.split import known_mask
+from sreclip.plan.sweep import Sweep
 
 try:
     # Snakemake's own words for a merge marker are about tabs, and of a key that stands twice it takes

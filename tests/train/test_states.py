@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from sreclip.checkpoints import SavedFit, checkpoint_steps, place
 from sreclip.errors import DamagedError, StoreError
+from sreclip.train.states import SavedFit, checkpoint_steps, place
 
 
 def test_the_reference_authors_test_every_300th_step_but_the_last() -> None:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sreclip.calibration import unknown_bias
+from sreclip.methods.calibration import unknown_bias
 
 KNOWN = torch.tensor([True, True, False])
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sreclip import statistics
-from sreclip.metrics import class_mean, harmonic_mean
-from sreclip.statistics import Bootstrap, Difference, holm, paired_bootstrap, summarise
+from sreclip.evaluate import statistics
+from sreclip.evaluate.metrics import class_mean, harmonic_mean
+from sreclip.evaluate.statistics import Bootstrap, Difference, holm, paired_bootstrap, summarise
 
 
 def test_against_scipy() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from sreclip.config.models import SplitSettings
 from sreclip.errors import ConfigError
-from sreclip.split import known_mask
+from sreclip.plan.split import known_mask
 
 NAMES, COUNTS = ["cat", "dog", "emu", "fox"], [3, 2, 5, 0]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sreclip.published import PUBLISHED, published_hashes, stamps, withdraw_stale
+from sreclip.provenance.stamps import PUBLISHED, published_hashes, stamps, withdraw_stale
 
 
 @pytest.fixture

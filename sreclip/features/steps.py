@@ -8,7 +8,7 @@ from sreclip.backbones import backbone_of
 from sreclip.data.manifest import MADE_BY, MANIFEST_FILE, Domain, read_manifest_part
 from sreclip.data.shards import shard_key
 from sreclip.errors import StoreError
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 
 
 def extract_shard(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sreclip.errors import DamagedError, StoreError
-from sreclip.scores import FIELDS, ImageScores
+from sreclip.methods.scores import FIELDS, ImageScores
 
 if TYPE_CHECKING:
     from torch import Tensor

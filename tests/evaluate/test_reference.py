@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sreclip.protocol import BEST, LAST, best_of, class_sorted_batches, protocol_warning
+from sreclip.evaluate.reference import BEST, LAST, best_of, class_sorted_batches, protocol_warning
 
 
 def test_batches_by_hand() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sreclip.data.manifest import read_manifest
 from sreclip.errors import ConfigError, StoreError
 from sreclip.graph.build import read_graph, read_similarity
-from sreclip.plan import TEXT_KINDS, Plan
+from sreclip.plan.plan import TEXT_KINDS, Plan
 
 if TYPE_CHECKING:
     import torch

@@ -10,12 +10,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sreclip import literature
+from sreclip.evaluate import literature
+from sreclip.evaluate.metrics import METRICS
+from sreclip.evaluate.reference import REFERENCE, protocol_warning
+from sreclip.evaluate.significance import COLUMNS, SIGNIFICANCE, compare_pairs
 from sreclip.files import read_keyed, write_json, write_text
-from sreclip.metrics import METRICS
-from sreclip.plan import Plan
-from sreclip.protocol import REFERENCE, protocol_warning
-from sreclip.significance import COLUMNS, SIGNIFICANCE, compare_pairs
+from sreclip.plan.plan import Plan
 
 HISTORY = "history.csv"
 TRAINING_POINTS = 100
@@ -24,7 +24,7 @@ MAIN_METRICS = ("known", "unknown", "h", "ausuc")
 
 
 def compare_methods(plan: Plan) -> Path:
-    """Write ``metrics.json``, ``means.json``, `HISTORY` and what `sreclip.published` names.
+    """Write ``metrics.json``, ``means.json``, `HISTORY` and what `sreclip.provenance.stamps` names.
 
     ``metrics.json`` holds numbers only, nested as task, backbone, method, metric and one of
     mean, sd, low, high, n; where ``evaluate.protocol`` is ``reference`` its ``protocol`` says so.

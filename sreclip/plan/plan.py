@@ -24,7 +24,7 @@ from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import code_key, content_key
-from sreclip.split import known_mask
+from sreclip.plan.split import known_mask
 
 TEXT_KINDS = ("classes", "nodes")
 
@@ -35,10 +35,10 @@ GRAPH_CODE = tuple(
     for name in ("adjacency", "build", "compact", "relation", "relation_graph", "senses", "wordnet")
 )
 FIT_CODE = (
-    "calibration.py",
-    "checkpoints.py",
-    "inputs.py",
-    "losses.py",
+    "methods/calibration.py",
+    "train/states.py",
+    "train/inputs.py",
+    "methods/losses.py",
     "methods/adapters.py",
     "methods/base.py",
     "methods/blocks.py",
@@ -48,9 +48,9 @@ FIT_CODE = (
     "refinement/refine.py",
     "refinement/transclip.py",
     "refinement/zlap.py",
-    "scores.py",
-    "selection.py",
-    "training.py",
+    "methods/scores.py",
+    "train/selection.py",
+    "train/fits.py",
 )
 # What a method needs beside its own file and FIT_CODE.
 METHOD_CODE = {
@@ -63,20 +63,26 @@ METHOD_CODE = {
     "uodtn": ("methods/bgcn.py", "methods/gcn_zsl.py", "methods/sre_clip_reference.py"),
     "zlap": ("methods/transductive.py", "refinement/zlap.py"),
 }
-EVALUATE_CODE = ("evaluation.py", "metrics.py", "protocol.py", "scores.py", "statistics.py")
+EVALUATE_CODE = (
+    "evaluate/evaluation.py",
+    "evaluate/metrics.py",
+    "evaluate/reference.py",
+    "methods/scores.py",
+    "evaluate/statistics.py",
+)
 COMPARE_CODE = (
-    "comparison.py",
-    "literature.py",
-    "protocol.py",
-    "significance.py",
-    "statistics.py",
+    "evaluate/comparison.py",
+    "evaluate/literature.py",
+    "evaluate/reference.py",
+    "evaluate/significance.py",
+    "evaluate/statistics.py",
 )
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
 BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
 REPORT_CODE = tuple(
     sorted(
-        path.relative_to(Path(__file__).parent).as_posix()
-        for path in (Path(__file__).parent / "report").rglob("*")
+        path.relative_to(Path(__file__).parents[1]).as_posix()
+        for path in (Path(__file__).parents[1] / "report").rglob("*")
         if path.suffix in (".py", ".j2", ".css")
     )
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sreclip import inputs
+from sreclip.train import inputs
 
 
 class Rows:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.scores import TOP, ImageScores
+from sreclip.methods.scores import TOP, ImageScores
 
 REJECTED = -1
 METRICS = (

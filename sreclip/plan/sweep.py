@@ -14,12 +14,12 @@ from sreclip.config.models import SplitSettings, SweepSettings
 from sreclip.errors import ConfigError, StoreError
 from sreclip.files import atomic_path, read_keyed
 from sreclip.keys import code_key, content_key
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SWEEP_CODE = ("sweep.py",)
+SWEEP_CODE = ("plan/sweep.py",)
 AS_CONFIGURED = "as configured"
 NOTHING_OFF = "nothing"
 EVERYTHING_OFF = "all of these"

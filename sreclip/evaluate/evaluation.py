@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from sreclip.data.manifest import read_manifest, read_target_labels, shown_names
 from sreclip.errors import DataError
-from sreclip.files import atomic_path, read_keyed, write_json
-from sreclip.metrics import (
+from sreclip.evaluate.metrics import (
     METRICS,
     class_accuracy,
     confusion,
@@ -21,8 +20,7 @@ from sreclip.metrics import (
     predictions,
     run_metrics,
 )
-from sreclip.plan import Plan
-from sreclip.protocol import (
+from sreclip.evaluate.reference import (
     BATCH_SIZE,
     LAST,
     REFERENCE,
@@ -31,8 +29,10 @@ from sreclip.protocol import (
     candidates,
     protocol_warning,
 )
-from sreclip.scores import Scores, read_scores
-from sreclip.statistics import summarise
+from sreclip.evaluate.statistics import summarise
+from sreclip.files import atomic_path, read_keyed, write_json
+from sreclip.methods.scores import Scores, read_scores
+from sreclip.plan.plan import Plan
 
 CURVE_POINTS = 101
 FROM_FIT = ("method", "title", "citation", "transductive", "baseline", "settings")
@@ -44,8 +44,8 @@ def evaluate_method(plan: Plan, method: str) -> Path:
     Pictures without a label are left out; labelled pictures that could not be read count as
     wrong. With ``train.selection.rule: oracle`` the candidate with the best mean H counts (without
     an unknown picture: with the best mean over all classes). With ``evaluate.protocol: reference``
-    metrics are taken as `sreclip.protocol` says; predictions, curve and confusion are those of the
-    last state.
+    metrics are taken as `sreclip.evaluate.reference` says; predictions, curve and confusion are
+    those of the last state.
 
     Returns
     -------

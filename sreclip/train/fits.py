@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sreclip.calibration import unknown_bias
-from sreclip.checkpoints import Checkpoints, place, score_tensors
 from sreclip.config.methods import Settings
 from sreclip.errors import FitError
 from sreclip.files import atomic_path, write_json
-from sreclip.inputs import FitInputs, load_inputs
 from sreclip.methods import METHODS
-from sreclip.plan import Plan
+from sreclip.methods.calibration import unknown_bias
+from sreclip.methods.scores import ImageScores, Scores, write_scores
+from sreclip.plan.plan import Plan
 from sreclip.registry import load_registered
-from sreclip.scores import ImageScores, Scores, write_scores
+from sreclip.train.inputs import FitInputs, load_inputs
+from sreclip.train.states import Checkpoints, place, score_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
         A fit cannot start or its loss stopped being finite; none of the three is written then,
         and the last good state is kept beside them.
     """
-    from sreclip.selection import choose_settings
+    from sreclip.train.selection import choose_settings
 
     inputs = load_inputs(plan)
     settings, selection = choose_settings(plan, name, inputs)

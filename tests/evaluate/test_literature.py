@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sreclip.comparison import write_csv
 from sreclip.data.benchmarks.classes import read_benchmark_classes
 from sreclip.errors import StoreError
-from sreclip.literature import (
+from sreclip.evaluate.comparison import write_csv
+from sreclip.evaluate.literature import (
     COLUMNS,
     literature_notes,
     published_numbers,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from sreclip import losses
+from sreclip.methods import losses
 
 RNG = np.random.default_rng(0)
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sreclip.errors import ConfigError
-from sreclip.plan import Plan
+from sreclip.plan.plan import Plan
+from sreclip.plan.sweep import Sweep
 from sreclip.registry import unknown_name
-from sreclip.sweep import Sweep
 
 STAGES = ("data", "graph", "features", "models", "evaluations", "comparisons", "pages", "sweeps")
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from sreclip import metrics
+from sreclip.evaluate import metrics
 from sreclip.methods.blocks import Block, collect
-from sreclip.scores import ImageScores
+from sreclip.methods.scores import ImageScores
 
 KNOWN = np.array([True, True, False, False])
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sreclip.config.methods import Settings
 from sreclip.config.models import SelectionSettings
 from sreclip.errors import FitError
-from sreclip.inputs import FitInputs
-from sreclip.metrics import class_mean, harmonic_mean, predictions
-from sreclip.plan import Plan
-from sreclip.scores import ImageScores
+from sreclip.evaluate.metrics import class_mean, harmonic_mean, predictions
+from sreclip.methods.scores import ImageScores
+from sreclip.plan.plan import Plan
+from sreclip.train.inputs import FitInputs
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def pseudo_problem(inputs: FitInputs, holdout: float, rng: np.random.Generator) 
 
 def pseudo_h(name: str, settings: Settings, problem: PseudoProblem, seed: int = 0) -> float:
     """H of held-out known and pseudo-unknown images, class means over the full label space."""
-    from sreclip.training import fit, make_method, score_target
+    from sreclip.train.fits import fit, make_method, score_target
 
     inputs, labels = problem.inputs, problem.labels
     method = fit(make_method(name, settings, seed), inputs)

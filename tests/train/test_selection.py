@@ -9,11 +9,11 @@ import torch.nn.functional as F
 
 from sreclip.config.load import parse_params
 from sreclip.errors import FitError
-from sreclip.inputs import FitInputs
 from sreclip.methods.base import ClassGraph, ClassText
-from sreclip.plan import Plan
-from sreclip.selection import choose_settings, pseudo_h, pseudo_problem
-from sreclip.training import fit, make_method
+from sreclip.plan.plan import Plan
+from sreclip.train.fits import fit, make_method
+from sreclip.train.inputs import FitInputs
+from sreclip.train.selection import choose_settings, pseudo_h, pseudo_problem
 
 DIM, CLASSES, KNOWN = 16, 6, 4
 

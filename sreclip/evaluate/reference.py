@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.checkpoints import SavedFit, scores_of
 from sreclip.errors import StoreError
-from sreclip.plan import Plan
-from sreclip.scores import ImageScores, Scores
+from sreclip.methods.scores import ImageScores, Scores
+from sreclip.plan.plan import Plan
+from sreclip.train.states import SavedFit, scores_of
 
 if TYPE_CHECKING:
     import torch
 
     from sreclip.config.methods import Settings
-    from sreclip.inputs import FitInputs
+    from sreclip.train.inputs import FitInputs
 
 REFERENCE = "reference"
 LAST = "last"
@@ -143,7 +143,7 @@ def _scored_again(
     """Score the saved states on class-sorted batches, on the CPU."""
     import torch
 
-    from sreclip.inputs import load_inputs
+    from sreclip.train.inputs import load_inputs
 
     train = plan.params.train.model_copy(update={"device": "cpu"})
     inputs = load_inputs(plan.changed(train=train))
@@ -176,7 +176,7 @@ def _score(
     inputs: FitInputs,
     batches: Sequence[torch.Tensor],
 ) -> ImageScores:
-    from sreclip.training import make_method, score_target
+    from sreclip.train.fits import make_method, score_target
 
     method = make_method(name, settings, seed=0).restore(state, inputs.text)
     method.scoring_batches = batches

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from sreclip.errors import StoreError
+from sreclip.evaluate.reference import REFERENCE
+from sreclip.evaluate.statistics import DIFFERENCE_METRICS, holm, paired_bootstrap
 from sreclip.files import read_csv
-from sreclip.plan import Plan
-from sreclip.protocol import REFERENCE
-from sreclip.statistics import DIFFERENCE_METRICS, holm, paired_bootstrap
+from sreclip.plan.plan import Plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,1 @@
+"""Scores and labels in, metrics, intervals and tables out."""

@@ -1,0 +1,1 @@
+"""Fits on cached features, one file per method, and the choice among settings."""
