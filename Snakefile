@@ -1,4 +1,4 @@
-"""sreclip: pictures -> features -> relation graph -> fits -> evaluation -> page."""
+"""sreclip: images -> features -> relation graph -> fits -> evaluations -> page."""
 
 from snakemake.utils import min_version
 
@@ -18,5 +18,4 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        published_report,
-        joined_features,
+        results_of(lambda plan: [plan.publication]),

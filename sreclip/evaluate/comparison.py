@@ -15,15 +15,14 @@ from sreclip.evaluate.metrics import METRICS
 from sreclip.evaluate.reference import REFERENCE, protocol_warning
 from sreclip.evaluate.significance import COLUMNS, SIGNIFICANCE, compare_pairs
 from sreclip.files import read_keyed, write_json, write_text
-from sreclip.plan.plan import Plan
+from sreclip.plan.plan import HISTORY, Plan
 
-HISTORY = "history.csv"
 TRAINING_POINTS = 100
 TRAINING_COLUMNS = ("method", "term", "step", "value")
 MAIN_METRICS = ("known", "unknown", "h", "ausuc")
 
 
-def compare_methods(plan: Plan) -> Path:
+def compare_methods(plan: Plan) -> None:
     """Write ``metrics.json``, ``means.json``, `HISTORY` and what `sreclip.provenance.stamps` names.
 
     ``metrics.json`` holds numbers only, nested as task, backbone, method, metric and one of
@@ -33,11 +32,6 @@ def compare_methods(plan: Plan) -> Path:
     nothing but its header when ``evaluate.bootstrap`` is 0 or the protocol is ``reference``;
     ``literature.csv`` holds the published numbers of the same problem.
 
-    Returns
-    -------
-    Path
-        The folder of the files.
-
     Raises
     ------
     StoreError
@@ -45,24 +39,27 @@ def compare_methods(plan: Plan) -> Path:
     """
     evaluations = [
         read_keyed(
-            plan.evaluation_dir(name) / "evaluation.json",
-            plan.evaluation_key(name),
+            plan.evaluation(name)["evaluation.json"],
+            plan.evaluation(name).key,
             made_by=f"sreclip evaluate {name}",
         )
         for name in plan.params.methods.run
     ]
-    folder = plan.comparison_dir
+    folder = plan.comparison.path
     write_csv(folder / "results.csv", _result_rows(evaluations))
     write_csv(folder / "curves.csv", _curve_rows(evaluations))
     write_csv(folder / "per_class.csv", _class_rows(evaluations))
     write_csv(folder / "confusion.csv", _confusion_rows(evaluations[-1]))
     differences = [asdict(row) for row in compare_pairs(plan, evaluations)]
     write_csv(folder / SIGNIFICANCE, differences, COLUMNS)
-    write_csv(folder / literature.LITERATURE, _literature_rows(plan), literature.COLUMNS)
+    names = [entry.name for entry in plan.classes]
+    task, methods = plan.params.task.name, plan.params.methods.run
+    published = literature.published_numbers(task, names, plan.known, methods)
+    write_csv(folder / literature.LITERATURE, [asdict(n) for n in published], literature.COLUMNS)
     history = _history_rows(plan, evaluations)
     write_csv(folder / HISTORY, history)
     write_csv(folder / "training.csv", _training_rows(history), TRAINING_COLUMNS)
-    task, backbone = plan.params.task.name, plan.params.backbone.label
+    backbone = plan.params.backbone.label
     numbers = {evaluation["method"]: evaluation["metrics"] for evaluation in evaluations}
     write_json(folder / "means.json", _means(numbers))
     metrics: dict[str, Any] = {task: {backbone: numbers}}
@@ -72,17 +69,6 @@ def compare_methods(plan: Plan) -> Path:
             "warning": protocol_warning(plan.params.train.checkpoints),
         }
     write_json(folder / "metrics.json", metrics)
-    return folder
-
-
-def _literature_rows(plan: Plan) -> list[dict[str, Any]]:
-    numbers = literature.published_numbers(
-        plan.params.task.name,
-        [entry.name for entry in plan.classes],
-        plan.known,
-        plan.params.methods.run,
-    )
-    return [asdict(number) for number in numbers]
 
 
 def _result_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -144,8 +130,8 @@ def _history_rows(plan: Plan, evaluations: list[dict[str, Any]]) -> list[dict[st
         name = evaluation["method"]
         chosen = plan.candidates(name)[evaluation["candidate"]]
         fit = read_keyed(
-            chosen.model_dir(name) / "fit.json",
-            chosen.model_key(name),
+            chosen.fit(name)["fit.json"],
+            chosen.fit(name).key,
             made_by=f"sreclip train {name}",
         )
         for record in fit["history"]:

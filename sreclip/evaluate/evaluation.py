@@ -38,7 +38,7 @@ CURVE_POINTS = 101
 FROM_FIT = ("method", "title", "citation", "transductive", "baseline", "settings")
 
 
-def evaluate_method(plan: Plan, method: str) -> Path:
+def evaluate_method(plan: Plan, method: str) -> None:
     """Write ``evaluation.json`` and ``predictions.parquet`` of a method.
 
     Pictures without a label are left out; labelled pictures that could not be read count as
@@ -46,11 +46,6 @@ def evaluate_method(plan: Plan, method: str) -> Path:
     an unknown picture: with the best mean over all classes). With ``evaluate.protocol: reference``
     metrics are taken as `sreclip.evaluate.reference` says; predictions, curve and confusion are
     those of the last state.
-
-    Returns
-    -------
-    Path
-        The folder of the two files.
 
     Raises
     ------
@@ -61,15 +56,14 @@ def evaluate_method(plan: Plan, method: str) -> Path:
     means = [_goal(result["metrics"]) for _, result, _ in evaluated]
     number = int(np.argmax(means))
     scores, result, labels = evaluated[number]
-    folder = plan.evaluation_dir(method)
-    _write_predictions(folder / "predictions.parquet", plan, scores, labels)
+    evaluation = plan.evaluation(method)
+    _write_predictions(evaluation["predictions.parquet"], plan, scores, labels)
     about = {
-        "key": plan.evaluation_key(method),
+        "key": evaluation.key,
         "selection": plan.params.train.selection.rule,
         "candidate": number,
     }
-    write_json(folder / "evaluation.json", result | about)
-    return folder
+    write_json(evaluation["evaluation.json"], result | about)
 
 
 def _goal(metrics: dict[str, dict[str, float]]) -> float:
@@ -78,8 +72,8 @@ def _goal(metrics: dict[str, dict[str, float]]) -> float:
 
 def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[np.int64]]:
     """Scores of a fit, what is said of them, and the labels."""
-    scores = read_scores(plan.model_dir(method) / "scores.h5", plan.model_key(method))
-    labels = read_target_labels(plan.task_dir, scores.row_id)
+    scores = read_scores(plan.fit(method)["scores.h5"], plan.fit(method).key)
+    labels = read_target_labels(plan.task.path, scores.row_id)
     labelled = labels >= 0
     if not labelled.any():
         raise DataError(
@@ -88,8 +82,8 @@ def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[
             "(snakemake --cores all train)",
         )
     fit = read_keyed(
-        plan.model_dir(method) / "fit.json",
-        plan.model_key(method),
+        plan.fit(method)["fit.json"],
+        plan.fit(method).key,
         made_by=f"sreclip train {method}",
     )
     reference = plan.params.evaluate.protocol == REFERENCE
@@ -186,7 +180,7 @@ def _write_predictions(path: Path, plan: Plan, scores: Scores, labels: NDArray[n
     import pandas as pd
 
     predicted = [predictions(run, scores.ok) for run in scores.runs]
-    rows = read_manifest(plan.task_dir, ["row_id", "path", "member"])
+    rows = read_manifest(plan.task.path, ["row_id", "path", "member"])
     paths = shown_names(rows).set_axis(rows["row_id"])
     frame = pd.DataFrame(
         {

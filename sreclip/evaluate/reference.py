@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sreclip.errors import StoreError
 from sreclip.methods.scores import ImageScores, Scores
-from sreclip.plan.plan import Plan
+from sreclip.plan.plan import REFERENCE, Plan
 from sreclip.train.states import SavedFit, scores_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sreclip.config.methods import Settings
     from sreclip.train.inputs import FitInputs
 
-REFERENCE = "reference"
 LAST = "last"
 # Their test loaders take so many images at once, whatever the batches of training.
 BATCH_SIZE = 512
@@ -120,7 +119,7 @@ def candidates(
     from sreclip.methods import METHODS
     from sreclip.registry import load_registered
 
-    saved = SavedFit(plan.model_dir(scores.method) / "model.safetensors", scores.key)
+    saved = SavedFit(plan.fit(scores.method)["model.safetensors"], scores.key)
     steps: Sequence[int] = fit["checkpoints"]
     if load_registered("method", scores.method, METHODS).batch_dependent:
         return list(_scored_again(plan, fit, saved, scores, labels))

@@ -148,7 +148,7 @@ def _read_right(
     rows: NDArray[np.int64] | None = None
     for evaluation in evaluations:
         name = evaluation["method"]
-        path = plan.evaluation_dir(name) / "predictions.parquet"
+        path = plan.evaluation(name)["predictions.parquet"]
         frame = _read_predictions(path, name, evaluation["seeds"])
         these = frame[["row_id", "label"]].to_numpy(dtype=np.int64)
         if rows is None:

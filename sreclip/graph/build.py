@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sreclip.backbones import backbone_of
 from sreclip.backbones.base import Backbone
 from sreclip.errors import DamagedError, GraphError, StoreError
-from sreclip.files import atomic_path, write_text
+from sreclip.files import atomic_path
 from sreclip.graph.compact import pack, unpack
 from sreclip.graph.relation import text_similarity, wordnet_similarity
 from sreclip.graph.relation_graph import (
@@ -30,16 +30,13 @@ MADE_BY = "snakemake --cores all build_graph"
 log = logging.getLogger("sreclip")
 
 
-def build_graph(plan: Plan) -> Path:
+def build_graph(plan: Plan) -> None:
     """Map the task's classes to WordNet, close the hierarchy, write graph and similarities.
 
     The backbone's text encoder is loaded only when a class comes without a WordNet id.
 
-    Returns
-    -------
-    Path
-        The folder of ``graph.json`` and ``similarity.safetensors``; the latter holds the WordNet
-        similarities as `sreclip.graph.compact.pack` gives them.
+    ``similarity.safetensors`` holds the WordNet similarities as `sreclip.graph.compact.pack` gives
+    them.
 
     Raises
     ------
@@ -66,10 +63,9 @@ def build_graph(plan: Plan) -> Path:
         senses, text_similarity=unmapped_text, include_imagenet=settings.include_imagenet
     )
     similarity = wordnet_similarity(graph, settings.similarity)
-    graph.save(plan.graph_dir / "graph.json")
-    with atomic_path(plan.graph_dir / "similarity.safetensors") as temporary:
-        save_file(pack(similarity), temporary, metadata={"key": plan.graph_key})
-    return plan.graph_dir
+    graph.save(plan.graph["graph.json"])
+    with atomic_path(plan.graph["similarity.safetensors"]) as temporary:
+        save_file(pack(similarity), temporary, metadata={"key": plan.graph.key})
 
 
 def doubt_note(senses: SenseMap, wordnet: WordNet | None = None) -> str:
@@ -102,7 +98,7 @@ def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
 
 def read_graph(plan: Plan) -> RelationGraph:
     """Read the plan's relation graph."""
-    path = plan.graph_dir / "graph.json"
+    path = plan.graph["graph.json"]
     if not path.exists():
         raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
     return RelationGraph.load(path)
@@ -118,13 +114,13 @@ def read_similarity(plan: Plan) -> NDArray[np.float32]:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = plan.graph_dir / "similarity.safetensors"
+    path = plan.graph["similarity.safetensors"]
     if not path.exists():
         raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
     try:
         with safe_open(path, "np") as file:
             key = (file.metadata() or {}).get("key")
-            if key != plan.graph_key:
+            if key != plan.graph.key:
                 raise StoreError(
                     f"{path} was made from something else", f"delete it and run: {MADE_BY}"
                 )
@@ -151,21 +147,3 @@ def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
     if not wnids:
         raise GraphError(f"{path} holds no WordNet id", "write one id a line, such as n02084071")
     return build_relation_graph(wnids, include_imagenet=include_imagenet)
-
-
-def draw_to_file(graph: RelationGraph, path: Path, known: NDArray[np.bool_] | None = None) -> None:
-    """Draw a graph as ``.svg``, or as ``.html`` that can be explored.
-
-    Raises
-    ------
-    GraphError
-        The path ends in something else.
-    """
-    from sreclip.graph.draw import draw_figure, write_svg
-
-    if path.suffix == ".svg":
-        write_svg(graph, path, known)
-    elif path.suffix == ".html":
-        write_text(path, draw_figure(graph, known).to_html(include_plotlyjs=True))
-    else:
-        raise GraphError(f"{path}: the picture must end in .svg or .html")

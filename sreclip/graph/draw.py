@@ -228,11 +228,22 @@ def _svg_legend(kinds: list[str], margin: int, has_cross: bool) -> list[str]:
     return parts
 
 
-def write_svg(
+def draw_to_file(
     graph: RelationGraph, path: Path, known: Sequence[bool] | np.ndarray | None = None
 ) -> None:
-    """Write ``svg_text`` to a file, whole or not at all."""
-    write_text(path, svg_text(graph, known))
+    """Draw a graph as ``.svg``, or as ``.html`` that can be explored.
+
+    Raises
+    ------
+    GraphError
+        The path ends in something else.
+    """
+    if path.suffix == ".svg":
+        write_text(path, svg_text(graph, known))
+    elif path.suffix == ".html":
+        write_text(path, draw_figure(graph, known).to_html(include_plotlyjs=True))
+    else:
+        raise GraphError(f"{path}: the picture must end in .svg or .html")
 
 
 def draw_figure(

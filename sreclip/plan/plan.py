@@ -1,14 +1,14 @@
-"""Where every result lives: a path whose key says what the result was made from.
+"""All results of one set of parameters: paths, content keys, and what is made from what.
 
-Keys come from the parameters, the manifest's shards and the class table alone, so that a plan is
-cheap to make and needs no record of earlier runs: what is there under its key is up to date, what
-is not there is to be made. Features carry version numbers in their keys; cheap results carry a
-hash of the code that makes them.
+Keys come from the parameters, the shards of the manifest and the class table alone, so that a plan
+is cheap to make and needs no record of earlier runs: what is there under its key is up to date,
+what is not there is to be made. Features, which are expensive, carry version numbers in their keys;
+all later results carry a key of the code that makes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,98 +17,90 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sreclip.backbones import BACKBONES
 from sreclip.config.models import Params
 from sreclip.data import PREPARE_VERSION
-from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, read_classes, read_summary
+from sreclip.data.manifest import (
+    DOMAINS,
+    LABELS_FILE,
+    MANIFEST_FILE,
+    ClassEntry,
+    Domain,
+    read_classes,
+    read_summary,
+)
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
-from sreclip.keys import code_key, content_key
+from sreclip.keys import content_key
+from sreclip.methods import METHODS
+from sreclip.plan.code import code_key, shipped_files_key
+from sreclip.plan.results import Result
 from sreclip.plan.split import known_mask
 
 TEXT_KINDS = ("classes", "nodes")
-
-# Weights that come with the package: a new release of them must not meet older features.
-SHIPPED_WEIGHTS = {"mini": ("backbones/mini_map.safetensors",)}
-GRAPH_CODE = tuple(
-    f"graph/{name}.py"
-    for name in ("adjacency", "build", "compact", "relation", "relation_graph", "senses", "wordnet")
-)
-FIT_CODE = (
-    "methods/calibration.py",
-    "train/states.py",
-    "train/inputs.py",
-    "methods/losses.py",
-    "methods/adapters.py",
-    "methods/base.py",
-    "methods/blocks.py",
-    "refinement/candidates.py",
-    "refinement/neighbours.py",
-    "refinement/pairs.py",
-    "refinement/refine.py",
-    "refinement/transclip.py",
-    "refinement/zlap.py",
-    "methods/scores.py",
-    "train/selection.py",
-    "train/fits.py",
-)
-# What a method needs beside its own file and FIT_CODE.
-METHOD_CODE = {
-    "bgcn": ("methods/gcn_zsl.py", "methods/sre_clip_reference.py"),
-    "gcn_zsl": ("methods/sre_clip_reference.py",),
-    "linear_probe": ("methods/tip_adapter.py",),
-    "tip_adapter_f": ("methods/tip_adapter.py",),
-    "transclip": ("methods/transductive.py",),
-    "tsce": ("methods/bgcn.py", "methods/gcn_zsl.py", "methods/sre_clip_reference.py"),
-    "uodtn": ("methods/bgcn.py", "methods/gcn_zsl.py", "methods/sre_clip_reference.py"),
-    "zlap": ("methods/transductive.py", "refinement/zlap.py"),
+# The module that each stage's code is found from; a fit's code is that of its method as well.
+ENTRIES = {
+    "graph": "sreclip.graph.build",
+    "fit": "sreclip.train.fits",
+    "evaluation": "sreclip.evaluate.evaluation",
+    "comparison": "sreclip.evaluate.comparison",
+    "page": "sreclip.report.page",
+    "sweep": "sreclip.evaluate.sweep",
 }
-EVALUATE_CODE = (
-    "evaluate/evaluation.py",
-    "evaluate/metrics.py",
-    "evaluate/reference.py",
-    "methods/scores.py",
-    "evaluate/statistics.py",
-)
-COMPARE_CODE = (
-    "evaluate/comparison.py",
-    "evaluate/literature.py",
-    "evaluate/reference.py",
-    "evaluate/significance.py",
-    "evaluate/statistics.py",
-)
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
 BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
-REPORT_CODE = tuple(
-    sorted(
-        path.relative_to(Path(__file__).parents[1]).as_posix()
-        for path in (Path(__file__).parents[1] / "report").rglob("*")
-        if path.suffix in (".py", ".j2", ".css")
-    )
+# Tables of a comparison that are published; the last of its files is for the page alone.
+TABLES = (
+    "results.csv",
+    "significance.csv",
+    "curves.csv",
+    "per_class.csv",
+    "confusion.csv",
+    "training.csv",
+    "literature.csv",
 )
+HISTORY = "history.csv"
+REFERENCE = "reference"
 
 
-def fit_code(method: str) -> tuple[str, ...]:
-    """Modules whose code decides a method's fits."""
-    return (f"methods/{method}.py", *FIT_CODE, *METHOD_CODE.get(method, ()))
+def fit_code(method: str) -> str:
+    """Return the key of the code behind a method's fits."""
+    return code_key(ENTRIES["fit"], METHODS[method].partition(":")[0])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Paths of all results of one set of parameters.
+    """The graph of results of one set of parameters.
 
-    Attributes beyond ``task_dir`` need the task's files and raise `StoreError` without them.
+    What comes after `task` needs the files of the prepared task and raises `StoreError` without
+    them.
+
+    Parameters
+    ----------
+    params : Params
+    folder : Path
+        The project: results are in its ``results``, copies in its ``reports``.
     """
 
     params: Params
-    results: Path = Path("results")
-    reports: Path = Path("reports")
+    folder: Path = Path()
+
+    @property
+    def results(self) -> Path:
+        """Folder of all results."""
+        return self.folder / "results"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of the published copies."""
+        return self.folder / "reports"
 
     def changed(self, **sections: Any) -> Self:
-        """Give the plan of the same task with other sections of the parameters."""
+        """Return the plan of the same task with other sections of the parameters."""
         plan = replace(self, params=self.params.model_copy(update=sections))
-        if plan.task_dir == self.task_dir:
-            for name in ("classes", "shards", "summary"):
+        if not {"task", "backbone", "features"} & sections.keys():
+            for name in ("task", "classes", "shards", "summary", "backbone_key", "_images"):
                 if name in vars(self):
                     vars(plan)[name] = vars(self)[name]
         return plan
@@ -116,20 +108,29 @@ class Plan:
     # What the parameters alone decide
 
     @cached_property
-    def task_dir(self) -> Path:
-        """Folder with the manifest, the class table, the shards and the label file."""
+    def task(self) -> Result:
+        """The prepared task: manifest, class table, shards, labels of the target."""
         task = self.params.task
         key = content_key(
             "task",
             PREPARE_VERSION,
             task.model_dump(include={"name", task.name, "duplicates", "shard_size"}),
         )
-        return self.results / "data" / f"{task.name}-{key}"
+        path = self.results / "data" / f"{task.name}-{key}"
+        files = (MANIFEST_FILE, "classes.json", SHARDS_FILE, "summary.json", LABELS_FILE)
+        return Result("task", path, key, (), files, self._about_task(path))
+
+    def _about_task(self, path: Path) -> dict[str, Any]:
+        about: dict[str, Any] = {"task": self.params.task.name}
+        if (path / "summary.json").exists():
+            summary = read_summary(path)
+            about |= {name: summary.get(name) for name in ("pictures", "classes", "root")}
+        return about
 
     @property
     def hash_cache(self) -> Path:
-        """Hashes of pictures by size and time, on the machine that prepared the task."""
-        return self.results / "cache" / f"{self.task_dir.name}.hashes.parquet"
+        """Hashes of images by size and time, on the machine that prepared the task."""
+        return self.results / "cache" / f"{self.task.path.name}.hashes.parquet"
 
     @cached_property
     def backbone_key(self) -> str:
@@ -141,30 +142,25 @@ class Plan:
             FORMAT_VERSION,
             backbone.model_dump(include={"name", backbone.name}),
             features.model_dump(include={"dtype", "max_pixels", "reduced_jpeg"}),
-            code_key(*SHIPPED_WEIGHTS.get(backbone.name, ())),
+            shipped_files_key(BACKBONES[backbone.name].partition(":")[0]),
         )
 
-    @cached_property
-    def feature_dir(self) -> Path:
-        """Folder of all features of this backbone."""
-        return self.results / "features" / f"{self.params.backbone.label}-{self.backbone_key}"
-
-    # What the task's files decide
+    # What the files of the task decide
 
     @cached_property
     def classes(self) -> list[ClassEntry]:
         """Class table in label order."""
-        return read_classes(self.task_dir)
+        return read_classes(self.task.path)
 
     @cached_property
     def shards(self) -> list[Shard]:
         """Shards of both domains."""
-        return read_shards(self.task_dir)
+        return read_shards(self.task.path)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Counts, data root and credits of the task."""
-        return read_summary(self.task_dir)
+        return read_summary(self.task.path)
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:
@@ -173,80 +169,108 @@ class Plan:
         counts = self.summary["source_pictures"]
         return known_mask(names, [counts[name] for name in names], self.params.split)
 
-    def shard(self, rows_key: str) -> Shard:
+    @property
+    def unknown(self) -> list[str]:
+        """Names of the unknown classes."""
+        return [e.name for e, known in zip(self.classes, self.known, strict=True) if not known]
+
+    def shard(self, key: str) -> Shard:
         """Find a shard by its key."""
         for shard in self.shards:
-            if shard.key == rows_key:
+            if shard.key == key:
                 return shard
         raise DataError(
-            f"no shard of {self.task_dir} has the key {rows_key!r}",
-            f"the keys are in {self.task_dir / SHARDS_FILE}",
+            f"no shard of {self.task.path} has the key {key!r}",
+            f"the keys are in {self.task.path / SHARDS_FILE}",
         )
 
     def domain_shards(self, domain: Domain) -> list[Shard]:
         """Shards of one domain, in row order."""
         return [shard for shard in self.shards if shard.domain == domain]
 
-    def image_features(self, rows_key: str) -> Path:
-        """Feature file of one shard."""
-        return self.feature_dir / "images" / f"{rows_key}.h5"
-
-    def domain_features(self, domain: Domain) -> list[Path]:
-        """Feature files of a domain's shards, in row order."""
-        return [self.image_features(shard.key) for shard in self.domain_shards(domain)]
-
     def rows_key(self, domain: Domain) -> str:
-        """Key of a domain's rows."""
+        """Key of the rows of a domain."""
         return content_key("rows", [shard.key for shard in self.domain_shards(domain)])
 
-    def joined_features(self, domain: Domain) -> Path:
-        """Virtual file over a domain's shards; it exists when not too many were rejected."""
-        key = content_key("joined", self.rows_key(domain), self.params.features.max_rejects)
-        return self.feature_dir / "joined" / f"{domain}-{key}.h5"
+    # Features and graph
 
     @cached_property
-    def graph_key(self) -> str:
-        """Key of the relation graph and the WordNet similarities."""
+    def _images(self) -> dict[str, Result]:
+        features = self.params.features
+        return {
+            shard.key: Result(
+                "shard",
+                self.feature_dir / f"images/{shard.key}.h5",
+                shard.key,
+                (self.task,),
+                about={
+                    "backbone": self.params.backbone.label,
+                    "dtype": features.dtype,
+                    "domain": shard.domain,
+                    "rows": [shard.start, shard.stop],
+                },
+            )
+            for shard in self.shards
+        }
+
+    def shard_features(self, key: str) -> Result:
+        """Image features of one shard."""
+        return self._images[self.shard(key).key]
+
+    def images(self, domain: Domain) -> list[Result]:
+        """Image features of a domain, one file per shard, in row order."""
+        return [self._images[shard.key] for shard in self.domain_shards(domain)]
+
+    def joined_features(self, domain: Domain) -> Path:
+        from sreclip.features.join import join_shards
+
+        out = self.feature_dir / f"joined/{domain}.h5"
+        join_shards(out, [result.path for result in self.images(domain)])
+        return out
+
+    @property
+    def feature_dir(self) -> Path:
+        """Folder of all features of the backbone."""
+        return self.results / "features" / f"{self.params.backbone.label}-{self.backbone_key}"
+
+    @cached_property
+    def graph(self) -> Result:
+        """The relation graph and the WordNet similarities of the classes."""
         graph = self.params.graph
         needs_text = any(
             entry.wnid is None and entry.name not in graph.senses for entry in self.classes
         )
-        return content_key(
+        key = content_key(
             "graph",
             [(entry.name, entry.wnid) for entry in self.classes],
             graph.model_dump(exclude={"text_weight"}),
             self.backbone_key if needs_text else None,
-            code_key(*GRAPH_CODE),
+            code_key(ENTRIES["graph"]),
         )
+        path = self.results / "graph" / f"{self.params.task.name}-{key}"
+        files = ("graph.json", "similarity.safetensors")
+        return Result("graph", path, key, (self.task,), files, {"similarity": graph.similarity})
+
+    def text(self, kind: str) -> Result:
+        """Text features of ``classes`` or ``nodes``."""
+        templates = self.params.prompts.templates
+        source = self.graph if kind == "nodes" else self.task
+        names = source.key if kind == "nodes" else [entry.prompt_names for entry in self.classes]
+        key = content_key(kind, templates, names)
+        about = {"backbone": self.params.backbone.label, "templates": len(templates)}
+        path = self.feature_dir / f"text/{kind}-{key}.h5"
+        return Result(f"text of {kind}", path, key, (source,), about=about)
 
     @cached_property
-    def graph_dir(self) -> Path:
-        """Folder with ``graph.json`` and ``similarity.safetensors``."""
-        return self.results / "graph" / f"{self.params.task.name}-{self.graph_key}"
-
-    def text_key(self, kind: str) -> str:
-        """Key of the text vectors of classes or nodes."""
-        templates = self.params.prompts.templates
-        if kind == "nodes":
-            return content_key("nodes", templates, self.graph_key)
-        return content_key("classes", templates, [entry.prompt_names for entry in self.classes])
-
-    def text_features(self, kind: str) -> Path:
-        """Text vectors of ``classes`` or ``nodes``."""
-        return self.feature_dir / "text" / f"{kind}-{self.text_key(kind)}.h5"
-
-    def all_features(self) -> list[Path]:
-        """Everything that the features phase makes and a fit reads."""
-        return [
-            *(path for domain in DOMAINS for path in self.domain_features(domain)),
-            *(self.joined_features(domain) for domain in DOMAINS),
-            *(self.text_features(kind) for kind in TEXT_KINDS),
-        ]
+    def features(self) -> tuple[Result, ...]:
+        """All that the features phase makes and a fit reads."""
+        images = [result for domain in DOMAINS for result in self.images(domain)]
+        return (*images, *(self.text(kind) for kind in TEXT_KINDS))
 
     # Fits and what comes after
 
     def candidates(self, method: str) -> list[Self]:
-        """Plans of the fits that evaluation chooses from: one, but for the rule ``oracle``."""
+        """Plans of the fits that evaluation chooses from: one, except with the rule ``oracle``."""
         selection = self.params.train.selection
         if selection.rule != "oracle" or method not in selection.candidates:
             return [self]
@@ -263,82 +287,114 @@ class Plan:
             return []
         return list(selection.candidates.get(method, []))
 
-    def model_key(self, method: str) -> str:
-        """Key of a method's fits."""
+    def fit(self, method: str) -> Result:
+        """A method's fits with all seeds."""
+        train = self.params.train
+        settings = self.params.methods.settings(method).model_dump()
         candidates = self.pseudo_candidates(method)
-        selection = self.params.train.selection.model_dump(include={"folds", "holdout", "seed"})
-        checkpoints = self.params.train.checkpoints
-        return content_key(
+        selection = train.selection.model_dump(include={"folds", "holdout", "seed"})
+        key = content_key(
             "fit",
             method,
-            self.params.methods.settings(method).model_dump(),
+            settings,
             [candidates, selection] if candidates else None,
-            self.params.train.seeds,
+            train.seeds,
             self.known.tolist(),
             self.summary["source_labels_key"],
             self.backbone_key,
             [self.rows_key(domain) for domain in DOMAINS],
-            [self.text_key(kind) for kind in TEXT_KINDS],
+            [self.text(kind).key for kind in TEXT_KINDS],
             self.params.graph.text_weight,
-            code_key(*fit_code(method)),
-            *([checkpoints] if checkpoints else []),
+            fit_code(method),
+            *([train.checkpoints] if train.checkpoints else []),
+        )
+        return Result(
+            "fit",
+            self.under("models", f"{method}-{key}"),
+            key,
+            (*self.features, self.graph, self.task),
+            ("scores.h5", "model.safetensors", "fit.json"),
+            {
+                "method": method,
+                "seeds": train.seeds,
+                "unknown": self.unknown,
+                "settings": settings,
+            },
         )
 
-    def model_dir(self, method: str) -> Path:
-        """Folder with ``scores.h5``, ``model.safetensors`` and ``fit.json``."""
-        return self._under("models", f"{method}-{self.model_key(method)}")
-
-    def evaluation_key(self, method: str) -> str:
-        """Key of a method's metrics."""
-        return content_key(
+    def evaluation(self, method: str) -> Result:
+        """A method's metrics and predictions."""
+        fits = tuple(plan.fit(method) for plan in self.candidates(method))
+        evaluate, rule = self.params.evaluate, self.params.train.selection.rule
+        key = content_key(
             "evaluation",
-            self.params.train.selection.rule,
-            [plan.model_key(method) for plan in self.candidates(method)],
-            self.params.evaluate.model_dump(exclude=BOOTSTRAP_SETTINGS),
+            rule,
+            [fit.key for fit in fits],
+            evaluate.model_dump(exclude=BOOTSTRAP_SETTINGS),
             self.summary["target_labels_key"],
-            code_key(*EVALUATE_CODE),
+            code_key(ENTRIES["evaluation"]),
+        )
+        # The authors' way of evaluating scores the states of a fit again.
+        again = (*self.features, self.graph) if evaluate.protocol == REFERENCE else ()
+        return Result(
+            "evaluation",
+            self.under("evaluations", f"{method}-{key}"),
+            key,
+            (*fits, *again, self.task),
+            ("evaluation.json", "predictions.parquet"),
+            {"method": method, "selection": rule, "protocol": evaluate.protocol},
         )
 
-    def evaluation_dir(self, method: str) -> Path:
-        """Folder with ``evaluation.json`` and ``predictions.parquet``."""
-        return self._under("evaluations", f"{method}-{self.evaluation_key(method)}")
-
     @cached_property
-    def comparison_key(self) -> str:
-        """Key of the table over all methods."""
-        methods = self.params.methods.run
-        return content_key(
+    def comparison(self) -> Result:
+        """The table over all methods of the run."""
+        methods, evaluate = self.params.methods.run, self.params.evaluate
+        evaluations = tuple(self.evaluation(name) for name in methods)
+        key = content_key(
             "comparison",
-            [self.evaluation_key(name) for name in methods],
-            self.params.evaluate.model_dump(include=BOOTSTRAP_SETTINGS),
-            code_key(*COMPARE_CODE),
+            [evaluation.key for evaluation in evaluations],
+            evaluate.model_dump(include=BOOTSTRAP_SETTINGS),
+            code_key(ENTRIES["comparison"]),
+        )
+        return Result(
+            "comparison",
+            self.under("comparisons", key),
+            key,
+            evaluations,
+            ("metrics.json", "means.json", *TABLES, HISTORY),
+            {"methods": methods, "bootstrap": evaluate.bootstrap},
         )
 
     @cached_property
-    def comparison_dir(self) -> Path:
-        """Folder with ``metrics.json``, ``results.csv`` and the plots' tables."""
-        return self._under("comparisons", self.comparison_key)
-
-    @cached_property
-    def report_key(self) -> str:
-        """Key of the page."""
-        return content_key(
-            "report", self.comparison_key, self.params.report.model_dump(), code_key(*REPORT_CODE)
-        )
-
-    @cached_property
-    def page(self) -> Path:
+    def page(self) -> Result:
         """The page before it is published."""
-        return self._under("pages", self.report_key) / "index.html"
+        report = self.params.report
+        key = content_key(
+            "report", self.comparison.key, report.model_dump(), code_key(ENTRIES["page"])
+        )
+        path, about = self.under("pages", key), {"title": report.title}
+        return Result("page", path, key, (self.comparison,), ("index.html",), about)
 
     @cached_property
-    def stamp(self) -> Path:
-        """The file that says which results ``reports/`` holds."""
-        return self.reports / "made-from" / f"{self.report_key}.json"
+    def publication(self) -> Result:
+        """The stamp that says which results ``reports/`` holds."""
+        path = self.reports / "made-from" / f"{self.page.key}.json"
+        return Result("published report", path, self.page.key, (self.comparison, self.page))
 
-    def sweep_dir(self, key: str) -> Path:
-        """Folder with ``sweep.parquet`` and ``sweep.csv``."""
-        return self._under("sweeps", key)
+    def run(self) -> Iterator[Result]:
+        """Yield all results of the run, each after what it is made from."""
+        yield self.task
+        yield self.graph
+        yield from self.features
+        for method in self.params.methods.run:
+            yield from self.evaluated(method)
+        yield from (self.comparison, self.page, self.publication)
 
-    def _under(self, stage: str, leaf: str) -> Path:
+    def evaluated(self, method: str) -> Iterator[Result]:
+        """Yield the fits of a method and their evaluation."""
+        yield from (plan.fit(method) for plan in self.candidates(method))
+        yield self.evaluation(method)
+
+    def under(self, stage: str, leaf: str) -> Path:
+        """Return where a result of this task and backbone is."""
         return self.results / stage / self.params.task.name / self.params.backbone.label / leaf

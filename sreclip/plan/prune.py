@@ -8,17 +8,17 @@ from pathlib import Path
 
 from sreclip.errors import ConfigError
 from sreclip.plan.plan import Plan
-from sreclip.plan.sweep import Sweep
+from sreclip.plan.sweep import all_results
 from sreclip.registry import unknown_name
 
-STAGES = ("data", "graph", "features", "models", "evaluations", "comparisons", "pages", "sweeps")
+FOLDERS = ("data", "graph", "features", "models", "evaluations", "comparisons", "pages", "sweeps")
 
 
-def prune(plan: Plan, stages: Iterable[str]) -> list[Path]:
-    """Remove what lies in the folders of ``stages`` and is not of this plan.
+def prune(plan: Plan, folders: Iterable[str]) -> list[Path]:
+    """Remove what is in some folders of ``results/`` and not of this plan.
 
-    DVC's stages call this, so that their outputs are decided by the parameters alone; older
-    results stay in DVC's cache.
+    The DVC stages call this, so that the parameters alone decide their outputs; older results stay
+    in DVC's cache.
 
     Returns
     -------
@@ -28,33 +28,16 @@ def prune(plan: Plan, stages: Iterable[str]) -> list[Path]:
     Raises
     ------
     ConfigError
-        A stage that is none of `STAGES`.
+        A folder is none of `FOLDERS`.
     """
     removed = []
-    for stage in stages:
-        if stage not in STAGES:
-            raise ConfigError(unknown_name("stage", stage, dict.fromkeys(STAGES, "")))
-        root = plan.results / stage
-        keep = {path.resolve() for path in wanted(plan, stage)}
+    keep = {result.path.resolve() for result in all_results(plan).values()}
+    for name in folders:
+        if name not in FOLDERS:
+            raise ConfigError(unknown_name("folder of results", name, FOLDERS))
+        root = plan.results / name
         removed += _remove_others(root, keep) if root.exists() else []
     return removed
-
-
-def wanted(plan: Plan, stage: str) -> list[Path]:
-    """Files and folders of one stage that the plan names."""
-    sweep = Sweep(plan)
-    return {
-        "data": lambda: [plan.task_dir],
-        "graph": lambda: [plan.graph_dir],
-        "features": plan.all_features,
-        "models": lambda: [fit.model_dir(name) for (name, _), fit in sweep.fits.items()],
-        "evaluations": lambda: [
-            evaluated.evaluation_dir(name) for (name, _), evaluated in sweep.evaluations.items()
-        ],
-        "comparisons": lambda: [plan.comparison_dir],
-        "pages": lambda: [plan.page.parent],
-        "sweeps": lambda: [sweep.table.parent],
-    }[stage]()
 
 
 def _remove_others(folder: Path, keep: set[Path]) -> list[Path]:

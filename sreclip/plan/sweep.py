@@ -6,29 +6,24 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sreclip.config.methods import Settings
 from sreclip.config.models import SplitSettings, SweepSettings
-from sreclip.errors import ConfigError, StoreError
-from sreclip.files import atomic_path, read_keyed
-from sreclip.keys import code_key, content_key
-from sreclip.plan.plan import Plan
+from sreclip.errors import ConfigError
+from sreclip.keys import content_key
+from sreclip.plan.code import code_key
+from sreclip.plan.plan import ENTRIES, Plan
+from sreclip.plan.results import Result
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-SWEEP_CODE = ("plan/sweep.py",)
 AS_CONFIGURED = "as configured"
 NOTHING_OFF = "nothing"
 EVERYTHING_OFF = "all of these"
-MADE_BY = "snakemake --cores all sweep"
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One job of a sweep: a method, a split and the settings of one variant, over all seeds.
+    """One fit and evaluation of a sweep: a method, a split and a variant, over all seeds.
 
     Attributes
     ----------
@@ -75,7 +70,7 @@ class Sweep:
         return [
             Combination(
                 method=name,
-                unknown=_unknown(plan),
+                unknown=tuple(plan.unknown),
                 variant=variant,
                 ablated=ablated,
                 plan=_narrowed(plan, name, settings),
@@ -123,35 +118,61 @@ class Sweep:
                 yield f"without {part}", part, settings.changed(overrides)
 
     @cached_property
-    def key(self) -> str:
-        """Key of the table."""
+    def table(self) -> Result:
+        """The tidy table of all combinations."""
+        evaluations = [item.plan.evaluation(item.method) for item in self.combinations]
         rows = [
-            [item.variant, item.ablated, item.plan.evaluation_key(item.method)]
-            for item in self.combinations
+            [item.variant, item.ablated, evaluation.key]
+            for item, evaluation in zip(self.combinations, evaluations, strict=True)
         ]
-        return content_key("sweep", rows, code_key(*SWEEP_CODE))
+        key = content_key("sweep", rows, code_key(ENTRIES["sweep"]))
+        return Result(
+            "sweep",
+            self.plan.under("sweeps", key),
+            key,
+            # Splits drawn twice share their evaluations.
+            tuple({evaluation.path: evaluation for evaluation in evaluations}.values()),
+            ("sweep.parquet", "sweep.csv"),
+            {"combinations": len(rows)},
+        )
 
-    @property
-    def table(self) -> Path:
-        """Parquet file; a CSV file of the same rows lies beside it."""
-        return self.plan.sweep_dir(self.key) / "sweep.parquet"
+    def fitted(self, method: str, key: str) -> Plan:
+        """Return the plan of one fit, of the run or of the sweep, by method and key.
 
-    @cached_property
-    def evaluations(self) -> dict[tuple[str, str], Plan]:
-        """Plan of each evaluation, the run's and the sweep's, by method and key."""
-        every = [(name, self.plan) for name in self.plan.params.methods.run] + [
-            (item.method, item.plan) for item in self.combinations
-        ]
-        return {(name, plan.evaluation_key(name)): plan for name, plan in every}
+        Raises
+        ------
+        ConfigError
+            No fit has this key.
+        """
+        for name, plan in self._planned():
+            for candidate in plan.candidates(name) if name == method else ():
+                if candidate.fit(name).key == key:
+                    return candidate
+        raise _no_such("fit", method, key)
 
-    @cached_property
-    def fits(self) -> dict[tuple[str, str], Plan]:
-        """Plan of each fit by method and key."""
-        return {
-            (name, candidate.model_key(name)): candidate
-            for (name, _), plan in self.evaluations.items()
-            for candidate in plan.candidates(name)
-        }
+    def evaluated(self, method: str, key: str) -> Plan:
+        """Return the plan of one evaluation, as `fitted` does for fits."""
+        for name, plan in self._planned():
+            if name == method and plan.evaluation(name).key == key:
+                return plan
+        raise _no_such("evaluation", method, key)
+
+    def _planned(self) -> Iterator[tuple[str, Plan]]:
+        """Yield method and plan of every evaluation, those of the run first."""
+        yield from ((name, self.plan) for name in self.plan.params.methods.run)
+        yield from ((item.method, item.plan) for item in self.combinations)
+
+    def results(self) -> Iterator[Result]:
+        """Yield the results of all combinations and the table."""
+        for item in self.combinations:
+            yield from item.plan.evaluated(item.method)
+        yield self.table
+
+
+def all_results(plan: Plan) -> dict[str, Result]:
+    """Return every result of a run and of its sweep by path."""
+    found = (*plan.run(), *Sweep(plan).results())
+    return {result.path.as_posix(): result for result in found}
 
 
 def ablations(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -161,9 +182,10 @@ def ablations(settings: Settings) -> dict[str, dict[str, Any]]:
     return {NOTHING_OFF: {}, **parts, EVERYTHING_OFF: together}
 
 
-def _unknown(plan: Plan) -> tuple[str, ...]:
-    return tuple(
-        entry.name for entry, known in zip(plan.classes, plan.known, strict=True) if not known
+def _no_such(kind: str, method: str, key: str) -> ConfigError:
+    return ConfigError(
+        f"no {kind} of {method} has the key {key}",
+        "the parameters are others than when the key was made; leave --key out",
     )
 
 
@@ -171,67 +193,3 @@ def _narrowed(plan: Plan, name: str, settings: Settings) -> Plan:
     """Leave one method in the parameters, so that its job's file holds nothing else."""
     methods = plan.params.methods.model_copy(update={"run": [name], name: settings})
     return plan.changed(methods=methods, sweep=SweepSettings())
-
-
-def tabulate_sweep(plan: Plan) -> Path:
-    """Write the tidy table, one row for each combination, seed and metric.
-
-    Columns: ``task``, ``backbone``, ``method``, ``title``, ``unknown`` (the split, joined by
-    ``+``), ``variant``, ``ablated``, ``selection``, ``protocol``, ``seed``, ``metric``,
-    ``value``.
-
-    Returns
-    -------
-    Path
-        The Parquet file.
-
-    Raises
-    ------
-    StoreError
-        An evaluation is missing or damaged.
-    """
-    import pandas as pd
-
-    sweep = Sweep(plan)
-    frame = pd.DataFrame([row for item in sweep.combinations for row in _rows(item)])
-    path = sweep.table
-    with atomic_path(path.with_suffix(".csv")) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
-    with atomic_path(path) as temporary:
-        frame.to_parquet(temporary, index=False)
-    return path
-
-
-def _rows(item: Combination) -> Iterator[dict[str, Any]]:
-    path = item.plan.evaluation_dir(item.method) / "evaluation.json"
-    evaluation = read_keyed(path, item.plan.evaluation_key(item.method), made_by=MADE_BY)
-    about = {
-        "task": item.plan.params.task.name,
-        "backbone": item.plan.params.backbone.label,
-        "method": item.method,
-        "title": evaluation["title"],
-        "unknown": "+".join(item.unknown),
-        "variant": item.variant,
-        "ablated": item.ablated,
-        "selection": evaluation["selection"],
-        "protocol": evaluation["protocol"]["name"],
-    }
-    for seed, run in zip(evaluation["seeds"], evaluation["runs"], strict=True):
-        for metric, value in run.items():
-            yield {**about, "seed": seed, "metric": metric, "value": value}
-
-
-def read_sweep(plan: Plan) -> pd.DataFrame:
-    """Read the tidy table of the present ``sweep`` section.
-
-    Raises
-    ------
-    StoreError
-        It was not made yet.
-    """
-    import pandas as pd
-
-    path = Sweep(plan).table
-    if not path.exists():
-        raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
-    return pd.read_parquet(path)

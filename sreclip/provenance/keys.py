@@ -1,4 +1,4 @@
-"""Versions, content keys and code keys of a plan: what decides its results, by name."""
+"""Versions, content keys and keys of code of a plan: what decides its results, by name."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ from typing import Any
 import sreclip
 from sreclip.data import PREPARE_VERSION
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
-from sreclip.keys import code_key
-from sreclip.plan.plan import (
-    COMPARE_CODE,
-    EVALUATE_CODE,
-    GRAPH_CODE,
-    REPORT_CODE,
-    TEXT_KINDS,
-    Plan,
-    fit_code,
-)
+from sreclip.plan.code import code_key
+from sreclip.plan.plan import ENTRIES, TEXT_KINDS, Plan, fit_code
 
 PACKAGES = (
     "torch",
@@ -39,7 +31,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, sreclip and the packages that it stands on, where installed."""
+    """Return the versions of Python, sreclip and the packages it uses, where installed."""
     found = {"python": platform.python_version(), "sreclip": sreclip.__version__}
     for name in PACKAGES:
         try:
@@ -50,38 +42,36 @@ def versions() -> dict[str, str]:
 
 
 def stage_keys(plan: Plan) -> dict[str, Any]:
-    """Content keys of all stages, in the order of the pipeline."""
+    """Return the content keys of all stages, in the order of the pipeline."""
     methods = plan.params.methods.run
     return {
-        "task": plan.task_dir.name.rpartition("-")[2],
+        "task": plan.task.key,
         "backbone": plan.backbone_key,
         "source_features": plan.rows_key("source"),
         "target_features": plan.rows_key("target"),
-        "graph": plan.graph_key,
-        **{f"text_{kind}": plan.text_key(kind) for kind in TEXT_KINDS},
-        "fits": {name: plan.model_key(name) for name in methods},
-        "evaluations": {name: plan.evaluation_key(name) for name in methods},
-        "comparison": plan.comparison_key,
-        "report": plan.report_key,
+        "graph": plan.graph.key,
+        **{f"text_{kind}": plan.text(kind).key for kind in TEXT_KINDS},
+        "fits": {name: plan.fit(name).key for name in methods},
+        "evaluations": {name: plan.evaluation(name).key for name in methods},
+        "comparison": plan.comparison.key,
+        "report": plan.page.key,
     }
 
 
 def code_keys(plan: Plan) -> dict[str, Any]:
-    """Keys of the code that results are keyed by: version numbers for data and features."""
+    """Return the keys of the code behind each stage: version numbers for data and features."""
+    later = {stage: code_key(entry) for stage, entry in ENTRIES.items() if stage != "fit"}
     return {
         "prepare": PREPARE_VERSION,
         "extract": EXTRACTION_VERSION,
         "feature_format": FORMAT_VERSION,
-        "graph": code_key(*GRAPH_CODE),
-        "fits": {name: code_key(*fit_code(name)) for name in plan.params.methods.run},
-        "evaluate": code_key(*EVALUATE_CODE),
-        "compare": code_key(*COMPARE_CODE),
-        "report": code_key(*REPORT_CODE),
+        "fits": {name: fit_code(name) for name in plan.params.methods.run},
+        **later,
     }
 
 
 def flat_keys(keys: dict[str, Any]) -> list[tuple[str, str]]:
-    """Keys as rows of a table."""
+    """Return keys as rows of a table."""
     rows: list[tuple[str, str]] = []
     for name, value in keys.items():
         title = name.replace("_", " ")

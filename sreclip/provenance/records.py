@@ -1,4 +1,4 @@
-"""Records: who made a result, when, where and by which code, beside the result's link.
+"""Records: who made a result, when, where and by which code.
 
 A job writes its record to ``results/records/``, at the path of its result and outside of it: times
 and machines must not reach files that are to be the same bytes everywhere, nor the folders that DVC
@@ -21,19 +21,48 @@ from typing import Any
 
 from sreclip.config import Params
 from sreclip.files import write_json
-from sreclip.keys import content_key
 from sreclip.plan.plan import Plan
+from sreclip.plan.results import Result
+from sreclip.plan.run import run_params_key
 from sreclip.provenance.git import git_state
 from sreclip.provenance.keys import versions
-from sreclip.provenance.links import Link, link_of, links
-from sreclip.provenance.stamps import STAMPS, stamps
+from sreclip.provenance.stamps import read_stamp, stamps
 
 RECORDS = "records"
-PUBLISHED_REPORT = "published report"
-# Where the Snakefile tells its jobs the parameters of the run.
-RUN_PARAMS_VARIABLE = "SRECLIP_RUN_PARAMS"
 # Names the machine instead of its host name, which not everybody wants to publish.
 MACHINE_VARIABLE = "SRECLIP_MACHINE"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A `Result` as it is written down: paths are text and relative to the project."""
+
+    stage: str
+    path: str
+    key: str
+    inputs: tuple[str, ...]
+    about: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """Stage, method and key, for a reader."""
+        return " ".join(filter(None, (self.stage, self.about.get("method"), self.key)))
+
+    @classmethod
+    def of(cls, result: Result, folder: Path) -> Link:
+        """Write a result of a project down."""
+
+        def name(path: Path) -> str:
+            return path.relative_to(folder).as_posix()
+
+        inputs = tuple(name(each.path) for each in result.inputs)
+        return cls(result.stage, name(result.path), result.key, inputs, dict(result.about))
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Link:
+        """Read a link; `KeyError` or `TypeError` when it is something else."""
+        stage, path, key, inputs, about = (value[name] for name in cls.__dataclass_fields__)
+        return cls(stage, path, key, tuple(inputs), dict(about))
 
 
 @dataclass(frozen=True)
@@ -54,29 +83,24 @@ class Record:
     circumstances: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Give the record as JSON-able values."""
+        """Return the record as JSON-able values."""
         return {**asdict(self.link), "time": self.time, "circumstances": self.circumstances}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Record:
-        """Read what `to_json` gave; `KeyError` or `TypeError` when it is something else."""
+        """Read what `to_json` returned; `KeyError` or `TypeError` when it is something else."""
         return cls(Link.from_json(value), str(value["time"]), dict(value["circumstances"]))
 
 
-def params_key(params: Params) -> str:
-    """Key of all parameters: the name of their file in ``results/params/``."""
-    return content_key(params.model_dump())
-
-
 def chosen_params(params: Params) -> dict[str, Any]:
-    """All parameters but the settings of methods that do not run."""
+    """Return all parameters except the settings of methods that do not run."""
     return params.model_dump(mode="json", exclude={"methods"}) | {
         "methods": params.methods.model_dump(mode="json", include={"run", *params.methods.run})
     }
 
 
 def machine() -> dict[str, Any]:
-    """Name, system, cores and, where torch runs on one, the GPU of this machine."""
+    """Return name, system, cores and, where torch runs on one, the GPU of this machine."""
     about: dict[str, Any] = {
         "name": os.environ.get(MACHINE_VARIABLE) or platform.node(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -88,33 +112,25 @@ def machine() -> dict[str, Any]:
     return about
 
 
-def write_record(plan: Plan, path: Path) -> Path:
+def write_record(plan: Plan, result: Result) -> None:
     """Record that a result of the plan has just been made."""
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     circumstances = {
         "git": git_state(),
-        "params": _run_params(plan),
+        "params": run_params_key(plan.params),
         "machine": machine(),
         "versions": versions(),
     }
-    record = Record(link_of(plan, path), now.isoformat(), circumstances)
-    return _write(record, plan.results)
+    record = Record(Link.of(result, plan.folder), now.isoformat(), circumstances)
+    _write(record, plan.results)
 
 
-def _run_params(plan: Plan) -> str:
-    """Key of the parameters of the whole run, of which a job may have been given a part."""
-    whole = os.environ.get(RUN_PARAMS_VARIABLE)
-    return Path(whole).stem if whole else params_key(plan.params)
-
-
-def _write(record: Record, results: Path) -> Path:
-    place = record_path(record.link.path, results)
-    write_json(place, record.to_json())
-    return place
+def _write(record: Record, results: Path) -> None:
+    write_json(record_path(record.link.path, results), record.to_json())
 
 
 def record_path(result: str, results: Path) -> Path:
-    """Where the record of a result lies."""
+    """Return where the record of a result is."""
     return results / RECORDS / f"{result.partition('/')[2]}.json"
 
 
@@ -131,7 +147,7 @@ def pack(records: Iterable[Record]) -> dict[str, Any]:
 
 
 def unpack(value: Any) -> dict[str, Record]:
-    """Read what `pack` gave, by path; nothing where it is something else."""
+    """Read what `pack` returned, by path; nothing where it is something else."""
     try:
         shared = value["circumstances"]
         records = [
@@ -145,54 +161,37 @@ def unpack(value: Any) -> dict[str, Record]:
 
 def keep_records(reports: Path, results: Path) -> None:
     """Write the records that stamps carry to ``results``, for a stamp may go."""
-    for path, record in _of_stamps(reports).items():
+    for path, record in _stamped(reports).items():
         if not record_path(path, results).exists():
             _write(record, results)
 
 
-def _of_stamps(reports: Path) -> dict[str, Record]:
-    return {path: record for stamp in stamps(reports) for path, record in _of_stamp(stamp).items()}
-
-
-def _of_stamp(stamp: Path) -> dict[str, Record]:
-    try:
-        return unpack(json.loads(stamp.read_text(encoding="utf-8")).get("made"))
-    except (OSError, ValueError, AttributeError):
-        return {}
+def _stamped(reports: Path) -> dict[str, Record]:
+    return {
+        path: record
+        for stamp in stamps(reports)
+        for path, record in unpack(read_stamp(stamp).get("made")).items()
+    }
 
 
 class Records:
-    """Records of a project folder: those of its jobs, and those that came with its stamps.
+    """Records of a project: those of its jobs, and those that came with its stamps.
 
     Parameters
     ----------
-    results, reports : Path
+    folder : Path
+        The project.
     """
 
-    def __init__(self, results: Path, reports: Path) -> None:
-        self._results, self._reports = results, reports
-
-    def link(self, stamp: str) -> Link | None:
-        """Link of a stamp, by its path; None where it cannot be read."""
-        try:
-            value = json.loads(
-                (self._reports / STAMPS / Path(stamp).name).read_text(encoding="utf-8")
-            )
-            under, keys = f"{value['task']}/{value['backbone']}", value["keys"]
-            inputs = (
-                f"results/comparisons/{under}/{keys['comparison']}",
-                f"results/pages/{under}/{keys['report']}",
-            )
-            return Link(PUBLISHED_REPORT, stamp, keys["report"], inputs, {})
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    def __init__(self, folder: Path) -> None:
+        self._results, self._reports = folder / "results", folder / "reports"
 
     @cached_property
     def _stamped(self) -> dict[str, Record]:
-        return _of_stamps(self._reports)
+        return _stamped(self._reports)
 
     def get(self, path: str) -> Record | None:
-        """Record of a result; None where there is none, or none that can be read."""
+        """Return the record of a result; None where there is none, or none that can be read."""
         try:
             place = record_path(path, self._results)
             return Record.from_json(json.loads(place.read_text(encoding="utf-8")))
@@ -200,7 +199,7 @@ class Records:
             return self._stamped.get(path)
 
     def below(self, path: str) -> list[Record]:
-        """Records of all results in a folder."""
+        """Return the records of all results in a folder."""
         folder = self._results / RECORDS
         below = (folder / path.partition("/")[2]).rglob("*.json")
         names = {
@@ -212,6 +211,7 @@ class Records:
 
 
 def records_of(plan: Plan) -> list[Record]:
-    """Records of all results that the plan's report was made from, as far as there are any."""
-    records = Records(plan.results, plan.reports)
-    return [record for path in links(plan) if (record := records.get(path)) is not None]
+    """Return the records of all results that the plan's report was made from."""
+    records = Records(plan.folder)
+    paths = (Link.of(result, plan.folder).path for result in plan.run())
+    return [record for path in paths if (record := records.get(path)) is not None]

@@ -87,7 +87,7 @@ def read_run(name: str) -> Run:
 
 def _of_params(name: str, path: Path) -> Run:
     plan = Plan(load_params(path))
-    prepared = (plan.task_dir / "manifest.parquet").exists()
+    prepared = plan.task["manifest.parquet"].exists()
     return Run(
         name=name,
         about=f"parameters in {path}"

@@ -1,4 +1,4 @@
-"""What `reports/` holds: the published files and the stamp that says where they come from."""
+"""The stamp of `reports/`: which files were published there, and what they were made from."""
 
 from __future__ import annotations
 
@@ -8,23 +8,16 @@ from typing import Any
 
 from sreclip.errors import StoreError
 from sreclip.files import file_sha256
+from sreclip.plan.plan import TABLES
 
-TABLES = (
-    "results.csv",
-    "significance.csv",
-    "curves.csv",
-    "per_class.csv",
-    "confusion.csv",
-    "training.csv",
-    "literature.csv",
-)
 # A folder, so that DVC can track it whatever the key in the file's name.
 STAMPS = "made-from"
-PUBLISHED = ("metrics.json", "means.json", "index.html", *(f"tables/{name}" for name in TABLES))
+PAGE = "index.html"
+PUBLISHED = ("metrics.json", "means.json", PAGE, *(f"tables/{name}" for name in TABLES))
 
 
 def task_numbers(metrics: Any, path: Path) -> tuple[str, str, dict[str, Any]]:
-    """Give task, backbone and the methods' numbers of what a ``metrics.json`` holds.
+    """Return task, backbone and the methods' numbers of what a ``metrics.json`` holds.
 
     Raises
     ------
@@ -43,30 +36,31 @@ def task_numbers(metrics: Any, path: Path) -> tuple[str, str, dict[str, Any]]:
 
 
 def stamps(reports: Path) -> list[Path]:
-    """Stamps in ``reports``; one, unless a publication was cut short."""
+    """Return the stamps in ``reports``: one, unless a publication was cut short."""
     return sorted((reports / STAMPS).glob("*.json"))
 
 
+def read_stamp(stamp: Path) -> dict[str, Any]:
+    """Return what a stamp says, nothing where it cannot be read."""
+    try:
+        value = json.loads(stamp.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def published_hashes(reports: Path) -> dict[str, str | None]:
-    """SHA-256 of each published file, None where it is missing."""
+    """Return the SHA-256 of each published file, None where it is missing."""
     paths = {name: reports / name for name in PUBLISHED}
     return {name: file_sha256(path) if path.is_file() else None for name, path in paths.items()}
 
 
-def withdraw_stale(reports: Path) -> None:
-    """Remove a stamp that does not speak of the files beside it, so that they are published again.
+def is_as_published(reports: Path) -> bool:
+    """Tell whether every stamp belongs to the files beside it.
 
-    So it is after a file was removed or edited, and after a pull that brought a new stamp from git
-    beside a page of an earlier run, which git does not track.
+    It does not after a file was removed or edited, nor after a pull that brought a new stamp from
+    git beside a page of an earlier run, which git does not track.
     """
     found = stamps(reports)
-    if not found:
-        return
-    hashes = published_hashes(reports)
-    for stamp in found:
-        try:
-            files = json.loads(stamp.read_text(encoding="utf-8")).get("files")
-        except (ValueError, AttributeError):
-            files = None
-        if files != hashes:
-            stamp.unlink(missing_ok=True)
+    hashes = published_hashes(reports) if found else {}
+    return all(read_stamp(stamp).get("files") == hashes for stamp in found)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sreclip.config import load_params
 from sreclip.errors import SreclipError, StoreError
-from sreclip.files import read_json
 from sreclip.plan.plan import Plan
-from sreclip.provenance.links import Link, holding, links, sweep_links
-from sreclip.provenance.records import Record, Records
-from sreclip.provenance.stamps import STAMPS, published_hashes, stamps
+from sreclip.plan.run import snapshots
+from sreclip.plan.sweep import all_results
+from sreclip.provenance.records import Link, Record, Records
+from sreclip.provenance.stamps import STAMPS, published_hashes, read_stamp, stamps
 
 FOLDERS = ("results", "reports")
 
@@ -66,7 +66,7 @@ class Chain:
                     "path": step.link.path,
                     "key": step.link.key,
                     "inputs": list(step.link.inputs),
-                    "about": step.link.about | step.header,
+                    "about": {**step.link.about, **step.header},
                     "time": step.record.time if step.record else None,
                     "circumstances": step.record.circumstances if step.record else None,
                 }
@@ -121,7 +121,7 @@ def trace(result: Path, params: Path = Path("params.yaml")) -> Chain:
 
 def _header(path: Path) -> dict[str, str]:
     if not path.exists():
-        raise StoreError(f"{path} is not there")
+        raise StoreError(f"{path} is missing")
     if path.suffix != ".h5":
         return {}
     from sreclip.features.header import open_hdf5, read_header, reading
@@ -154,7 +154,7 @@ def _stamp_of(project: Path, name: str) -> tuple[Path, list[str]]:
             "publish again with: snakemake --cores all all",
         )
     hashes = published_hashes(reports)
-    stamped = read_json(found[-1]).get("files", {})
+    stamped = read_stamp(found[-1]).get("files", {})
     wrong = [
         f"reports/{file} {'is missing' if sha256 is None else 'was changed after publication'}"
         for file, sha256 in hashes.items()
@@ -168,35 +168,35 @@ class _Sources:
 
     def __init__(self, project: Path, params: Path) -> None:
         self._project = project
-        self._records = Records(project / "results", project / "reports")
-        earlier = sorted(
-            (project / "results" / "params").glob("*.yaml"),
-            key=lambda path: path.stat().st_mtime,
-            reverse=True,
+        self._records = Records(project)
+        self._params = iter(
+            [params, project / "params.yaml", *snapshots(project / "results")],
         )
-        self._params = iter([params, project / "params.yaml", *earlier])
         self._planned: dict[str, Link] = {}
 
     def step(self, path: str) -> Step | None:
         record = self._records.get(path)
         if record is not None:
             return Step(record.link, record)
-        if path.startswith("reports/"):
-            link = self._records.link(path)
-        else:
-            link = self._search(lambda: self._planned.get(path))
+        link = self._stamp_link(path) or self._search(lambda: self._planned.get(path))
         return Step(link, None) if link else None
+
+    def _stamp_link(self, path: str) -> Link | None:
+        """What a stamp says of itself, where the parameters do not lead to it any more."""
+        try:
+            return Link.from_json(read_stamp(self._project / path)["link"])
+        except (KeyError, TypeError):
+            return None
 
     def at_or_below(self, name: str) -> list[str]:
         """Paths of the result that holds ``name``, or of those in it that nothing there needs."""
-        if name.startswith("reports/"):
-            return [name] if self._records.link(name) else []
-        parts = name.split("/")
-        for length in range(len(parts), 1, -1):
-            path = "/".join(parts[:length])
-            if self._records.get(path) is not None:
+        places = [name, *(parent.as_posix() for parent in PurePosixPath(name).parents)]
+        for path in places:
+            if self._records.get(path) is not None or self._stamp_link(path):
                 return [path]
-        link = self._search(lambda: holding(self._planned, name))
+        link = self._search(
+            lambda: next((self._planned[path] for path in places if path in self._planned), None)
+        )
         if link is not None:
             return [link.path]
         below = {record.link.path: record.link for record in self._records.below(name)}
@@ -205,25 +205,26 @@ class _Sources:
         needed = {path for link in below.values() for path in link.inputs}
         return [path for path in below if path not in needed]
 
-    def _search(self, look: Any) -> Link | None:
-        """Look among the links, and let parameters be read until it is found or none are left."""
+    def _search(self, look: Callable[[], Link | None]) -> Link | None:
+        """Look among the links, and read parameters until it is found or none are left."""
         found = look()
         while found is None:
             path = next(self._params, None)
             if path is None:
                 return None
-            self._planned |= _links_of(self._project, path)
+            self._planned |= _planned_links(self._project, path)
             found = look()
         return found
 
 
-def _links_of(project: Path, params: Path) -> dict[str, Link]:
-    """Links that parameters lead to; none where they cannot be read or the task is not there."""
+def _planned_links(project: Path, params: Path) -> dict[str, Link]:
+    """Links that parameters lead to; none where they cannot be read or the task is missing."""
     try:
-        plan = Plan(load_params(params), project / "results", project / "reports")
-        return sweep_links(plan) | links(plan)
+        plan = Plan(load_params(params), project)
+        links = [Link.of(result, project) for result in all_results(plan).values()]
     except SreclipError:
         return {}
+    return {link.path: link for link in links}
 
 
 def _walk(starts: Sequence[str], sources: _Sources) -> Iterator[Step]:

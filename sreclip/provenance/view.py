@@ -6,11 +6,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sreclip.provenance.records import PUBLISHED_REPORT
 from sreclip.provenance.trace import Chain, Step
 
 SHA_DIGITS = 12
-NO_RECORD = "when, where and by which code is not known: there is no record of it"
+NO_RECORD = "when, where and by which code is not known: it has no record"
 
 
 def chain_lines(chain: Chain) -> list[str]:
@@ -31,7 +30,7 @@ def _groups(steps: Iterable[Step]) -> Iterator[list[Step]]:
 
     def kind(step: Step) -> tuple[str, ...]:
         link = step.link
-        return ("shard", link.about["domain"]) if link.stage == "shard" else (link.path,)
+        return ("shard", str(link.about["domain"])) if link.stage == "shard" else (link.path,)
 
     for _, group in itertools.groupby(steps, kind):
         yield list(group)
@@ -44,7 +43,7 @@ def _step_lines(
     if link.stage == "shard":
         folder = link.path.rpartition("/")[0]
         many = "s" if len(group) > 1 else ""
-        yield f"{len(group)} shard{many} of {link.about['domain']} pictures"
+        yield f"{len(group)} shard{many} of {link.about['domain']} images"
         yield f"  {folder}/"
     else:
         yield link.label
@@ -54,11 +53,10 @@ def _step_lines(
     if link.stage != "shard":
         yield from (f"  {name.replace('_', ' ')}: {_text(value)}" for name, value in facts.items())
     if link.stage == "task":
-        yield "  from the pictures below root; the SHA-256 of each is in its manifest.parquet"
+        yield "  from the images below root; the SHA-256 of each is in its manifest.parquet"
     elif link.inputs:
         yield f"  from {_inputs(link.inputs, labels)}"
-    if link.stage != PUBLISHED_REPORT:
-        yield f"  {_made(group, runs)}"
+    yield f"  {_made(group, runs)}"
 
 
 _SHOWN_ELSEWHERE = ("method", "domain", "rows")
@@ -74,9 +72,10 @@ def _text(value: Any) -> str:
 
 def _inputs(paths: Sequence[str], labels: dict[str, str]) -> str:
     names = [labels.get(path, path) for path in paths]
-    if all(name.startswith("shard ") for name in names):
-        return f"its shard{'s' if len(names) > 1 else ''}"
-    return ", ".join(names)
+    others = [name for name in names if not name.startswith("shard ")]
+    n_shards = len(names) - len(others)
+    shards = [f"{n_shards} shard{'s' if n_shards > 1 else ''} of images"] if n_shards else []
+    return ", ".join(shards + others)
 
 
 def _made(group: list[Step], runs: list[dict[str, Any]]) -> str:

@@ -183,7 +183,7 @@ def confusion_block(
 
 
 def graph_block(plan: Plan, last: MethodResult, colours: Mapping[str, str]) -> Block:
-    graph = RelationGraph.load(plan.graph_dir / "graph.json")
+    graph = RelationGraph.load(plan.graph["graph.json"])
     if graph.n_nodes > MOST_NODES:
         return Block(
             "graph",

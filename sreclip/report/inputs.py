@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.errors import StoreError
-from sreclip.evaluate.comparison import HISTORY
 from sreclip.evaluate.metrics import confusion_table
 from sreclip.files import read_csv, read_keyed
-from sreclip.plan.plan import Plan
+from sreclip.plan.plan import HISTORY, Plan
 
 BASELINE = "zero_shot"
 
@@ -78,13 +77,13 @@ def load_results(plan: Plan) -> list[MethodResult]:
     StoreError
         A file is missing, damaged or lacks a field.
     """
-    history = read_history(plan.comparison_dir / HISTORY)
+    history = read_history(plan.comparison[HISTORY])
     return [_load(plan, name, history.get(name, [])) for name in plan.params.methods.run]
 
 
 def _load(plan: Plan, name: str, history: Sequence[Mapping[str, float]]) -> MethodResult:
-    path = plan.evaluation_dir(name) / "evaluation.json"
-    evaluation = read_keyed(path, plan.evaluation_key(name), made_by=f"sreclip evaluate {name}")
+    path = plan.evaluation(name)["evaluation.json"]
+    evaluation = read_keyed(path, plan.evaluation(name).key, made_by=f"sreclip evaluate {name}")
     try:
         return _from_json(evaluation, history)
     except (KeyError, TypeError, ValueError) as error:

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from sreclip.evaluate.literature import (
@@ -69,21 +68,15 @@ class ColumnGroup:
     cells: Sequence[Sequence[Cell]]
 
 
-def write_page(plan: Plan) -> Path:
-    """Write ``plan.page``.
-
-    Returns
-    -------
-    Path
-        The page.
+def write_page(plan: Plan) -> None:
+    """Write the page of a plan.
 
     Raises
     ------
     StoreError
         A result that the page shows is missing or damaged.
     """
-    write_text(plan.page, render_page(plan))
-    return plan.page
+    write_text(plan.page["index.html"], render_page(plan))
 
 
 def render_page(plan: Plan) -> str:
@@ -121,7 +114,7 @@ def script_hash(text: str) -> str:
 
 def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
     params, last = plan.params, results[-1]
-    published = read_literature(plan.comparison_dir / LITERATURE)
+    published = read_literature(plan.comparison[LITERATURE])
     colours = params.report.colors.model_dump()
     n_seeds = len(last.seeds)
     return {
@@ -148,7 +141,7 @@ def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "selection": last.selection,
         "selection_note": selection_note(last.selection, reference=bool(last.warning)),
         "differences": difference_view(
-            plan, results, read_significance(plan.comparison_dir / SIGNIFICANCE)
+            plan, results, read_significance(plan.comparison[SIGNIFICANCE])
         ),
         "notes": table_notes(
             "",
@@ -172,7 +165,7 @@ def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "rejects": list_rejects(plan),
         "params_yaml": params_yaml(plan),
         "keys": flat_keys(stage_keys(plan)),
-        "report_key": plan.report_key,
+        "report_key": plan.page.key,
         "versions": versions(),
         "credits": credit_lines(plan.summary.get("credits", "")),
     }

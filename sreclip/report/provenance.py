@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import yaml
 
 from sreclip.plan.plan import Plan
 from sreclip.provenance.keys import code_keys, stage_keys, versions
-from sreclip.provenance.records import chosen_params
+from sreclip.provenance.records import Link, chosen_params
 from sreclip.report.inputs import MethodResult
 
 
@@ -30,6 +31,7 @@ def describe(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "methods": [
             {"name": r.name, "title": r.title, "transductive": r.transductive} for r in results
         ],
+        "link": asdict(Link.of(plan.publication, plan.folder)),
         "keys": stage_keys(plan),
         "code": code_keys(plan),
         "params": chosen_params(plan.params),

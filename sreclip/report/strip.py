@@ -88,7 +88,7 @@ def read_predictions(plan: Plan, method: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    path = plan.evaluation_dir(method) / "predictions.parquet"
+    path = plan.evaluation(method)["predictions.parquet"]
     made_by = f"make it with: sreclip evaluate {method}"
     if not path.exists():
         raise StoreError(f"{path} is missing", made_by)
@@ -105,7 +105,7 @@ def _show(
     shown: list[Shown] = []
     aside = 0
     rows = rows.head((MOST_TRIES + 1) * wanted)
-    stored = stored_pictures(find_rows(plan.task_dir, rows["row_id"].tolist()))
+    stored = stored_pictures(find_rows(plan.task.path, rows["row_id"].tolist()))
     columns = (rows["label"], rows["predicted"], rows["confidence"])
     with contextlib.closing(PictureReader(Path(plan.summary["root"]))) as reader:
         for one, label, predicted, confidence in zip(stored, *map(list, columns), strict=True):

@@ -10,8 +10,9 @@ import numpy as np
 from sreclip.errors import ConfigError
 from sreclip.evaluate.reference import REFERENCE, protocol_warning
 from sreclip.evaluate.statistics import summarise
+from sreclip.evaluate.sweep import read_sweep
 from sreclip.plan.plan import Plan
-from sreclip.plan.sweep import AS_CONFIGURED, NOTHING_OFF, read_sweep
+from sreclip.plan.sweep import AS_CONFIGURED, NOTHING_OFF
 from sreclip.report.numbers import format_with_interval, half_width
 from sreclip.report.table import MINI_NOTE, TITLES, selection_note
 

@@ -295,7 +295,7 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
 def _literature(source: Plan | Path) -> list[PublishedNumber]:
     """Published numbers; a report of an earlier version has none."""
     if isinstance(source, Plan):
-        return read_literature(source.comparison_dir / LITERATURE)
+        return read_literature(source.comparison[LITERATURE])
     path = source / "tables" / LITERATURE
     return read_literature(path) if path.exists() else []
 
@@ -311,7 +311,7 @@ def _from_plan(plan: Plan) -> dict[str, Any]:
         "backbone": plan.params.backbone.label,
         "confidence": confidence,
         "selection": results[-1].selection,
-        "arrows": marks(read_significance(plan.comparison_dir / SIGNIFICANCE), confidence),
+        "arrows": marks(read_significance(plan.comparison[SIGNIFICANCE]), confidence),
         "warning": results[-1].warning,
         "methods": [
             {"name": r.name, "title": r.title, "transductive": r.transductive, "metrics": r.metrics}

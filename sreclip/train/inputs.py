@@ -72,7 +72,7 @@ def load_inputs(plan: Plan) -> FitInputs:
         _same_backbone(header, target.header, plan.joined_features("target"))
     graph = read_graph(plan)
     texts = {
-        kind: read_text(plan.text_features(kind), expected_text(plan, kind, graph))
+        kind: read_text(plan.text(kind).path, expected_text(plan, kind, graph))
         for kind in TEXT_KINDS
     }
     for vectors in texts.values():
@@ -100,7 +100,7 @@ def _source_labels(plan: Plan, row_id: NDArray[np.int64]) -> NDArray[np.int64]:
     By sorting both sides: an index of pandas leaves 200 MB behind for a million rows, and a search
     for ids in any order waits for memory.
     """
-    rows = read_manifest(plan.task_dir, ["row_id", "label"])
+    rows = read_manifest(plan.task.path, ["row_id", "label"])
     numbers = rows["row_id"].to_numpy()
     labels = rows["label"].to_numpy(dtype=np.int64, na_value=-1)
     order, wanted = np.argsort(numbers), np.argsort(row_id)

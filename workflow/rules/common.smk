@@ -1,137 +1,125 @@
-"""Parameters and paths. Every cluster job parses this again, so nothing heavy is imported."""
+"""Parameters and the graph of results. Every cluster job parses this again, so nothing heavy is
+imported; and so does every dry run, so nothing is written."""
 
 import os
 import shlex
 import shutil
+import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
-from sreclip.config import load_params, parse_params, read_values
-from sreclip.data.manifest import DOMAINS
+from sreclip.config import parse_params, read_values
 from sreclip.data.tasks import FirstLook, first_look, is_as_pulled
 from sreclip.errors import SreclipError
-from sreclip.plan.plan import Plan
-from sreclip.evaluate.reference import REFERENCE
-from sreclip.provenance.records import keep_records
-from sreclip.provenance.stamps import withdraw_stale
-from sreclip.slurm import ask_patiently
-from sreclip.plan.snapshot import write_snapshot
+from sreclip.plan.plan import REFERENCE, Plan
+from sreclip.plan.results import outputs_of
+from sreclip.plan.run import (
+    RUN_PARAMS_VARIABLE,
+    read_run_params,
+    snapshot_path,
+    write_snapshot,
+)
 from sreclip.plan.split import known_mask
-from sreclip.plan.sweep import Sweep
+from sreclip.plan.sweep import Sweep, all_results
+from sreclip.provenance.stamps import is_as_published
+from sreclip.slurm import ask_patiently
+
+
+def refuse(error):
+    """End with our own words alone; Snakemake would put a file and a line before them."""
+    print(f"sreclip: {error}", file=sys.stderr)
+    sys.exit(1)
+
 
 try:
-    # Snakemake's own words for a merge marker are about tabs, and of a key that stands twice it takes
-    # the last.
+    # Of a key that stands twice Snakemake takes the last; its words for a merge marker are of tabs.
     if Path("params.yaml").exists():
         read_values(Path("params.yaml"))
 except SreclipError as error:
-    raise WorkflowError(str(error)) from None
+    refuse(error)
 
 
 configfile: "params.yaml"
 
 
-# A cluster job parses this hours later, when params.yaml may say something else: it reads the
-# parameters that its run was started with, and knows where they are from the environment.
-RUN_PARAMS = None if workflow.is_main_process else os.environ.get("SRECLIP_RUN_PARAMS")
+MAIN = workflow.is_main_process
+# A job parses this hours later, when params.yaml may say something else: it reads the parameters
+# that its run was started with, and finds them by the environment.
+RUN_PARAMS = None if MAIN else os.environ.get(RUN_PARAMS_VARIABLE)
 
 try:
     PARAMS = (
-        load_params(Path(RUN_PARAMS))
+        read_run_params(Path(RUN_PARAMS))
         if RUN_PARAMS
         else parse_params(config, "params.yaml and --config")
     )
-    PARAMS_FILE = write_snapshot(PARAMS)
-    os.environ.update(SRECLIP_RUN_PARAMS=str(PARAMS_FILE))
     PLAN = Plan(PARAMS)
-    # A job does what the main process has found due: it need not walk the pictures again.
-    LOOK = (
-        first_look(PARAMS.task.name, PARAMS.task.settings, PLAN.task_dir)
-        if workflow.is_main_process
-        else FirstLook([], None)
-    )
+    TASK = (PARAMS.task.name, PARAMS.task.settings, PLAN.task.path)
+    # A job does what the main process has found due: it need not walk the images again.
+    LOOK = first_look(*TASK) if MAIN else FirstLook([], None)
     # A clone's folders may all be newer than the results that were pulled into it.
-    PICTURES = (
-        ancient(LOOK.inputs)
-        if LOOK.inputs
-        and is_as_pulled(
-            PARAMS.task.name, PARAMS.task.settings, PLAN.task_dir, PLAN.hash_cache
-        )
-        else LOOK.inputs
-    )
+    PULLED = bool(LOOK.inputs) and is_as_pulled(*TASK, PLAN.hash_cache)
+    IMAGES = ancient(LOOK.inputs) if PULLED else LOOK.inputs
     if LOOK.classes is not None:
         known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)
-    if workflow.is_main_process:
-        keep_records(Path("reports"), PLAN.results)
-        withdraw_stale(Path("reports"))
-        ask_patiently()
 except SreclipError as error:
-    raise WorkflowError(str(error)) from None
+    refuse(error)
 
-SWEEP = Sweep(PLAN)
-REFERENCE_PROTOCOL = PARAMS.evaluate.protocol == REFERENCE
+PARAMS_FILE = snapshot_path(PARAMS)
+os.environ[RUN_PARAMS_VARIABLE] = str(PARAMS_FILE)
+UNDER = f"{PARAMS.task.name}/{PARAMS.backbone.label}"
+if MAIN:
+    ask_patiently()
+    if not is_as_published(PLAN.reports):
+        # As with --forcerun: the stamp is there, but the files beside it are others.
+        workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, "publish_report"}
 if shutil.which("sreclip") is None:
     # Called as .venv/bin/snakemake: the other programs lie beside this Python.
     shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
-UNDER = f"{PARAMS.task.name}/{PARAMS.backbone.label}"
+
+
+onstart:
+    write_snapshot(PARAMS)
 
 
 wildcard_constraints:
     key="[0-9a-f]{12}",
-    domain="source|target",
     kind="classes|nodes",
     method="[a-z0-9_]+",
 
 
-def params_of(plans):
-    """Make a function that gives a fit or an evaluation the file of its parameters."""
-
-    def file(wildcards):
-        checkpoints.prepare_data.get()
-        return write_snapshot(plans()[wildcards.method, wildcards.key].params)
-
-    return file
+@cache
+def known_results():
+    """Every result of the run and its sweep by path."""
+    return all_results(PLAN)
 
 
-def planned(paths):
-    """Make an input function of what to ask of the plan, once the task is prepared.
+def results_of(wanted):
+    """Make an input function: the files of results that the plan names, once the task is prepared.
 
     Paths carry content keys, so that a file that is there is up to date: times do not matter.
     """
 
-    def inputs(wildcards):
+    def files(wildcards):
         checkpoints.prepare_data.get()
         try:
-            found = paths(PLAN, wildcards)
+            return ancient([str(path) for path in outputs_of(wanted(PLAN))])
         except SreclipError as error:
-            raise WorkflowError(str(error)) from None
-        return ancient([str(path) for path in found])
+            refuse(error)
 
-    return inputs
-
-
-def scored_again(plan):
-    """What an evaluation reads when it scores a fit's states on batches of its own."""
-    if not REFERENCE_PROTOCOL:
-        return []
-    graph = [plan.graph_dir / name for name in ("graph.json", "similarity.safetensors")]
-    return [*plan.all_features(), *graph]
+    return files
 
 
-def fit_inputs(plan, wildcards):
-    """Features and graph; joined files with another limit of rejects make no fit again."""
-    fit = Path(f"results/models/{UNDER}/{wildcards.method}-{wildcards.key}")
-    files = ("scores.h5", "model.safetensors", "fit.json")
-    there = all((fit / name).exists() for name in files)
-    joined = {plan.joined_features(domain) for domain in DOMAINS}
-    return [
-        *(
-            path
-            for path in plan.all_features()
-            if not there or path not in joined or path.exists()
-        ),
-        plan.graph_dir / "graph.json",
-        plan.graph_dir / "similarity.safetensors",
-    ]
+def inputs_of(place):
+    """Make an input function: the files of all results that the one at this place is made from."""
+
+    def files(wildcards):
+        checkpoints.prepare_data.get()
+        try:
+            result = known_results()[place.format(**wildcards)]
+            return ancient([str(path) for path in outputs_of(result.inputs)])
+        except SreclipError as error:
+            refuse(error)
+
+    return files

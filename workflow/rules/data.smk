@@ -1,12 +1,8 @@
 checkpoint prepare_data:
     input:
-        PICTURES,
+        IMAGES,
     output:
-        manifest=PLAN.task_dir / "manifest.parquet",
-        classes=PLAN.task_dir / "classes.json",
-        shards=PLAN.task_dir / "shards.json",
-        summary=PLAN.task_dir / "summary.json",
-        labels=PLAN.task_dir / "target_labels.parquet",
+        PLAN.task.outputs,
     log:
         "logs/prepare_data.log",
     benchmark:

@@ -1,17 +1,9 @@
+REFERENCE_PROTOCOL = PARAMS.evaluate.protocol == REFERENCE
+
+
 rule evaluate_method:
     input:
-        planned(
-            lambda plan, wildcards: [
-                *(
-                    candidate.model_dir(wildcards.method) / "scores.h5"
-                    for candidate in SWEEP.evaluations[
-                        wildcards.method, wildcards.key
-                    ].candidates(wildcards.method)
-                ),
-                plan.task_dir / "target_labels.parquet",
-                *scored_again(plan),
-            ]
-        ),
+        inputs_of(f"results/evaluations/{UNDER}/{{method}}-{{key}}"),
     output:
         metrics=f"results/evaluations/{UNDER}/{{method}}-{{key}}/evaluation.json",
         predictions=f"results/evaluations/{UNDER}/{{method}}-{{key}}/predictions.parquet",
@@ -27,20 +19,14 @@ rule evaluate_method:
         runtime=120 if REFERENCE_PROTOCOL else 30,
         gpu=0,
     params:
-        file=params_of(lambda: SWEEP.evaluations),
+        file=PARAMS_FILE,
     shell:
-        "sreclip --log {log} evaluate {wildcards.method} --params {params.file}"
+        "sreclip --log {log} evaluate {wildcards.method} --key {wildcards.key} --params {params.file}"
 
 
 rule compare_methods:
     input:
-        planned(
-            lambda plan, wildcards: [
-                plan.evaluation_dir(method) / name
-                for method in PARAMS.methods.run
-                for name in ("evaluation.json", "predictions.parquet")
-            ]
-        ),
+        inputs_of(f"results/comparisons/{UNDER}/{{key}}"),
     output:
         metrics=f"results/comparisons/{UNDER}/{{key}}/metrics.json",
         means=f"results/comparisons/{UNDER}/{{key}}/means.json",
@@ -76,4 +62,4 @@ rule compare_methods:
 
 rule evaluate:
     input:
-        planned(lambda plan, wildcards: [plan.comparison_dir / "metrics.json"]),
+        results_of(lambda plan: [plan.comparison]),

@@ -1,8 +1,11 @@
+FEATURES = PLAN.feature_dir.as_posix()
+
+
 rule extract_images:
     input:
-        planned(lambda plan, wildcards: [plan.task_dir / "manifest.parquet"]),
+        inputs_of(f"{FEATURES}/images/{{key}}.h5"),
     output:
-        f"{PLAN.feature_dir}/images/{{key}}.h5",
+        f"{FEATURES}/images/{{key}}.h5",
     log:
         "logs/extract_images/{key}.log",
     benchmark:
@@ -20,53 +23,11 @@ rule extract_images:
         "sreclip --log {log} extract-images --key {wildcards.key} --threads {threads} --params {params.file}"
 
 
-rule join_images:
-    input:
-        planned(
-            lambda plan, wildcards: plan.domain_features(wildcards.domain),
-        ),
-    output:
-        f"{PLAN.feature_dir}/joined/{{domain}}-{{key}}.h5",
-    log:
-        "logs/join_images/{domain}-{key}.log",
-    benchmark:
-        "logs/benchmarks/join_images/{domain}-{key}.tsv"
-    localrule: True
-    conda:
-        "../envs/sreclip.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=30,
-        gpu=0,
-    params:
-        file=PARAMS_FILE,
-    shell:
-        "sreclip --log {log} join-images {wildcards.domain} --params {params.file}"
-
-
-# A run whose results are there still looks at its rejects when features.max_rejects is lowered; where
-# features were removed after the fits, they are not extracted again for that.
-joined_features = planned(
-    lambda plan, wildcards: [
-        plan.joined_features(domain)
-        for domain in DOMAINS
-        if all(path.exists() for path in plan.domain_features(domain))
-    ]
-)
-
-
 rule extract_text:
     input:
-        planned(
-            lambda plan, wildcards: (
-                [plan.graph_dir / "graph.json"]
-                if wildcards.kind == "nodes"
-                else [plan.task_dir / "classes.json"]
-            )
-        ),
+        inputs_of(f"{FEATURES}/text/{{kind}}-{{key}}.h5"),
     output:
-        f"{PLAN.feature_dir}/text/{{kind}}-{{key}}.h5",
+        f"{FEATURES}/text/{{kind}}-{{key}}.h5",
     log:
         "logs/extract_text/{kind}-{key}.log",
     benchmark:
@@ -86,4 +47,4 @@ rule extract_text:
 
 rule extract_features:
     input:
-        planned(lambda plan, wildcards: plan.all_features()),
+        results_of(lambda plan: plan.features),

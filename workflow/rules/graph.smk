@@ -1,6 +1,6 @@
 rule build_graph:
     input:
-        planned(lambda plan, wildcards: [plan.task_dir / "classes.json"]),
+        inputs_of(f"results/graph/{PARAMS.task.name}-{{key}}"),
     output:
         graph=f"results/graph/{PARAMS.task.name}-{{key}}/graph.json",
         similarity=f"results/graph/{PARAMS.task.name}-{{key}}/similarity.safetensors",
@@ -23,4 +23,4 @@ rule build_graph:
 
 rule graph:
     input:
-        planned(lambda plan, wildcards: [plan.graph_dir / "graph.json"]),
+        results_of(lambda plan: [plan.graph]),

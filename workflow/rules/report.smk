@@ -1,9 +1,6 @@
-published_report = planned(lambda plan, wildcards: [plan.stamp])
-
-
 rule write_page:
     input:
-        planned(lambda plan, wildcards: [plan.comparison_dir / "metrics.json"]),
+        inputs_of(f"results/pages/{UNDER}/{{key}}"),
     output:
         report(
             f"results/pages/{UNDER}/{{key}}/index.html",
@@ -30,7 +27,7 @@ rule write_page:
 
 rule publish_report:
     input:
-        planned(lambda plan, wildcards: [plan.page]),
+        inputs_of("reports/made-from/{key}.json"),
     output:
         "reports/made-from/{key}.json",
     log:

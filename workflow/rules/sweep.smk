@@ -1,11 +1,6 @@
 rule tabulate_sweep:
     input:
-        planned(
-            lambda plan, wildcards: [
-                item.plan.evaluation_dir(item.method) / "evaluation.json"
-                for item in SWEEP.combinations
-            ]
-        ),
+        inputs_of(f"results/sweeps/{UNDER}/{{key}}"),
     output:
         table=f"results/sweeps/{UNDER}/{{key}}/sweep.parquet",
         csv=f"results/sweeps/{UNDER}/{{key}}/sweep.csv",
@@ -29,4 +24,4 @@ rule tabulate_sweep:
 
 rule sweep:
     input:
-        planned(lambda plan, wildcards: [SWEEP.table]),
+        results_of(lambda plan: [Sweep(plan).table]),

@@ -1,6 +1,6 @@
 rule train_method:
     input:
-        planned(fit_inputs),
+        inputs_of(f"results/models/{UNDER}/{{method}}-{{key}}"),
     output:
         scores=f"results/models/{UNDER}/{{method}}-{{key}}/scores.h5",
         model=f"results/models/{UNDER}/{{method}}-{{key}}/model.safetensors",
@@ -17,16 +17,16 @@ rule train_method:
         runtime=120,
         gpu=int(PARAMS.train.device != "cpu"),
     params:
-        file=params_of(lambda: SWEEP.fits),
+        file=PARAMS_FILE,
     shell:
-        "sreclip --log {log} train {wildcards.method} --params {params.file}"
+        "sreclip --log {log} train {wildcards.method} --key {wildcards.key} --params {params.file}"
 
 
 rule train:
     input:
-        planned(
-            lambda plan, wildcards: [
-                candidate.model_dir(method) / "scores.h5"
+        results_of(
+            lambda plan: [
+                candidate.fit(method)
                 for method in PARAMS.methods.run
                 for candidate in plan.candidates(method)
             ]

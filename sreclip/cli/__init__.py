@@ -1,0 +1,25 @@
+"""The ``sreclip`` command."""
+
+from __future__ import annotations
+
+import sys
+
+from sreclip.cli import data, looks, steps
+from sreclip.cli.app import app, log
+from sreclip.errors import SreclipError
+
+__all__ = ["app", "data", "looks", "main", "steps"]
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in two lines and status 2, not in a traceback."""
+    try:
+        app()
+    except SreclipError as error:
+        log.error("sreclip: %s", error)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception:
+        log.exception("sreclip stopped on a bug; please report it with this traceback")
+        sys.exit(1)

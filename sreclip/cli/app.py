@@ -1,0 +1,95 @@
+"""The command's root: logging, and the options that several sub-commands share."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sreclip import __version__
+from sreclip.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sreclip.plan.plan import Plan
+
+app = typer.Typer(
+    name="sreclip",
+    help="Adapt frozen CLIP to a new visual domain that also holds classes without any label.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+STEPS = "Steps of the pipeline (called by snakemake)"
+LOOKS = "Results"
+
+ParamsFile = Annotated[
+    Path,
+    typer.Option(
+        "--params", help="Parameters, over those of params.yaml.", metavar="FILE", show_default=True
+    ),
+]
+MethodName = Annotated[str, typer.Argument(help="A registered method.", metavar="METHOD")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_PARAMS = Path("params.yaml")
+
+log = logging.getLogger("sreclip")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    log_file: Annotated[
+        Path | None, typer.Option("--log", help="Write a log file as well.", metavar="FILE")
+    ] = None,
+) -> None:
+    _start_logging(log_file)
+    if version:
+        print(f"sreclip {__version__}")
+        raise typer.Exit
+
+
+def _start_logging(file: Path | None) -> None:
+    """Send plain lines to the terminal and, with the time, to a file."""
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers = [console]
+    log.setLevel(logging.INFO)
+    log.propagate = False  # open_clip gives the root logger a handler; a line would come twice
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handler = logging.FileHandler(file, mode="w", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"--log {file}: the file cannot be written ({error.strerror})", "choose another"
+            ) from error
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+
+
+def plan_of(path: Path) -> Plan:
+    """Read parameters and return their plan."""
+    from sreclip.plan.plan import Plan
+    from sreclip.plan.run import read_run_params
+
+    return Plan(read_run_params(path))
+
+
+def registered_method(name: str) -> str:
+    """Check the name of a method.
+
+    Raises
+    ------
+    ConfigError
+        It is not registered; names the nearest that is.
+    """
+    from sreclip.methods import METHODS
+    from sreclip.registry import unknown_name
+
+    if name not in METHODS:
+        raise ConfigError(unknown_name("method", name, METHODS))
+    return name

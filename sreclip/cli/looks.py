@@ -1,0 +1,189 @@
+"""What people look at: tables, the graph, feature files, where a result comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sreclip.cli.app import (
+    DEFAULT_PARAMS,
+    LOOKS,
+    Json,
+    ParamsFile,
+    app,
+    log,
+    plan_of,
+    registered_method,
+)
+from sreclip.files import set_aside
+
+
+@app.command(rich_help_panel=LOOKS)
+def results(
+    params: Annotated[
+        Path | None,
+        typer.Option("--params", help="Parameters of another run.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Print the results table of the last run, and where its page is."""
+    from rich.console import Console
+
+    from sreclip.report.last import last_results
+
+    Console().print(last_results(None if params is None else plan_of(params)))
+
+
+@app.command(rich_help_panel=LOOKS)
+def sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Print methods and variants over the splits of the sweep, and where its table is."""
+    from rich.console import Console
+
+    from sreclip.plan.sweep import Sweep
+    from sreclip.report.sweep import sweep_view
+
+    plan = plan_of(params)
+    console = Console()
+    console.print(sweep_view(plan))
+    console.print(f"All numbers: {Sweep(plan).table['sweep.csv']}")
+
+
+@app.command(rich_help_panel=LOOKS)
+def ablate(
+    method: Annotated[str, typer.Argument(help="A method named in sweep.ablate.")] = "sre_clip",
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Print what each part of a method is worth: switched off in turn, and together."""
+    from rich.console import Console
+
+    from sreclip.report.sweep import ablation_view
+
+    plan = plan_of(params)
+    Console().print(ablation_view(plan, registered_method(method)))
+
+
+@app.command(rich_help_panel=LOOKS)
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A feature file (.h5).", metavar="FILE")],
+) -> None:
+    """Print what a feature file holds."""
+    from rich.console import Console
+
+    from sreclip.features.inspect import render
+
+    Console().print(render(file))
+
+
+@app.command(rich_help_panel=LOOKS)
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder of cached files.")] = Path("results"),
+    aside: Annotated[
+        bool,
+        typer.Option("--set-aside", help="Rename damaged files, so that the next run makes them."),
+    ] = False,
+) -> None:
+    """Check every cached feature file against its key and checksums."""
+    from sreclip.features.verify import count_files, verify_tree
+
+    problems = verify_tree(folder)
+    for problem in problems:
+        print(problem)
+        if aside and not problem.unfinished:
+            print(f"  -> set aside as {set_aside(problem.path)}")
+    if problems:
+        log.error(
+            "%d feature files are damaged\n"
+            "  -> what DVC has comes back with: dvc checkout --force results/features",
+            len(problems),
+        )
+        raise typer.Exit(1)
+    print(f"{folder}: {count_files(folder)} feature files, all whole")
+
+
+@app.command(rich_help_panel=LOOKS)
+def provenance(
+    result: Annotated[
+        Path, typer.Argument(help="A file or folder below results/ or reports/.", metavar="RESULT")
+    ],
+    params: ParamsFile = DEFAULT_PARAMS,
+    as_json: Json = False,
+) -> None:
+    """Print the chain from a result back to the pictures, and who made each link."""
+    import json
+
+    from sreclip.provenance.trace import trace
+    from sreclip.provenance.view import chain_lines
+
+    chain = trace(result, params)
+    if as_json:
+        print(json.dumps(chain.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(chain_lines(chain)))
+
+
+@app.command(rich_help_panel=LOOKS)
+def diff(
+    a: Annotated[str, typer.Argument(help="One run.", metavar="A")],
+    b: Annotated[str, typer.Argument(help="The other run.", metavar="B")] = ".",
+    every_metric: Annotated[bool, typer.Option("--all", help="Show every metric.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print what differs between two runs: parameters, data, code, numbers.
+
+    A run is a reports/ folder, a metrics.json, a git revision such as HEAD~1 (. is the working
+    folder), or a file of parameters.
+    """
+    import json
+
+    from rich.console import Console
+
+    from sreclip.provenance.differences import diff as find_differences
+    from sreclip.provenance.differences import render
+
+    found = find_differences(a, b)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    else:
+        Console().print(render(found, every_metric=every_metric))
+
+
+@app.command(rich_help_panel=LOOKS)
+def show_graph(
+    params: ParamsFile = DEFAULT_PARAMS,
+    graph: Annotated[
+        Path | None, typer.Option(help="A graph.json to draw instead of the task's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a picture here: .svg, or .html to explore.")
+    ] = None,
+) -> None:
+    """Draw the class relation graph: as a tree here, as a picture in a file."""
+    from rich.console import Console
+
+    from sreclip.graph.build import read_graph
+    from sreclip.graph.draw import draw_to_file, text_tree
+    from sreclip.graph.relation_graph import RelationGraph
+
+    known = None
+    if graph is None:
+        plan = plan_of(params)
+        relation_graph, known = read_graph(plan), plan.known
+    else:
+        relation_graph = RelationGraph.load(graph)
+    if out is None:
+        Console().print(text_tree(relation_graph, known))
+    else:
+        draw_to_file(relation_graph, out, known)
+        print(out)
+
+
+@app.command(rich_help_panel=LOOKS)
+def reference(
+    folder: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("docs"),
+) -> None:
+    """Write the parameter reference and the JSON schema from the models."""
+    from sreclip.config.reference import write_reference
+
+    for path in write_reference(folder):
+        print(path)

@@ -1,0 +1,277 @@
+"""Steps of the pipeline, one sub-command each: Snakemake's rules call these."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from sreclip.cli.app import (
+    DEFAULT_PARAMS,
+    STEPS,
+    MethodName,
+    ParamsFile,
+    Quiet,
+    app,
+    log,
+    plan_of,
+    registered_method,
+)
+from sreclip.errors import ConfigError, DamagedError, StoreError, some
+from sreclip.files import set_aside
+
+if TYPE_CHECKING:
+    from sreclip.plan.plan import Plan
+    from sreclip.plan.results import Result
+
+SHOWN_CLASSES = 20
+Key = Annotated[
+    str | None,
+    typer.Option(help="Key of the result, of the run or its sweep; by default that of the run."),
+]
+
+
+def _step(command: Callable[..., None]) -> Callable[..., None]:
+    """Register a step of the pipeline: a damaged file that it meets is set aside."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except DamagedError as error:
+            raise StoreError(
+                error.message,
+                f"set aside as {set_aside(error.path)}; run again, and it is made again",
+            ) from error
+
+    return app.command(rich_help_panel=STEPS)(run)
+
+
+def _made(plan: Plan, result: Result) -> None:
+    """Record where a result comes from, and say where it is."""
+    from sreclip.provenance.records import write_record
+
+    write_record(plan, result)
+    log.info("%s", result.path)
+
+
+@_step
+def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Check the parameters, and the split where the task is prepared."""
+    from sreclip.config.dvc import missing_params
+
+    plan = plan_of(params)
+    log.info("%s: valid", params)
+    absent = missing_params(params, Path("dvc.yaml"))
+    if absent:
+        log.info(
+            "note: dvc.yaml names parameters that are not in %s: %s; dvc repro needs them there, "
+            "defaults or not (docs/parameters.md)",
+            params,
+            ", ".join(absent),
+        )
+    if plan.task.path.exists():
+        shown = some(plan.unknown, SHOWN_CLASSES) or "none"
+        log.info("%d classes, unknown: %s", len(plan.classes), shown)
+
+
+@_step
+def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
+    """List and hash the images of the task, and write a manifest cut into shards."""
+    from sreclip.data.prepare import prepare_data as prepare
+
+    plan = plan_of(params)
+    task = plan.params.task
+    summary = prepare(
+        task.name,
+        task.settings,
+        plan.task.path,
+        shard_size=task.shard_size,
+        duplicates=task.duplicates,
+        hash_cache=plan.hash_cache,
+        progress=not quiet,
+    )
+    pictures = summary["pictures"]
+    log.info(
+        "%s: %d classes, %d source and %d target images in %d shards",
+        task.name,
+        summary["classes"],
+        pictures["source"],
+        pictures["target"],
+        summary["shards"],
+    )
+    for note in summary["notes"]:
+        log.info("note: %s", note)
+    plan = plan_of(params)  # what is to be said of the task is known now
+    _made(plan, plan.task)
+    _ = plan.known
+
+
+@_step
+def extract_images(
+    params: ParamsFile = DEFAULT_PARAMS,
+    domain: Annotated[
+        Literal["source", "target"] | None, typer.Option(help="Domain of the shard.")
+    ] = None,
+    shard: Annotated[
+        int | None, typer.Option(help="Number of the shard in its domain, from 0.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Key of the shard, instead of its number.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Cores to use; by default all of them.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Encode the images of one shard into one HDF5 file."""
+    from sreclip.features.steps import extract_shard
+
+    plan = plan_of(params)
+    if key is None:
+        if domain is None or shard is None:
+            raise ConfigError("name the shard by --domain and --shard, or by --key")
+        shards = plan.domain_shards(domain)
+        if not 0 <= shard < len(shards):
+            raise ConfigError(
+                f"--shard {shard}: the {domain} domain has {len(shards)} shards",
+                f"use 0 to {len(shards) - 1}",
+            )
+        key = shards[shard].key
+    extract_shard(plan, key, threads=threads, progress=not quiet)
+    _made(plan, plan.shard_features(key))
+
+
+@_step
+def extract_text(
+    kind: Annotated[
+        Literal["classes", "nodes"], typer.Argument(help="Names of classes or of graph nodes.")
+    ],
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Encode the names of classes or graph nodes with every prompt template."""
+    from sreclip.features.steps import extract_names
+
+    plan = plan_of(params)
+    extract_names(plan, kind)
+    _made(plan, plan.text(kind))
+
+
+@_step
+def build_graph(
+    params: ParamsFile = DEFAULT_PARAMS,
+    wnids: Annotated[
+        Path | None,
+        typer.Option(help="Build for the WordNet ids in this file (one per line) instead."),
+    ] = None,
+    include_imagenet: Annotated[
+        bool, typer.Option("--include-imagenet", help="With --wnids: add ImageNet-1k neighbours.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="With --wnids: the file to write.")] = None,
+) -> None:
+    """Build the class relation graph of the task, or of a list of WordNet ids."""
+    from sreclip.graph.build import build_from_file
+    from sreclip.graph.build import build_graph as build
+
+    if wnids is None:
+        plan = plan_of(params)
+        build(plan)
+        _made(plan, plan.graph)
+        return
+    if out is None:
+        raise ConfigError("--wnids needs --out")
+    graph = build_from_file(wnids, include_imagenet=include_imagenet)
+    graph.save(out)
+    log.info("%d nodes, %d edges -> %s", graph.n_nodes, len(graph.edges), out)
+
+
+@_step
+def train(
+    method: MethodName,
+    params: ParamsFile = DEFAULT_PARAMS,
+    key: Key = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fit one method, once per seed, on the cached features."""
+    from sreclip.plan.sweep import Sweep
+    from sreclip.train.fits import fit_method
+
+    plan = plan_of(params)
+    name = registered_method(method)
+    if key is not None:
+        plan = Sweep(plan).fitted(name, key)
+    fit_method(plan, name, progress=not quiet)
+    _made(plan, plan.fit(name))
+
+
+@_step
+def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, key: Key = None) -> None:
+    """Score one method's target predictions; the only step that reads target labels."""
+    from sreclip.evaluate.evaluation import evaluate_method
+    from sreclip.evaluate.reference import REFERENCE, protocol_warning
+    from sreclip.plan.sweep import Sweep
+
+    plan = plan_of(params)
+    name = registered_method(method)
+    if key is not None:
+        plan = Sweep(plan).evaluated(name, key)
+    evaluate_method(plan, name)
+    _made(plan, plan.evaluation(name))
+    if plan.params.evaluate.protocol == REFERENCE:
+        log.warning("warning: %s", protocol_warning(plan.params.train.checkpoints))
+
+
+@_step
+def compare(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Put the evaluations of all methods into one table."""
+    from sreclip.evaluate.comparison import compare_methods
+
+    plan = plan_of(params)
+    compare_methods(plan)
+    _made(plan, plan.comparison)
+
+
+@_step
+def tabulate_sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Put the evaluations of the sweep into one tidy table, Parquet and CSV."""
+    from sreclip.evaluate.sweep import tabulate_sweep as tabulate
+    from sreclip.plan.sweep import Sweep
+
+    plan = plan_of(params)
+    tabulate(plan)
+    _made(plan, Sweep(plan).table)
+
+
+@_step
+def report(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Write the page."""
+    from sreclip.report.page import write_page
+
+    plan = plan_of(params)
+    write_page(plan)
+    _made(plan, plan.page)
+
+
+@_step
+def publish(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Copy the metrics, the tables and the page to reports/."""
+    from sreclip.report.publish import publish as publish_report
+
+    plan = plan_of(params)
+    publish_report(plan)
+    _made(plan, plan.publication)
+
+
+@_step
+def prune(
+    folders: Annotated[list[str], typer.Argument(help="Folders below results/.")],
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Remove results that the present parameters do not lead to."""
+    from sreclip.plan.prune import prune as prune_results
+
+    for path in prune_results(plan_of(params), folders):
+        log.info("removed %s", path)

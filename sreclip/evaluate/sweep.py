@@ -1,0 +1,73 @@
+"""The tidy table of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sreclip.errors import StoreError
+from sreclip.files import atomic_path, read_keyed
+from sreclip.plan.plan import Plan
+from sreclip.plan.sweep import Combination, Sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MADE_BY = "snakemake --cores all sweep"
+
+
+def tabulate_sweep(plan: Plan) -> None:
+    """Write the tidy table, one row for each combination, seed and metric.
+
+    Columns: ``task``, ``backbone``, ``method``, ``title``, ``unknown`` (the split, joined by
+    ``+``), ``variant``, ``ablated``, ``selection``, ``protocol``, ``seed``, ``metric``,
+    ``value``.
+
+    Raises
+    ------
+    StoreError
+        An evaluation is missing or damaged.
+    """
+    import pandas as pd
+
+    sweep = Sweep(plan)
+    frame = pd.DataFrame([row for item in sweep.combinations for row in _rows(item)])
+    with atomic_path(sweep.table["sweep.csv"]) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+    with atomic_path(sweep.table["sweep.parquet"]) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def _rows(item: Combination) -> Iterator[dict[str, Any]]:
+    result = item.plan.evaluation(item.method)
+    evaluation = read_keyed(result["evaluation.json"], result.key, made_by=MADE_BY)
+    about = {
+        "task": item.plan.params.task.name,
+        "backbone": item.plan.params.backbone.label,
+        "method": item.method,
+        "title": evaluation["title"],
+        "unknown": "+".join(item.unknown),
+        "variant": item.variant,
+        "ablated": item.ablated,
+        "selection": evaluation["selection"],
+        "protocol": evaluation["protocol"]["name"],
+    }
+    for seed, run in zip(evaluation["seeds"], evaluation["runs"], strict=True):
+        for metric, value in run.items():
+            yield {**about, "seed": seed, "metric": metric, "value": value}
+
+
+def read_sweep(plan: Plan) -> pd.DataFrame:
+    """Read the tidy table of the present ``sweep`` section.
+
+    Raises
+    ------
+    StoreError
+        It was not made yet.
+    """
+    import pandas as pd
+
+    path = Sweep(plan).table["sweep.parquet"]
+    if not path.exists():
+        raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
+    return pd.read_parquet(path)

@@ -1,0 +1,178 @@
+"""Keys of code: what the modules behind a result mean, found by their imports.
+
+A key covers the entry modules of a stage and all that they import from sreclip, at the top or
+inside of functions, except what `LEFT_OUT` names. Of each module the syntax tree counts, without
+comments and docstrings, so that better prose makes nothing again. Files that ship beside a module
+(templates, tables, weights) count by their bytes where the module names them in a string.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from sreclip.errors import SreclipError
+from sreclip.keys import content_key
+
+PACKAGE = "sreclip"
+ROOT = Path(__file__).parents[1]
+
+# Code that no key of code covers, with the reason. A name stands for the module or package and
+# everything below it.
+LEFT_OUT = {
+    "sreclip.backbones": "expensive: EXTRACTION_VERSION, weights and preprocessing are in the keys",
+    "sreclip.cli": "reads arguments",
+    "sreclip.config": "the values of all settings are in the keys",
+    "sreclip.data": "expensive: PREPARE_VERSION and the hashes of all images are in the keys",
+    "sreclip.errors": "words messages",
+    "sreclip.features": "expensive: EXTRACTION_VERSION and FORMAT_VERSION are in the keys",
+    "sreclip.files": "reads and writes bytes as they are",
+    "sreclip.keys": "names files",
+    "sreclip.plan": "what it decides is in the keys by value",
+    "sreclip.provenance": "records what was done",
+    "sreclip.registry": "finds a class by its name",
+    "sreclip.sealed": "reads and writes numbers as they are",
+}
+# Fields of syntax trees that say nothing about the meaning, or not in every version of Python.
+_IGNORED_FIELDS = ("ctx", "kind", "type_comment", "type_ignores")
+
+
+@cache
+def code_key(*entries: str) -> str:
+    """Return the key of everything behind some modules, such as ``sreclip.graph.build``."""
+    return content_key([(name, _module_hash(name)) for name in sorted(closure(*entries))])
+
+
+def shipped_files_key(module: str) -> str:
+    """Return the key of the files that ship beside a module, whatever its code says."""
+    return content_key(_file_hashes(_path(module)))
+
+
+@cache
+def closure(*entries: str) -> frozenset[str]:
+    """Return the names of the modules that a key of code covers."""
+    found: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [other for other in _imports(name) if not is_left_out(other)]
+    return frozenset(found)
+
+
+def is_left_out(module: str) -> bool:
+    """Tell whether `LEFT_OUT` names a module or a package that it is in."""
+    return any(module == name or module.startswith(f"{name}.") for name in LEFT_OUT)
+
+
+@cache
+def _imports(name: str) -> tuple[str, ...]:
+    """Modules of sreclip that a module executes: what it imports, and the packages above."""
+    found: dict[str, None] = {}
+    for imported in [name, *_imported_names(_tree(_path(name)))]:
+        parts = imported.split(".")
+        if parts[0] == PACKAGE:
+            # Not the package itself: all that it says is the version.
+            places = [".".join(parts[:length]) for length in range(2, len(parts) + 1)]
+            found |= dict.fromkeys(place for place in places if place != name and _exists(place))
+    return tuple(found)
+
+
+def _imported_names(node: ast.AST) -> Iterator[str]:
+    """Dotted names in import statements, except those that only a type checker reads."""
+    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        for statement in node.orelse:
+            yield from _imported_names(statement)
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.level == 0:
+        # What is imported may be a module itself, or a name in one.
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    for child in ast.iter_child_nodes(node):
+        yield from _imported_names(child)
+
+
+def _path(module: str) -> Path:
+    place = ROOT.joinpath(*module.split(".")[1:])
+    for path in (place / "__init__.py", place.with_suffix(".py")):
+        if path.is_file():
+            return path
+    raise SreclipError(f"there is no module {module}", "check the installation of sreclip")
+
+
+@cache
+def _exists(module: str) -> bool:
+    place = ROOT.joinpath(*module.split(".")[1:])
+    return (place / "__init__.py").is_file() or place.with_suffix(".py").is_file()
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
+
+
+@cache
+def _module_hash(name: str) -> str:
+    path = _path(name)
+    digest = hashlib.sha256()
+    for word in _meaning(_tree(path)):
+        digest.update(word.encode() + b"\0")
+    return content_key(digest.hexdigest(), _file_hashes(path))
+
+
+def _meaning(node: object) -> Iterator[str]:
+    """A syntax tree as words, the same in every version of Python."""
+    if isinstance(node, list):
+        yield "["
+        for part in node:
+            if not _is_text_alone(part):
+                yield from _meaning(part)
+        yield "]"
+    elif isinstance(node, ast.AST):
+        yield type(node).__name__
+        for name, value in ast.iter_fields(node):
+            # Newer versions have further fields, which are empty where the older had none.
+            if name not in _IGNORED_FIELDS and value is not None and value != []:
+                yield name
+                yield from _meaning(value)
+    else:
+        yield repr(node)
+
+
+def _is_text_alone(node: object) -> bool:
+    """A statement that is nothing but a string: a docstring."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+@cache
+def _file_hashes(path: Path) -> dict[str, str]:
+    """SHA-256 of the files beside a module that it names, or that lie in folders it names."""
+    beside = {
+        place.name: place
+        for place in path.parent.iterdir()
+        if place.suffix != ".py" and not (place / "__init__.py").exists()
+    }
+    named = {
+        node.value
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    files = [
+        file
+        for name in sorted(named & beside.keys())
+        for file in ([beside[name]] if beside[name].is_file() else sorted(beside[name].rglob("*")))
+        if file.is_file()
+    ]
+    return {
+        file.relative_to(ROOT).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }

@@ -1,0 +1,52 @@
+"""A result: where it is, what its key says, and which results it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """One node of the graph of results.
+
+    Attributes
+    ----------
+    stage : str
+        What kind of result it is, for a reader: ``fit``, ``evaluation``.
+    path : Path
+        Folder, or file where ``files`` is empty. The key is part of it.
+    key : str
+        Content key.
+    inputs : tuple of Result
+        What it is made from; empty for a task, which is made from images.
+    files : tuple of str
+        Files in the folder, all of which the job writes.
+    about : Mapping
+        What else a reader wants to know, JSON-able.
+    """
+
+    stage: str
+    path: Path
+    key: str
+    inputs: tuple[Result, ...] = ()
+    files: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files that are there when the result is."""
+        return [self.path / name for name in self.files] or [self.path]
+
+    def __getitem__(self, name: str) -> Path:
+        """Return the path of one of the files."""
+        if name not in self.files:
+            raise KeyError(f"{self.stage} has no file {name!r}")
+        return self.path / name
+
+
+def outputs_of(results: Iterable[Result]) -> list[Path]:
+    """Return the files of some results."""
+    return [path for result in results for path in result.outputs]
