@@ -18,4 +18,4 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        results_of(lambda plan: [plan.publication]),
+        published,

@@ -53,9 +53,12 @@ def _root(
 
 
 def _start_logging(file: Path | None) -> None:
-    """Send plain lines to the terminal and, with the time, to a file."""
+    """Send plain lines to the terminal or, with the time, to a file; warnings to both."""
     console = logging.StreamHandler(sys.stderr)
     console.setFormatter(logging.Formatter("%(message)s"))
+    if file is not None:
+        # Snakemake's jobs: their results are its lines, and notes are warnings.
+        console.setLevel(logging.WARNING)
     log.handlers = [console]
     log.setLevel(logging.INFO)
     log.propagate = False  # open_clip gives the root logger a handler; a line would come twice

@@ -104,7 +104,7 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         summary["shards"],
     )
     for note in summary["notes"]:
-        log.info("note: %s", note)
+        log.warning("note: %s", note)
     plan = plan_of(params)  # what is to be said of the task is known now
     _made(plan, plan.task)
     _ = plan.known

@@ -57,7 +57,7 @@ def build_graph(plan: Plan) -> None:
         allow_unmapped=settings.allow_unmapped,
     )
     if note := doubt_note(senses):
-        log.info("%s", note)
+        log.warning("%s", note)
     unmapped_text = text_similarity(encode(names)) if encode and senses.unmapped else None
     graph = graph_from_senses(
         senses, text_similarity=unmapped_text, include_imagenet=settings.include_imagenet

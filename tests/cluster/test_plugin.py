@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import snakemake_executor_plugin_slurm as plugin
 
-from sreclip.slurm import ask_patiently
+from sreclip.workflow.slurm import ask_patiently
 
 LOG = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from sreclip.plan.run import (
 from sreclip.plan.split import known_mask
 from sreclip.plan.sweep import Sweep, all_results
 from sreclip.provenance.stamps import is_as_published
-from sreclip.slurm import ask_patiently
+from sreclip.workflow.output import one_line_per_job
+from sreclip.workflow.slurm import ask_patiently
 
 
 def refuse(error):
@@ -71,9 +73,13 @@ os.environ[RUN_PARAMS_VARIABLE] = str(PARAMS_FILE)
 UNDER = f"{PARAMS.task.name}/{PARAMS.backbone.label}"
 if MAIN:
     ask_patiently()
-    if not is_as_published(PLAN.reports):
-        # As with --forcerun: the stamp is there, but the files beside it are others.
-        workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, "publish_report"}
+    if not workflow.output_settings.verbose:
+        one_line_per_job(logger, dryrun=workflow.output_settings.dryrun)
+    # Published files were edited or removed since: their stamp is there, but means other files.
+    stale = not is_as_published(PLAN.reports)
+    os.environ["SRECLIP_PUBLISH_AGAIN"] = (
+        f"results/again/{time.time_ns()}" if stale else ""
+    )
 if shutil.which("sreclip") is None:
     # Called as .venv/bin/snakemake: the other programs lie beside this Python.
     shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
@@ -81,6 +87,12 @@ if shutil.which("sreclip") is None:
 
 onstart:
     write_snapshot(PARAMS)
+
+
+onsuccess:
+    shutil.rmtree("results/again", ignore_errors=True)
+    if PLAN.task.path.exists() and PLAN.publication.path.exists():
+        subprocess.run(["sreclip", "results"], check=False)
 
 
 wildcard_constraints:
@@ -123,3 +135,15 @@ def inputs_of(place):
             refuse(error)
 
     return files
+
+
+# A file that is never there, so that asking for it publishes again.
+AGAIN = [f"{os.environ['SRECLIP_PUBLISH_AGAIN']}-{{key}}"] * bool(
+    os.environ.get("SRECLIP_PUBLISH_AGAIN")
+)
+
+
+def published(wildcards):
+    """The stamp of ``reports/``, and what makes it again where it is not true any more."""
+    stamp = results_of(lambda plan: [plan.publication])(wildcards)
+    return [*stamp, *expand(AGAIN, key=PLAN.publication.key)]

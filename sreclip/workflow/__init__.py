@@ -1,0 +1,1 @@
+"""What the Snakefile changes in Snakemake: its output, and how it waits for Slurm."""
