@@ -13,6 +13,8 @@ from sreclip.plan.plan import TABLES
 # A folder, so that DVC can track it whatever the key in the file's name.
 STAMPS = "made-from"
 PAGE = "index.html"
+# Where the Snakefile tells its jobs that the files beside the stamp are others.
+AGAIN_VARIABLE = "SRECLIP_PUBLISH_AGAIN"
 PUBLISHED = ("metrics.json", "means.json", PAGE, *(f"tables/{name}" for name in TABLES))
 
 

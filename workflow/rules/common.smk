@@ -23,7 +23,7 @@ from sreclip.plan.run import (
 )
 from sreclip.plan.split import known_mask
 from sreclip.plan.sweep import Sweep, all_results
-from sreclip.provenance.stamps import is_as_published
+from sreclip.provenance.stamps import AGAIN_VARIABLE, is_as_published
 from sreclip.workflow.output import one_line_per_job
 from sreclip.workflow.slurm import ask_patiently
 
@@ -77,9 +77,7 @@ if MAIN:
         one_line_per_job(logger, dryrun=workflow.output_settings.dryrun)
     # Published files were edited or removed since: their stamp is there, but means other files.
     stale = not is_as_published(PLAN.reports)
-    os.environ["SRECLIP_PUBLISH_AGAIN"] = (
-        f"results/again/{time.time_ns()}" if stale else ""
-    )
+    os.environ[AGAIN_VARIABLE] = f"results/again/{time.time_ns()}" if stale else ""
 if shutil.which("sreclip") is None:
     # Called as .venv/bin/snakemake: the other programs lie beside this Python.
     shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
@@ -138,8 +136,8 @@ def inputs_of(place):
 
 
 # A file that is never there, so that asking for it publishes again.
-AGAIN = [f"{os.environ['SRECLIP_PUBLISH_AGAIN']}-{{key}}"] * bool(
-    os.environ.get("SRECLIP_PUBLISH_AGAIN")
+AGAIN = (
+    [f"{os.environ[AGAIN_VARIABLE]}-{{key}}"] if os.environ.get(AGAIN_VARIABLE) else []
 )
 
 
