@@ -81,8 +81,8 @@ def write_planted_task(plan: Plan, shape: Shape) -> None:
         shard_size=plan.params.task.shard_size,
         n_shards=len(shards),
     )
-    write_shards(plan.task_dir, shards)
-    write_task(plan.task_dir, rows, data, summary)
+    write_shards(plan.task.path, shards)
+    write_task(plan.task.path, rows, data, summary)
 
 
 def _rows(wnids: Sequence[str], shape: Shape) -> pd.DataFrame:
@@ -165,7 +165,7 @@ def write_planted_texts(plan: Plan, vectors: str) -> None:
     for kind, features in (("classes", nodes[graph.class_nodes]), ("nodes", nodes)):
         names, prompt_names = text_names(plan, kind, graph)
         write_text(
-            plan.text_features(kind),
+            plan.text(kind).path,
             provenance(plan, "float32"),
             names=names,
             prompt_names=prompt_names,
@@ -199,12 +199,12 @@ def write_planted_images(plan: Plan) -> None:
     from sreclip.features.store import read_text
     from sreclip.features.writer import image_writer
 
-    centres = image_centres(read_text(plan.text_features("classes")).features)
+    centres = image_centres(read_text(plan.text("classes").path).features)
     labels = planted_labels(plan)
     about = provenance(plan, "float16")
     for shard in plan.shards:
-        rows = read_manifest_part(plan.task_dir, shard.start, shard.stop)
-        out = plan.image_features(shard.key)
+        rows = read_manifest_part(plan.task.path, shard.start, shard.stop)
+        out = plan.shard_features(shard.key).path
         row_ids = rows["row_id"].to_numpy()
         with image_writer(out, row_ids, about, rows_key=shard.key, domain=shard.domain) as writer:
             rng = np.random.default_rng(int(shard.key, 16))
@@ -240,7 +240,7 @@ def planted_labels(plan: Plan) -> NDArray[np.int64]:
     from sreclip.data.manifest import read_manifest
 
     number = {entry.wnid: label for label, entry in enumerate(plan.classes)}
-    folders = read_manifest(plan.task_dir, ["path"])["path"].str.split("/").str[1]
+    folders = read_manifest(plan.task.path, ["path"])["path"].str.split("/").str[1]
     return folders.map(number).to_numpy(dtype=np.int64)
 
 
@@ -249,7 +249,7 @@ def target_shards(plan: Plan) -> Iterator[tuple[NDArray[np.float16], NDArray[np.
     import h5py
 
     for shard in plan.domain_shards("target"):
-        with h5py.File(plan.image_features(shard.key)) as file:
+        with h5py.File(plan.shard_features(shard.key).path) as file:
             yield file["features"][:], file["ok"][:].astype(bool)
 
 

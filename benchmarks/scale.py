@@ -89,7 +89,7 @@ class Run:
             "report": {"pictures": 0},
         }
         params = parse_params(values, "the benchmark's parameters")
-        return Plan(params, self.folder / "results", self.folder / "reports")
+        return Plan(params, self.folder)
 
 
 def at_most(settings: Settings, steps: int) -> dict[str, int]:
@@ -199,10 +199,10 @@ def key_of(run: Run, action: str, argument: str) -> str:
     """Content key of what the later steps make."""
     plan = run.plan()
     keys: dict[str, Callable[[], str]] = {
-        "fit": lambda: plan.model_key(argument),
-        "evaluate": lambda: plan.evaluation_key(argument),
+        "fit": lambda: plan.fit(argument).key,
+        "evaluate": lambda: plan.evaluation(argument).key,
         "compare": lambda: plan.comparison_key,
-        "page": lambda: plan.report_key,
+        "page": lambda: plan.page.key,
     }
     return keys[action]() if action in keys else ""
 
@@ -237,9 +237,9 @@ def check(run: Run) -> Checks:
 
     plan = run.plan()
     labels = planted_labels(plan)[plan.domain_shards("target")[0].start :]
-    comparison = json.loads((plan.comparison_dir / "metrics.json").read_text(encoding="utf-8"))
+    comparison = json.loads((plan.comparison["metrics.json"]).read_text(encoding="utf-8"))
     reported = comparison["folder"][plan.params.backbone.label]
-    table = _results_table(plan.comparison_dir / "results.csv")
+    table = _results_table(plan.comparison["results.csv"])
     chance = 1 / len(plan.classes)
     lines, verdicts = [], []
 
@@ -248,7 +248,7 @@ def check(run: Run) -> Checks:
         lines.append(f"- {line}: {'yes' if good else 'NO'}")
 
     for name in run.methods:
-        frame = pd.read_parquet(plan.evaluation_dir(name) / "predictions.parquet")
+        frame = pd.read_parquet(plan.evaluation(name)["predictions.parquet"])
         predicted = frame["predicted"].to_numpy()
         own = plain_metrics(predicted, labels, plan.known)
         differences = [abs(own[key] - reported[name][key]["mean"]) for key in own]
@@ -267,7 +267,7 @@ def check(run: Run) -> Checks:
             differ, near = _zero_shot_differences(plan, predicted)
             say(differ == near, f"zero-shot again in numpy; {differ} of {len(labels):,} differ")
         refused = int((predicted < 0).sum())
-    evaluation = json.loads((plan.evaluation_dir(name) / "evaluation.json").read_text("utf-8"))
+    evaluation = json.loads((plan.evaluation(name)["evaluation.json"]).read_text("utf-8"))
     say(
         (evaluation["n_images"], evaluation["n_rejected"]) == (len(labels), refused),
         f"counts: {len(labels):,} labelled target images, {refused} of them rejected",
@@ -304,7 +304,7 @@ def _zero_shot_differences(plan: Plan, predicted: NDArray[np.int64]) -> tuple[in
     import numpy as np
     from planted import ROWS, target_shards
 
-    with h5py.File(plan.text_features("classes")) as file:
+    with h5py.File(plan.text("classes").path) as file:
         text = file["features"][:]
     differ = near = done = 0
     for features, ok in target_shards(plan):

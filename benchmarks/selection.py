@@ -87,7 +87,7 @@ def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
     """
     with open_images(plan.joined_features("source"), expected_joined(plan, "source")) as source:
         row_id = source.row_id[source.ok]
-    rows = read_manifest(plan.task_dir).set_index("row_id", drop=False).loc[row_id]
+    rows = read_manifest(plan.task.path).set_index("row_id", drop=False).loc[row_id]
     backbone = backbone_of(plan.params)
     pictures = PictureSet(
         rows,
@@ -107,7 +107,7 @@ class Split:
     def __init__(self, plan: Plan, features: torch.Tensor, labels: NDArray[np.int64]) -> None:
         self.inputs = load_inputs(plan)
         row_id = self.inputs.target_row_id[self.inputs.target_ok]
-        self.target_labels = read_target_labels(plan.task_dir, row_id)
+        self.target_labels = read_target_labels(plan.task.path, row_id)
         self.known = plan.known
         in_style = replace(
             self.inputs, source_features=features[torch.from_numpy(self.known[labels])]

@@ -30,14 +30,13 @@ def prune(plan: Plan, folders: Iterable[str]) -> list[Path]:
     ConfigError
         A folder is none of `FOLDERS`.
     """
-    removed = []
-    keep = {result.path.resolve() for result in all_results(plan).values()}
+    roots = []
     for name in folders:
         if name not in FOLDERS:
             raise ConfigError(unknown_name("folder of results", name, FOLDERS))
-        root = plan.results / name
-        removed += _remove_others(root, keep) if root.exists() else []
-    return removed
+        roots.append(plan.results / name)
+    keep = {result.path.resolve() for result in all_results(plan).values()}
+    return [path for root in roots if root.exists() for path in _remove_others(root, keep)]
 
 
 def _remove_others(folder: Path, keep: set[Path]) -> list[Path]:

@@ -8,6 +8,7 @@ from sreclip.data.manifest import DOMAINS
 from sreclip.errors import SreclipError
 from sreclip.features.rejects import check_rejects
 from sreclip.plan.plan import Plan
+from sreclip.plan.results import outputs_of
 
 MOST_ROWS = 200
 
@@ -31,18 +32,18 @@ class Rejects:
 
 
 def list_rejects(plan: Plan) -> Rejects:
-    """Read the rejects of both domains from the joined feature files.
+    """Read the rejects of both domains from the feature files.
 
     A page can be made where the features, large as they are, are not: then ``problem`` says so.
     """
-    files = [plan.joined_features(domain) for domain in DOMAINS]
-    missing = [domain for domain, path in zip(DOMAINS, files, strict=True) if not path.exists()]
+    files = {domain: outputs_of(plan.images(domain)) for domain in DOMAINS}
+    missing = [domain for domain in DOMAINS if not all(path.exists() for path in files[domain])]
     if missing:
         where = " and ".join(missing)
         return Rejects([], 0, f"the feature files of the {where} are not on this machine")
     try:
         # How many are put up with is for extraction to judge; here all are listed.
-        table = check_rejects(files, max_rejects=1.0)
+        table = check_rejects([path for paths in files.values() for path in paths], max_rejects=1.0)
     except SreclipError as error:
         return Rejects([], 0, error.message)
     columns = (table["domain"], table["path"], table["reason"])

@@ -57,9 +57,8 @@ class JobLines(logging.Handler):
         elif event == "job_error":
             logs = ", ".join(about.get("log") or [])
             _write(f"failed: {_name(about)}" + (f" (log: {logs})" if logs else ""))
-        elif event in ("", "error") and text:
-            if record.levelno >= logging.WARNING or not text.startswith(NOISE):
-                _write(text)
+        elif event in ("", "error") and text and not text.startswith(NOISE):
+            _write(text)
 
     def _finished(self, job: int) -> None:
         name, start = self._started.get(job, ("", 0.0))

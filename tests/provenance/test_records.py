@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sreclip.provenance.git import git_state
-from sreclip.provenance.links import Link
 from sreclip.provenance.records import (
     MACHINE_VARIABLE,
+    Link,
     Record,
     Records,
     keep_records,
@@ -50,13 +50,13 @@ def stamp_with(reports: Path, *records: Record) -> None:
 def test_a_clone_reads_records_from_the_stamp(tmp_path: Path) -> None:
     results, reports = tmp_path / "results", tmp_path / "reports"
     stamp_with(reports, record("a"))
-    assert Records(results, reports).get("results/models/a") == record("a")
-    assert Records(results, reports).get("results/models/b") is None
+    assert Records(tmp_path).get("results/models/a") == record("a")
+    assert Records(tmp_path).get("results/models/b") is None
 
     keep_records(reports, results)
     (reports / "made-from" / "1.json").unlink()
-    assert Records(results, reports).get("results/models/a") == record("a")
-    assert Records(results, reports).below("results/models") == [record("a")]
+    assert Records(tmp_path).get("results/models/a") == record("a")
+    assert Records(tmp_path).below("results/models") == [record("a")]
 
 
 def test_own_records_are_kept_and_win(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_own_records_are_kept_and_win(tmp_path: Path) -> None:
     own.parent.mkdir(parents=True)
     own.write_text(json.dumps(record("a", commit="ours").to_json()))
     keep_records(reports, results)
-    assert Records(results, reports).get("results/models/a") == record("a", commit="ours")
+    assert Records(tmp_path).get("results/models/a") == record("a", commit="ours")
     own.write_text("half a rec")
-    assert Records(results, reports).get("results/models/a") == record("a", commit="theirs")
+    assert Records(tmp_path).get("results/models/a") == record("a", commit="theirs")
 
 
 def test_the_machine_can_be_given_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

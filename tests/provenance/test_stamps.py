@@ -1,4 +1,4 @@
-"""A stamp stands only beside the files that it speaks of."""
+"""A stamp is true only of the files that it was written beside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sreclip.provenance.stamps import PUBLISHED, published_hashes, stamps, withdraw_stale
+from sreclip.provenance.stamps import (
+    PUBLISHED,
+    is_as_published,
+    published_hashes,
+    read_stamp,
+    stamps,
+)
 
 
 @pytest.fixture
@@ -21,30 +27,29 @@ def reports(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_true_stamp_stays(reports: Path) -> None:
-    withdraw_stale(reports)
-    assert len(stamps(reports)) == 1
-
-
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_removed_or_changed_file_withdraws_it(reports: Path, name: str) -> None:
-    stamp = stamps(reports)[0]
-    text = stamp.read_text()
+def test_it_is_not_after_a_file_was_removed_or_changed(reports: Path, name: str) -> None:
+    assert is_as_published(reports)
     (reports / name).write_text("of another run")
-    withdraw_stale(reports)
-    assert stamps(reports) == []
-    stamp.write_text(text)
+    assert not is_as_published(reports)
     (reports / name).unlink()
-    withdraw_stale(reports)
-    assert stamps(reports) == []
+    assert not is_as_published(reports)
+    (reports / name).write_text(name)
+    assert is_as_published(reports)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_a_stamp_that_says_nothing_goes(reports: Path, text: str) -> None:
-    stamps(reports)[0].write_text(text)
-    withdraw_stale(reports)
-    assert stamps(reports) == []
+def test_a_stamp_that_says_nothing(reports: Path, text: str) -> None:
+    stamp = stamps(reports)[0]
+    stamp.write_text(text)
+    assert read_stamp(stamp) == {}
+    assert not is_as_published(reports)
+
+
+def test_a_second_stamp_of_other_files(reports: Path) -> None:
+    (reports / "made-from" / "0123456789ac.json").write_text('{"files": {}}')
+    assert not is_as_published(reports)
 
 
 def test_no_reports_at_all(tmp_path: Path) -> None:
-    withdraw_stale(tmp_path / "none")
+    assert is_as_published(tmp_path / "none")

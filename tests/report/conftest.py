@@ -81,7 +81,7 @@ def write_results(root: Path, **changes: Any) -> Plan:
     # Results are made up, so that the task need not be one that can be prepared.
     task = params.task.model_copy(update={"name": fake.task})
     params = params.model_copy(update={"task": task})
-    plan = Plan(params, results=root / "results", reports=root / "reports")
+    plan = Plan(params, root)
     rows = _write_task(plan, root / "pictures", fake)
     _write_graph(plan, fake)
     for name in fake.methods:
@@ -132,8 +132,8 @@ def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
         "notes": [],
     }
     data = TaskData(pictures, found, [ClassEntry(name, (name,)) for name in names], fake.credits)
-    write_shards(plan.task_dir, cut_shards(rows, 4096))
-    write_task(plan.task_dir, rows, data, summary)
+    write_shards(plan.task.path, cut_shards(rows, 4096))
+    write_task(plan.task.path, rows, data, summary)
     return rows
 
 
@@ -167,7 +167,7 @@ def _write_graph(plan: Plan, fake: Fake) -> None:
         tuple(nodes),
         np.array(edges),
         np.arange(len(fake.classes)),
-    ).save(plan.graph_dir / "graph.json")
+    ).save(plan.graph["graph.json"])
 
 
 def _write_fit(plan: Plan, name: str, rows: pd.DataFrame, fake: Fake) -> None:
@@ -202,8 +202,8 @@ def _write_fit(plan: Plan, name: str, rows: pd.DataFrame, fake: Fake) -> None:
                     if term != "self_training" or step > fake.steps // 3
                 }
             )
-    key = plan.model_key(name)
-    folder = plan.model_dir(name)
+    key = plan.fit(name).key
+    folder = plan.fit(name).path
     write_json(
         folder / "fit.json",
         {

@@ -51,7 +51,7 @@ def test_published_numbers_in_the_terminal(i2awa: Plan) -> None:
     text = printed(i2awa)
     assert max(map(len, text.splitlines())) <= 80
     rows = [line.split() for line in text.splitlines()]
-    shares = json.loads((i2awa.comparison_dir / "metrics.json").read_text())
+    shares = json.loads((i2awa.comparison["metrics.json"]).read_text())
     metrics = shares["i2awa"]["mini"]["sre_clip_reference"]
     for metric, title, published in (
         ("known_micro", "Known", "88.02"),
@@ -95,7 +95,7 @@ def test_no_such_column_for_any_other_problem(
         for at, changes in enumerate((others, task, without))
     ]
     for other in [plan, *made]:
-        assert read_literature(other.comparison_dir / "literature.csv") == []
+        assert read_literature(other.comparison["literature.csv"]) == []
         assert render_literature(other) is None
         assert "published" not in section(render_page(other), "results").lower()
 
@@ -118,7 +118,7 @@ def test_the_authors_way_is_warned_of_in_the_terminal(reference: Plan, tmp_path:
     assert WARNING in words(text)
     assert "or selection" not in words(text)
     assert "↑" not in text
-    shutil.copy(reference.comparison_dir / "metrics.json", tmp_path)
+    shutil.copy(reference.comparison["metrics.json"], tmp_path)
     assert WARNING in words(printed(tmp_path))
 
 
@@ -138,12 +138,12 @@ def test_and_on_the_page(reference: Plan, page: str) -> None:
 
 
 def test_and_in_every_file_of_numbers(reference: Plan) -> None:
-    folder = reference.comparison_dir
+    folder = reference.comparison.path
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["protocol"]["name"] == "reference"
     assert WARNING in metrics["protocol"]["warning"]
     for name in reference.params.methods.run:
-        found = json.loads((reference.evaluation_dir(name) / "evaluation.json").read_text())
+        found = json.loads((reference.evaluation(name)["evaluation.json"]).read_text())
         assert WARNING in found["protocol"]["warning"]
     rows = (folder / "results.csv").read_text().splitlines()
     assert rows[0].split(",")[:3] == ["method", "selection", "protocol"]

@@ -226,8 +226,8 @@ def test_the_same_inputs_give_the_same_bytes(plan: Plan, page: str) -> None:
 
 
 def test_write_page_writes_the_plans_page(plan: Plan, page: str) -> None:
-    assert write_page(plan) == plan.page
-    assert plan.page.read_text(encoding="utf-8") == page
+    write_page(plan)
+    assert plan.page["index.html"].read_text(encoding="utf-8") == page
     assert plan.page.stat().st_size < 8_000_000
 
 
@@ -313,17 +313,17 @@ def test_rejected_pictures_are_listed(
 
 def test_a_damaged_evaluation_is_named(make_results: Callable[..., Plan], tmp_path: Path) -> None:
     plan = make_results(tmp_path, methods=("zero_shot",), per_class=2)
-    path = plan.evaluation_dir("zero_shot") / "evaluation.json"
+    path = plan.evaluation("zero_shot")["evaluation.json"]
     path.write_text("{}")
     with pytest.raises(StoreError, match=r"evaluation\.json was made from something else"):
         write_page(plan)
-    path.write_text(json.dumps({"key": plan.evaluation_key("zero_shot")}))
+    path.write_text(json.dumps({"key": plan.evaluation("zero_shot").key}))
     with pytest.raises(StoreError, match=r"evaluation\.json is not an evaluation"):
         write_page(plan)
     path.unlink()
     with pytest.raises(StoreError, match=r"evaluation\.json is missing"):
         write_page(plan)
-    assert not plan.page.exists()
+    assert not plan.page["index.html"].exists()
 
 
 def test_credits_become_paragraphs() -> None:

@@ -17,8 +17,8 @@ def test_versions_name_what_is_installed() -> None:
 
 def test_keys_and_parameters(plan: Plan) -> None:
     rows = dict(flat_keys(stage_keys(plan)))
-    assert rows["fits: sre_clip"] == plan.model_key("sre_clip")
-    assert rows["text nodes"] == plan.text_key("nodes")
+    assert rows["fits: sre_clip"] == plan.fit("sre_clip").key
+    assert rows["text nodes"] == plan.text("nodes").key
     text = params_yaml(plan)
     assert text.startswith("task:\n")
     assert "relation_temperature" in text

@@ -18,10 +18,11 @@ from sreclip.report.publish import publish
 
 @pytest.fixture
 def ready(plan: Plan, tmp_path: Path) -> Plan:
-    """The plan with a page, and an empty folder for the reports."""
-    if not plan.page.exists():
+    """The plan with a page, its results in a folder of their own beside empty reports."""
+    if not plan.page["index.html"].exists():
         write_page(plan)
-    return dataclasses.replace(plan, reports=tmp_path / "reports")
+    (tmp_path / "results").symlink_to(plan.results)
+    return dataclasses.replace(plan, folder=tmp_path)
 
 
 def stamps(plan: Plan) -> list[str]:
@@ -29,28 +30,29 @@ def stamps(plan: Plan) -> list[str]:
 
 
 def test_copies_and_stamp(ready: Plan) -> None:
-    assert publish(ready) == ready.stamp
+    publish(ready)
+    assert ready.publication.path.exists()
     for name in PUBLISHED:
         assert (ready.reports / name).stat().st_size
-    assert (ready.reports / "index.html").read_bytes() == ready.page.read_bytes()
+    assert (ready.reports / "index.html").read_bytes() == ready.page["index.html"].read_bytes()
     results = ready.reports / "tables" / "results.csv"
-    assert results.read_bytes() == (ready.comparison_dir / "results.csv").read_bytes()
-    stamp = json.loads(ready.stamp.read_text())
-    assert stamp["keys"]["report"] == ready.report_key
-    assert stamp["keys"]["fits"]["sre_clip"] == ready.model_key("sre_clip")
+    assert results.read_bytes() == (ready.comparison["results.csv"]).read_bytes()
+    stamp = json.loads(ready.publication.path.read_text())
+    assert stamp["keys"]["report"] == ready.page.key
+    assert stamp["keys"]["fits"]["sre_clip"] == ready.fit("sre_clip").key
     assert stamp["versions"]["sreclip"]
     assert stamp["selection"] == "last"
     differences = ready.reports / "tables" / "significance.csv"
-    assert differences.read_bytes() == (ready.comparison_dir / "significance.csv").read_bytes()
+    assert differences.read_bytes() == (ready.comparison["significance.csv"]).read_bytes()
 
 
 def test_again_gives_the_same_bytes(ready: Plan) -> None:
     publish(ready)
     before = {name: (ready.reports / name).read_bytes() for name in PUBLISHED}
-    stamp = ready.stamp.read_bytes()
+    stamp = ready.publication.path.read_bytes()
     publish(ready)
     assert before == {name: (ready.reports / name).read_bytes() for name in PUBLISHED}
-    assert ready.stamp.read_bytes() == stamp
+    assert ready.publication.path.read_bytes() == stamp
 
 
 def test_older_stamps_go(ready: Plan) -> None:
@@ -58,7 +60,7 @@ def test_older_stamps_go(ready: Plan) -> None:
     (ready.reports / "made-from" / "000000000000.json").write_text("{}")
     (ready.reports / "notes.json").write_text("{}")
     publish(ready)
-    assert stamps(ready) == [ready.stamp.name]
+    assert stamps(ready) == [ready.publication.path.name]
     assert (ready.reports / "notes.json").exists()
 
 

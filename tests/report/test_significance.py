@@ -33,7 +33,7 @@ def evaluation(method: str, baseline: bool = True, **means: float) -> dict[str, 
 
 def load(plan: Plan) -> list[dict[str, Any]]:
     return [
-        json.loads((plan.evaluation_dir(name) / "evaluation.json").read_text())
+        json.loads((plan.evaluation(name)["evaluation.json"]).read_text())
         for name in plan.params.methods.run
     ]
 
@@ -70,10 +70,10 @@ def test_references_that_nothing_is_held_against_are_left_out() -> None:
 
 
 def test_the_table_of_a_run(plan: Plan) -> None:
-    with (plan.comparison_dir / SIGNIFICANCE).open(newline="") as handle:
+    with (plan.comparison[SIGNIFICANCE]).open(newline="") as handle:
         reader = csv.DictReader(handle)
         assert tuple(reader.fieldnames or ()) == COLUMNS
-    rows = read_significance(plan.comparison_dir / SIGNIFICANCE)
+    rows = read_significance(plan.comparison[SIGNIFICANCE])
     assert [(row.reference, row.method, row.metric) for row in rows] == [
         ("zero_shot", "clip_adapter", "known"),
         ("zero_shot", "sre_clip", "known"),
@@ -99,7 +99,7 @@ def test_the_table_of_a_run(plan: Plan) -> None:
 
 
 def test_rows_survive_the_file(plan: Plan) -> None:
-    assert compare_pairs(plan, load(plan)) == read_significance(plan.comparison_dir / SIGNIFICANCE)
+    assert compare_pairs(plan, load(plan)) == read_significance(plan.comparison[SIGNIFICANCE])
 
 
 def test_marks() -> None:
@@ -122,9 +122,9 @@ def test_without_pairs_or_resamples_there_is_a_header_alone(
     make_results: Callable[..., Plan], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     plan = make_results(tmp_path, per_class=2, steps=2, **changes)
-    text = (plan.comparison_dir / SIGNIFICANCE).read_text()
+    text = (plan.comparison[SIGNIFICANCE]).read_text()
     assert text == ",".join(COLUMNS) + "\n"
-    assert read_significance(plan.comparison_dir / SIGNIFICANCE) == []
+    assert read_significance(plan.comparison[SIGNIFICANCE]) == []
 
 
 def test_without_zero_shot_and_unknown_pictures(
@@ -133,7 +133,7 @@ def test_without_zero_shot_and_unknown_pictures(
     plan = make_results(
         tmp_path, methods=("clip_adapter", "sre_clip"), only_known_targets=True, steps=2
     )
-    (row,) = read_significance(plan.comparison_dir / SIGNIFICANCE)
+    (row,) = read_significance(plan.comparison[SIGNIFICANCE])
     assert (row.reference, row.reference_kind) == ("clip_adapter", "best_baseline")
     assert (row.method, row.metric) == ("sre_clip", "known")
 
@@ -142,7 +142,7 @@ def test_one_picture_a_class_has_no_interval(
     make_results: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan = make_results(tmp_path, per_class=1, steps=2, n_broken=0)
-    rows = read_significance(plan.comparison_dir / SIGNIFICANCE)
+    rows = read_significance(plan.comparison[SIGNIFICANCE])
     assert rows
     assert all((row.low, row.high, row.p, row.p_holm) == (None, None, 1, 1) for row in rows)
 
@@ -151,28 +151,28 @@ def test_methods_may_have_different_numbers_of_seeds(
     make_results: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan = make_results(tmp_path, per_class=4, steps=2)
-    path = plan.evaluation_dir("zero_shot") / "evaluation.json"
+    path = plan.evaluation("zero_shot")["evaluation.json"]
     value = json.loads(path.read_text())
     path.write_text(json.dumps(value | {"seeds": value["seeds"][:1]}))
     predictions = path.with_name("predictions.parquet")
     frame = pd.read_parquet(predictions).drop(columns=["predicted_seed_1", "predicted_seed_2"])
     frame.to_parquet(predictions, index=False)
     compare_methods(plan)
-    assert len(read_significance(plan.comparison_dir / SIGNIFICANCE)) == 9
+    assert len(read_significance(plan.comparison[SIGNIFICANCE])) == 9
 
 
 def test_another_number_of_resamples_evaluates_nothing_again(plan: Plan) -> None:
     evaluate = plan.params.evaluate.model_copy(update={"bootstrap": 10})
-    other = Plan(plan.params.model_copy(update={"evaluate": evaluate}), plan.results, plan.reports)
-    assert other.evaluation_key("sre_clip") == plan.evaluation_key("sre_clip")
-    assert other.comparison_key != plan.comparison_key
+    other = Plan(plan.params.model_copy(update={"evaluate": evaluate}), plan.folder)
+    assert other.evaluation("sre_clip").key == plan.evaluation("sre_clip").key
+    assert other.comparison.key != plan.comparison.key
 
 
 def test_predictions_of_other_pictures_are_refused(
     make_results: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan = make_results(tmp_path, per_class=2, steps=2)
-    path = plan.evaluation_dir("sre_clip") / "predictions.parquet"
+    path = plan.evaluation("sre_clip")["predictions.parquet"]
     pd.read_parquet(path).iloc[::-1].to_parquet(path, index=False)
     with pytest.raises(StoreError, match="not those of the other methods"):
         compare_methods(plan)
@@ -194,5 +194,5 @@ def test_a_damaged_table_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_results_name_the_rule_of_selection(plan: Plan) -> None:
-    frame = pd.read_csv(plan.comparison_dir / "results.csv")
+    frame = pd.read_csv(plan.comparison["results.csv"])
     assert set(frame["selection"]) == {"last"}

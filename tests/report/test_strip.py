@@ -77,7 +77,7 @@ def test_unreadable_pictures_are_put_aside(plan: Plan, monkeypatch: pytest.Monke
 
 
 def test_missing_predictions_name_the_step(plan: Plan) -> None:
-    elsewhere = dataclasses.replace(plan, results=plan.results / "other")
+    elsewhere = dataclasses.replace(plan, folder=plan.folder / "other")
     for name in ("classes", "shards", "summary"):
         elsewhere.__dict__[name] = getattr(plan, name)
     with pytest.raises(StoreError, match=r"predictions\.parquet is missing"):

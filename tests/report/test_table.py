@@ -101,7 +101,7 @@ def test_the_best_is_bold(plan: Plan) -> None:
 def test_published_results_give_the_same_table(plan: Plan, tmp_path: Path) -> None:
     for name in ("metrics.json", "tables/significance.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(plan.comparison_dir / Path(name).name, tmp_path / name)
+        shutil.copy(plan.comparison[Path(name).name], tmp_path / name)
     methods = [
         {"name": "zero_shot", "title": "Zero-shot", "transductive": False},
         {"name": "clip_adapter", "title": "CLIP-Adapter", "transductive": False},
@@ -123,7 +123,7 @@ def test_published_results_give_the_same_table(plan: Plan, tmp_path: Path) -> No
 
 
 def test_without_a_stamp_methods_have_their_short_names(plan: Plan, tmp_path: Path) -> None:
-    source = plan.comparison_dir / "metrics.json"
+    source = plan.comparison["metrics.json"]
     (tmp_path / "metrics.json").write_text(source.read_text())
     text = printed(tmp_path)
     assert "sre_clip" in text
@@ -131,7 +131,7 @@ def test_without_a_stamp_methods_have_their_short_names(plan: Plan, tmp_path: Pa
 
 
 def test_arrows_stand_beside_h_where_the_difference_is_clear(plan: Plan) -> None:
-    rows = read_significance(plan.comparison_dir / "significance.csv")
+    rows = read_significance(plan.comparison["significance.csv"])
     adjusted = {
         row.method: row.p_holm
         for row in rows

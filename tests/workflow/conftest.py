@@ -64,11 +64,7 @@ class Project:
     @property
     def plan(self) -> Plan:
         """Where the results of the present parameters are."""
-        return Plan(
-            load_params(self.folder / "params.yaml"),
-            results=self.folder / "results",
-            reports=self.folder / "reports",
-        )
+        return Plan(load_params(self.folder / "params.yaml"), self.folder)
 
     def planned_jobs(self, *arguments: str) -> dict[str, int]:
         """Which jobs a run would do, by rule; target rules left out."""

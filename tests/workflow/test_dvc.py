@@ -66,7 +66,7 @@ def test_a_stale_file_under_another_name_is_refused(made: Project) -> None:
     evaluation = next((made.folder / "results/evaluations/folder/mini").glob("sre_clip-*"))
     made.edit(features__dtype="float32", evaluate__ece_bins=7, methods__run=["sre_clip"])
     plan = made.plan
-    renamed = [made.folder / path for path in (plan.feature_dir, plan.evaluation_dir("sre_clip"))]
+    renamed = [made.folder / path for path in (plan.feature_dir, plan.evaluation("sre_clip").path)]
     try:
         for old, new in zip((features, evaluation), renamed, strict=True):
             shutil.copytree(old, new)

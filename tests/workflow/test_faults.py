@@ -35,7 +35,7 @@ def made(project: Project) -> Project:
 
 def shards(project: Project) -> list[Path]:
     """Where the shards' files belong, relative to the folder."""
-    paths = [project.plan.image_features(shard.key) for shard in project.plan.shards]
+    paths = [project.plan.shard_features(shard.key).path for shard in project.plan.shards]
     return [path.relative_to(project.folder) for path in paths]
 
 

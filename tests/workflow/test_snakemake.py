@@ -90,7 +90,7 @@ def test_a_method_by_hand_that_the_run_does_not_name(done: Project) -> None:
     assert "tip_adapter" not in done.plan.params.methods.run
     done.run("sreclip", "train", "tip_adapter")
     done.run("sreclip", "evaluate", "tip_adapter")
-    evaluation = done.plan.evaluation_dir("tip_adapter").relative_to(done.folder)
+    evaluation = done.plan.evaluation("tip_adapter").path.relative_to(done.folder)
     said = done.run("sreclip", "provenance", str(evaluation)).stdout
     chain = ["evaluation tip_adapter ", "fit tip_adapter ", "shards of source pictures"]
     assert sorted(chain, key=said.index) == chain

@@ -51,7 +51,7 @@ def test_no_target_label_is_read_before_evaluation(
         },
     )
     plan = restored.plan
-    labels = plan.task_dir / "target_labels.parquet"
+    labels = plan.task.path / "target_labels.parquet"
     aside = labels.with_name("aside")
     shutil.move(labels, aside)
     labels.mkdir()
@@ -109,13 +109,13 @@ def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
     assert jobs["evaluate_method"] == 1
     restored.snakemake("evaluate")
     plan = restored.plan
-    evaluation = json.loads((plan.evaluation_dir("taskres") / "evaluation.json").read_text())
+    evaluation = json.loads((plan.evaluation("taskres")["evaluation.json"]).read_text())
     assert evaluation["selection"] == "oracle"
     values = []
     for choice in choices:
         restored.edit(train__selection={"rule": "last"}, methods__taskres=choice)
         alone = restored.plan
-        assert (alone.model_dir("taskres") / "scores.h5").exists()
+        assert (alone.fit("taskres")["scores.h5"]).exists()
         folder = evaluate_method(alone, "taskres")
         result = json.loads((folder / "evaluation.json").read_text())
         values.append(result["metrics"].get("h", result["metrics"]["all"])["mean"])
@@ -175,7 +175,7 @@ def test_sweep_and_ablation(restored: Project) -> None:
 
     # The sweep's combinations and a run's own results are the same files.
     plan = restored.plan
-    alone = json.loads((plan.evaluation_dir("zero_shot") / "evaluation.json").read_text())
+    alone = json.loads((plan.evaluation("zero_shot")["evaluation.json"]).read_text())
     mine = frame[(frame["method"] == "zero_shot") & (frame["unknown"] == "car")]
     for seed, metric in itertools.product((0, 1), ("known", "unknown", "h")):
         row = mine[(mine["seed"] == seed) & (mine["metric"] == metric)]
