@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 
 from sreclip.data.manifest import read_manifest, read_target_labels, shown_names
 from sreclip.errors import DataError
-from sreclip.evaluate.metrics import (
-    METRICS,
-    class_accuracy,
-    confusion,
-    known_unknown_curve,
-    predictions,
-    run_metrics,
-)
+from sreclip.evaluate.accuracy import class_accuracy, predictions
+from sreclip.evaluate.metrics import METRICS, confusion, known_unknown_curve, run_metrics
 from sreclip.evaluate.reference import (
     BATCH_SIZE,
     LAST,

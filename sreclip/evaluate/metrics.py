@@ -10,9 +10,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sreclip.evaluate.accuracy import (
+    REJECTED,
+    Floats,
+    Labels,
+    Mask,
+    class_mean,
+    harmonic_mean,
+    predictions,
+)
 from sreclip.methods.scores import TOP, ImageScores
 
-REJECTED = -1
 METRICS = (
     "known",
     "unknown",
@@ -29,10 +37,6 @@ METRICS = (
     "ece",
     "macro_f1",
 )
-
-Labels = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.floating]
 
 
 def run_metrics(
@@ -78,31 +82,6 @@ def run_metrics(
     result["ece"] = calibration_error(scores[ok], labels[ok], ece_bins) if ok.any() else None
     result["macro_f1"] = macro_f1(predicted, labels)
     return {name: value for name in METRICS if (value := result[name]) is not None}
-
-
-def predictions(scores: ImageScores, ok: Mask) -> Labels:
-    """Most likely class of each image, `REJECTED` where the picture was not readable."""
-    return np.where(ok, scores.top_class[:, 0], REJECTED).astype(np.int64)
-
-
-def class_mean(right: Mask, labels: Labels) -> float | None:
-    """Mean over the classes present of the share of their images that is right."""
-    if not len(labels):
-        return None
-    return float(class_accuracy(right, labels)[1].mean())
-
-
-def class_accuracy(right: Mask, labels: Labels) -> tuple[Labels, Floats]:
-    """Classes present, ascending, and the share of each one's images that is right."""
-    classes, position, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return classes, np.bincount(position, weights=right, minlength=len(classes)) / counts
-
-
-def harmonic_mean(a: float | None, b: float | None) -> float | None:
-    """``2 a b / (a + b)``, zero when both are zero."""
-    if a is None or b is None:
-        return None
-    return 2 * a * b / (a + b) if a + b else 0.0
 
 
 def zsl_accuracy(scores: ImageScores, ok: Mask, labels: Labels, known: Mask) -> float | None:

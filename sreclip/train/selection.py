@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sreclip.config.methods import Settings
 from sreclip.config.models import SelectionSettings
 from sreclip.errors import FitError
-from sreclip.evaluate.metrics import class_mean, harmonic_mean, predictions
+from sreclip.evaluate.accuracy import class_mean, harmonic_mean, predictions
 from sreclip.methods.scores import ImageScores
 from sreclip.plan.plan import Plan
 from sreclip.train.inputs import FitInputs

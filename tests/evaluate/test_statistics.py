@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sreclip.evaluate import statistics
-from sreclip.evaluate.metrics import class_mean, harmonic_mean
+from sreclip.evaluate.accuracy import class_mean, harmonic_mean
 from sreclip.evaluate.statistics import Bootstrap, Difference, holm, paired_bootstrap, summarise
 
 

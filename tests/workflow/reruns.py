@@ -22,7 +22,7 @@ FIT = {"train_method": 3, **EVALUATE}
 ONE_FIT = {"train_method": 1, "evaluate_method": 1, **COMPARE}
 NODES = {"extract_text": 1, **FIT}
 TEXT = {"extract_text": 2, **FIT}
-FEATURES = {"extract_images": 2, "join_images": 2, **TEXT}
+FEATURES = {"extract_images": 2, **TEXT}
 NOTHING: Mapping[str, int] = {}
 
 # Column of the page: which jobs it counts, and the DVC stage that runs them.
@@ -30,7 +30,6 @@ COLUMNS = {
     "prepare_data": "data",
     "build_graph": "graph",
     "extract_images": "features",
-    "join_images": "features",
     "extract_text": "features",
     "train_method": "train",
     "evaluate_method": "evaluate",
@@ -53,15 +52,18 @@ class Edit:
     params : Mapping
         Parameters, as `Project.edit` takes them.
     code : str
-        A file of the package; a comment is added to it, or a byte to a binary one.
+        A file of the package.
+    add : str
+        Text to add at its end.
     replace : tuple of str
-        Instead of adding a comment, put the second text for the first.
+        Text to put the second for the first of.
     """
 
     what: str
     jobs: Mapping[str, int]
     params: Mapping[str, Any] = field(default_factory=dict)
     code: str = ""
+    add: str = ""
     replace: tuple[str, str] | None = None
 
     def __str__(self) -> str:
@@ -73,9 +75,9 @@ def param(name: str, value: Any, jobs: Mapping[str, int], what: str = "") -> Edi
     return Edit(f"`{name}`{what and f': {what}'}", jobs, params={name.replace(".", "__"): value})
 
 
-def comment(code: str, jobs: Mapping[str, int], what: str = "") -> Edit:
-    """Add a comment to a module, or a byte to a file of weights."""
-    return Edit(f"`{code}`{what and f': {what}'}", jobs, code=code)
+def statement(code: str, jobs: Mapping[str, int], what: str = "") -> Edit:
+    """Add a statement to a module."""
+    return Edit(f"`{code}`{what and f': {what}'}", jobs, code=code, add="EDITED = True\n")
 
 
 TASK = (
@@ -83,7 +85,7 @@ TASK = (
     param(
         "task.shard_size",
         8,
-        {"prepare_data": 1, "extract_images": 7, "join_images": 2, **FIT},
+        {"prepare_data": 1, "extract_images": 7, **FIT},
         "other shards",
     ),
     Edit(
@@ -101,7 +103,7 @@ PARAMS = (
     param("prompts.templates", ["a {}."], TEXT),
     param("features.dtype", "float32", FEATURES),
     param("features.reduced_jpeg", True, FEATURES),
-    param("features.max_rejects", 0.5, {"join_images": 2}),
+    param("features.max_rejects", 0.5, NOTHING, "looked at by the next fit"),
     param("features.workers", 1, NOTHING),
     param("graph.similarity", "lin", {"build_graph": 1, **NODES}),
     param("graph.text_weight", 0.5, FIT),
@@ -126,37 +128,44 @@ PARAMS = (
     param("sweep.draws", 2, NOTHING, "`snakemake sweep` would run its own"),
 )
 CODE = (
-    comment("data/manifest.py", NOTHING),
-    comment("backbones/mini.py", NOTHING),
-    comment("backbones/mini_map.safetensors", FEATURES, "other weights"),
-    comment("features/extract.py", NOTHING),
+    Edit("any module: a comment or a docstring", NOTHING, code="methods/base.py", add="# edited\n"),
+    statement("data/manifest.py", NOTHING),
+    statement("backbones/mini.py", NOTHING),
+    Edit(
+        "`backbones/mini_map.safetensors`: other weights",
+        FEATURES,
+        code="backbones/mini_map.safetensors",
+        add="\0",
+    ),
+    statement("features/extract.py", NOTHING),
     Edit(
         "`EXTRACTION_VERSION`",
         FEATURES,
         code="features/__init__.py",
         replace=("EXTRACTION_VERSION = ", "EXTRACTION_VERSION = 1"),
     ),
-    comment("graph/senses.py", {"build_graph": 1, **NODES}),
-    comment("graph/draw.py", NOTHING),
+    statement("graph/senses.py", {"build_graph": 1, **NODES}),
+    statement("graph/draw.py", PUBLISH),
     Edit(
         "`config/methods.py`: another default of one method",
         ONE_FIT,
         code="config/methods.py",
         replace=("class_scale: NonNegative = Field(0.5", "class_scale: NonNegative = Field(0.25"),
     ),
-    comment("methods/sre_clip.py", ONE_FIT),
-    comment("methods/base.py", FIT),
-    comment("methods/tip_adapter.py", NOTHING, "a method that does not run"),
-    comment("refinement/zlap.py", FIT),
-    comment("methods/losses.py", FIT),
-    comment("train/fits.py", FIT),
-    comment("methods/scores.py", FIT),
-    comment("evaluate/metrics.py", EVALUATE),
-    comment("evaluate/statistics.py", EVALUATE),
-    comment("evaluate/comparison.py", COMPARE),
-    comment("report/page.py", PUBLISH),
-    comment("provenance/trace.py", NOTHING),
-    comment("cli.py", NOTHING),
+    statement("methods/sre_clip.py", ONE_FIT),
+    statement("methods/base.py", FIT),
+    statement("methods/tip_adapter.py", NOTHING, "a method that does not run"),
+    statement("methods/losses.py", FIT),
+    statement("methods/scores.py", FIT),
+    statement("refinement/zlap.py", FIT),
+    statement("train/fits.py", FIT),
+    statement("evaluate/accuracy.py", FIT, "by which settings are chosen"),
+    statement("evaluate/metrics.py", EVALUATE),
+    statement("evaluate/statistics.py", EVALUATE),
+    statement("evaluate/comparison.py", COMPARE),
+    statement("report/page.py", PUBLISH),
+    statement("provenance/trace.py", NOTHING),
+    statement("cli/steps.py", NOTHING),
 )
 
 
@@ -173,7 +182,7 @@ def applied(project: Project, edit: Edit) -> Iterator[None]:
             assert old in before.decode()
             path.write_text(before.decode().replace(old, new, 1))
         else:
-            path.write_bytes(before + (b"\0" if path.suffix == ".safetensors" else b"# edited\n"))
+            path.write_bytes(before + edit.add.encode())
         yield
     finally:
         path.write_bytes(before)
@@ -195,7 +204,7 @@ def page() -> str:
     parts = {
         "The task": TASK,
         "Parameters": PARAMS,
-        "Code: a comment added, unless it says otherwise": CODE,
+        "Code: a statement added, unless it says otherwise": CODE,
     }
     lines = head
     for title, edits in parts.items():
@@ -207,9 +216,9 @@ def page() -> str:
             lines.append(f"| {edit.what} | {counts} |")
     lines += [
         "",
-        "Features are dear: their keys hold version numbers, which a developer raises when numbers",
-        "change, and not a hash of the code. Of a `folder` task a picture that comes or goes makes",
-        "the manifest, its shard, the joined file of its domain and all fits anew.",
+        "Features are expensive: their keys hold version numbers, which a developer raises when",
+        "numbers change, and not a key of the code. An image that is added to a `folder` task or",
+        "removed makes the manifest, its shard and all fits again.",
         "",
     ]
     return "\n".join(lines)

@@ -12,7 +12,8 @@ import yaml
 from dvc.repo import Repo
 
 from sreclip.methods import METHODS
-from sreclip.plan import plan as planning
+from sreclip.plan.code import closure
+from sreclip.plan.plan import ENTRIES
 from tests.workflow.conftest import ROOT, Project, jobs_run
 from tests.workflow.reruns import CODE, COLUMNS, PAGE, PARAMS, TASK, Edit, applied, page
 
@@ -23,7 +24,6 @@ REAL = (
     "`task.duplicates`",
     "`methods.sre_clip.lr`",
     "`methods.run`: another order",
-    "`features.max_rejects`",
 )
 
 
@@ -120,24 +120,26 @@ def test_dvc_repro_runs_the_same_jobs(restored: Project, edit: Edit) -> None:
 
 def test_stages_depend_on_the_code_that_keys_their_results() -> None:
     """What is hashed into a key is a dependency of the stage, so that DVC sees its change."""
-    stages = stage_files()
-    planned = {"config/models.py", "plan/plan.py", "keys.py"}
-    weights = {name for names in planning.SHIPPED_WEIGHTS.values() for name in names}
-    features = {"features/__init__.py", *weights}
+    methods = [METHODS[name].partition(":")[0] for name in METHODS]
+    planned = {"sreclip.plan.plan", "sreclip.config.models", "sreclip.keys"}
+    features = {"sreclip.features", "sreclip.backbones.mini"}
     keyed = {
-        "data": {"data/__init__.py"},
-        "graph": {*planning.GRAPH_CODE, *features},
+        "data": {"sreclip.data"},
+        "graph": {*closure(ENTRIES["graph"]), *features},
         "features": features,
-        "train": {
-            "plan/split.py",
-            *(name for method in METHODS for name in planning.fit_code(method)),
-        },
-        "evaluate": {*planning.EVALUATE_CODE, *planning.COMPARE_CODE},
-        "report": set(planning.REPORT_CODE),
+        "train": closure(ENTRIES["fit"], *methods),
+        "evaluate": closure(ENTRIES["evaluation"], ENTRIES["comparison"]),
+        "report": closure(ENTRIES["page"]),
     }
+    stages = stage_files()
     assert list(keyed) == list(stages)
     for stage, modules in keyed.items():
         deps = [Path(dep) for dep in stages[stage]["deps"]]
         for module in sorted(modules | planned):
-            path = Path("sreclip") / module
-            assert any(dep == path or dep in path.parents for dep in deps), (stage, module)
+            path = Path(*module.split("."))
+            found = (
+                path.with_suffix(".py") in deps,
+                path in deps,
+                *(d in path.parents for d in deps),
+            )
+            assert any(found), (stage, module)
