@@ -281,7 +281,7 @@ def build_graph(
 @_step
 def train(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
     """Fit one method, once a seed, on the cached features."""
-    from sreclip.train.fits import fit_method
+    from sreclip.train.method import fit_method
 
     plan = _plan(params)
     _made(plan, fit_method(plan, _method(plan, method), progress=not quiet))

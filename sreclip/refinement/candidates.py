@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sreclip.methods.blocks import BLOCK_VALUES, Block, assemble
+from sreclip.methods.logits import BLOCK_VALUES, Block, assemble
 
 MOST_CANDIDATES = 64
 ROWS = 1 << 14

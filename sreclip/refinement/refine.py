@@ -10,7 +10,7 @@ from sreclip.refinement import Neighbours, Refinement
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sreclip.methods.blocks import Block
+    from sreclip.methods.logits import Block
 
 
 def refine(

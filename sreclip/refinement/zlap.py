@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from sreclip.methods.blocks import Block
+from sreclip.methods.logits import Block
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.neighbours import NeighbourSearch, csr, nearest_neighbours, symmetric
 

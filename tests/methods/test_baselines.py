@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 
 from sreclip.errors import FitError
 from sreclip.methods.base import ClassGraph, ClassText
-from sreclip.methods.blocks import Block, assemble
+from sreclip.methods.logits import Block, assemble
 from sreclip.methods.gcn_zsl import DenseGcn, GcnZsl, class_means, distance_groups
 from sreclip.methods.linear_probe import LinearProbe, hold_out, regress
 from sreclip.methods.taskres import TaskRes

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sreclip.methods.blocks import Block, assemble, collect, shifted
+from sreclip.methods.logits import Block, assemble, collect, shifted
 
 
 def cut(logits: torch.Tensor, generator: torch.Generator, pieces: int) -> list[Block]:

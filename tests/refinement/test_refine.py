@@ -12,7 +12,7 @@ import torch
 
 from sreclip.config.methods import MethodsSettings
 from sreclip.methods.base import ClassGraph, ClassText
-from sreclip.methods.blocks import Block, assemble
+from sreclip.methods.logits import Block, assemble
 from sreclip.methods.transclip import TransClip
 from sreclip.methods.transductive import TransductiveMethod
 from sreclip.methods.zlap import Zlap
@@ -123,7 +123,7 @@ def test_methods_never_hold_all_images_by_all_classes(
 ) -> None:
     n, classes = 200, 150
     features, text = planted(n, classes, 4)
-    monkeypatch.setattr("sreclip.methods.blocks.BLOCK_VALUES", 5 * classes)
+    monkeypatch.setattr("sreclip.methods.logits.BLOCK_VALUES", 5 * classes)
     graph = ClassGraph(
         text,
         torch.eye(classes).to_sparse(),

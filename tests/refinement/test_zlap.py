@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sreclip.methods.blocks import Block, assemble
+from sreclip.methods.logits import Block, assemble
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.zlap import (
     normalized_graph,
