@@ -96,13 +96,14 @@ class Method(ABC):
     baseline: ClassVar[bool] = True
     batch_dependent: ClassVar[bool] = False
 
+    _model: ClassVar[type[Settings]]
     settings: Settings
     checkpoints: Checkpoints | None = None
     scoring_batches: Sequence[Tensor] | None = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls._model: type[Settings] = get_type_hints(cls)["settings"]
+        cls._model = get_type_hints(cls)["settings"]
         cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\n{_parameters(cls._model)}"
 
     def __init__(

@@ -54,9 +54,7 @@ class Bgcn(Method):
         self._classifiers = nn.Parameter(torch.zeros_like(data.text.features))
         first = settings.regression_steps
         self._minimise(
-            *regression(
-                self.gcn_, data, settings.regression_lr, settings.regression_weight_decay
-            ),
+            *regression(self.gcn_, data, settings.regression_lr, settings.regression_weight_decay),
             first,
             total=first + settings.steps,
         )

@@ -195,8 +195,8 @@ def diversity_loss(bank_logits: Tensor) -> Tensor:
 def balance_loss(unknown_mass: Tensor, c: float) -> Tensor:
     """Return the limited balance ``u + c^2 / u`` of the probability mass on unknown classes.
 
-    It is least at ``u = c``, where it is ``2 c``. ``unknown_mass`` is ``(n_images,)``; u is its mean,
-    kept above 1e-6 so that an empty mass gives a large and finite loss.
+    It is least at ``u = c``, where it is ``2 c``. ``unknown_mass`` is ``(n_images,)``; u is its
+    mean, kept above 1e-6 so that an empty mass gives a large and finite loss.
     """
     u = unknown_mass.mean().clamp_min(1e-6)
     return u + c**2 / u

@@ -22,9 +22,7 @@ def regression(
     known = data.text.known
     means = class_means(data.source_features, data.source_labels, len(known))[known]
     optimizer = torch.optim.Adam(gcn.parameters(), lr=lr, weight_decay=weight_decay)
-    return optimizer, lambda: {
-        "regression": (1.0, regression_loss(gcn(data.graph)[known], means))
-    }
+    return optimizer, lambda: {"regression": (1.0, regression_loss(gcn(data.graph)[known], means))}
 
 
 def regression_loss(classifiers: Tensor, wanted: Tensor) -> Tensor:

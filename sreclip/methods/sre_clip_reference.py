@@ -133,7 +133,7 @@ class SreClipReference(Method):
         return F.normalize(images.to(features.dtype), dim=-1) / self.settings.temperature
 
     def _image_sides(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``v / temperature`` of a batch per domain; if they are equally large, in one go."""
+        """Return ``v / temperature`` of a batch per domain; of equally large ones, in one go."""
         if source.shape != target.shape:
             return self._image_side(source), self._image_side(target)
         of_source, of_target = self._image_side(torch.stack([source, target])).unbind()

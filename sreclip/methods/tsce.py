@@ -45,9 +45,7 @@ class Tsce(SreClipReference):
         self.gcn_ = PrototypeGcn(node_dim, settings.gcn_width, dim, settings.dropout).to(device)
         self.adapter_ = identity_adapter(dim).to(device)
         self._minimise(
-            *regression(
-                self.gcn_, data, settings.regression_lr, settings.regression_weight_decay
-            ),
+            *regression(self.gcn_, data, settings.regression_lr, settings.regression_weight_decay),
             settings.regression_steps,
             total=settings.regression_steps + settings.steps,
         )

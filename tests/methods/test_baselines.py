@@ -12,12 +12,13 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from sreclip.errors import FitError
-from sreclip.methods.base import ClassGraph, ClassText
-from sreclip.methods.logits import Block, assemble
-from sreclip.methods.gcn_zsl import DenseGcn, GcnZsl, class_means, distance_groups
+from sreclip.methods.data import ClassGraph, ClassText, draw_shots
+from sreclip.methods.gcn_zsl import DenseGcn, GcnZsl, distance_groups
 from sreclip.methods.linear_probe import LinearProbe, hold_out, regress
+from sreclip.methods.logits import Block, assemble
+from sreclip.methods.regression import class_means
 from sreclip.methods.taskres import TaskRes
-from sreclip.methods.tip_adapter import TipAdapter, draw_shots
+from sreclip.methods.tip_adapter import TipAdapter
 from sreclip.methods.tip_adapter_f import TipAdapterF
 from sreclip.methods.transclip import TransClip
 from sreclip.methods.zlap import Zlap
@@ -229,7 +230,7 @@ def test_class_means() -> None:
 
 
 def test_gcn_zsl_regresses_the_known_means(problem: dict[str, Any]) -> None:
-    method = GcnZsl(width=32, dropout=0.0, weight_decay=0.0, steps=200, lr=1e-2).fit(**problem)
+    method = GcnZsl(gcn_width=32, dropout=0.0, weight_decay=0.0, steps=200, lr=1e-2).fit(**problem)
     means = torch.stack(
         [
             F.normalize(problem["source_features"][problem["source_labels"] == c].mean(0), dim=0)
@@ -237,8 +238,8 @@ def test_gcn_zsl_regresses_the_known_means(problem: dict[str, Any]) -> None:
         ]
     )
     torch.testing.assert_close(method.classifiers_[KNOWN], means, rtol=0, atol=1e-2)
-    first = GcnZsl(width=32, dropout=0.0, steps=1).fit(**problem).history_[0]["regression"]
-    untrained = GcnZsl(width=32, dropout=0.0, steps=0).fit(**problem).classifiers_[KNOWN]
+    first = GcnZsl(gcn_width=32, dropout=0.0, steps=1).fit(**problem).history_[0]["regression"]
+    untrained = GcnZsl(gcn_width=32, dropout=0.0, steps=0).fit(**problem).classifiers_[KNOWN]
     assert first == pytest.approx(((untrained - means) ** 2).sum().item() / 6)
     torch.testing.assert_close(
         method.logits(problem["target_features"]),
@@ -276,17 +277,17 @@ def test_dense_gcn_in_numpy(max_distance: int) -> None:
             parameter.copy_(torch.randn_like(parameter))
     weight = {name: value.detach().double().numpy() for name, value in gcn.named_parameters()}
 
-    def spread(x: np.ndarray, edges: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        a = np.exp(shares) / np.exp(shares).sum()
+    def spread(x: np.ndarray, edges: np.ndarray, raw: np.ndarray) -> np.ndarray:
+        a = np.exp(raw) / np.exp(raw).sum()
         groups = dense_groups(edges, 7, max_distance)
         return sum(a[d] * groups[d] for d in range(n_groups)) @ x
 
     h = nodes.double().numpy() @ weight["first.weight"] + weight["first.bias"]
-    h = spread(h, DAG[:, ::-1], weight["descendant_shares"])
+    h = spread(h, DAG[:, ::-1], weight["descendant_weights"])
     h = np.where(h > 0, h, 0.2 * h)
-    e = spread(h @ weight["second.weight"] + weight["second.bias"], DAG, weight["ancestor_shares"])[
-        [0, 6]
-    ]
+    e = spread(
+        h @ weight["second.weight"] + weight["second.bias"], DAG, weight["ancestor_weights"]
+    )[[0, 6]]
     e /= np.linalg.norm(e, axis=1, keepdims=True)
     graph = ClassGraph(nodes, torch.eye(7), torch.from_numpy(DAG), torch.tensor([0, 6]), None)
     np.testing.assert_allclose(gcn(graph).detach().numpy(), e, rtol=1e-4, atol=1e-5)
@@ -300,7 +301,7 @@ def test_dense_groups_that_join_nothing_are_left_out() -> None:
 
 
 def test_gcn_zsl_with_the_dense_graph(problem: dict[str, Any]) -> None:
-    method = GcnZsl(graph="dense", width=32, dropout=0.0, weight_decay=0.0, steps=300, lr=1e-2)
+    method = GcnZsl(graph="dense", gcn_width=32, dropout=0.0, weight_decay=0.0, steps=300, lr=1e-2)
     method.fit(**problem)
     means = class_means(problem["source_features"], problem["source_labels"], CLASSES)
     torch.testing.assert_close(method.classifiers_[KNOWN], means[KNOWN], rtol=0, atol=2e-2)
@@ -309,5 +310,5 @@ def test_gcn_zsl_with_the_dense_graph(problem: dict[str, Any]) -> None:
     parent_of = torch.diag(torch.ones(CLASSES - 1), 1)
     assert torch.equal(method.gcn_.ancestors[1].to_dense(), parent_of)
     assert torch.equal(method.gcn_.descendants[1].to_dense(), parent_of.T)
-    merged = GcnZsl(graph="dense", width=8, steps=2, max_distance=1).fit(**problem)
+    merged = GcnZsl(graph="dense", gcn_width=8, steps=2, max_distance=1).fit(**problem)
     assert len(merged.gcn_.ancestors) == 2

@@ -6,21 +6,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from sreclip.methods.base import ClassGraph, ClassText
-from sreclip.methods.losses import rank_loss
-from sreclip.methods.sre_clip_reference import (
+from sreclip.methods.data import ClassGraph, ClassText
+from sreclip.methods.layers import (
     BatchAttentionAdapter,
     FeatureBank,
     GraphConvolution,
     PrototypeGcn,
-    SreClipReference,
     dropout,
-    rate_factor,
 )
+from sreclip.methods.sgd import rate_factor
+from sreclip.methods.sre_clip_reference import SreClipReference
 
 SMALL = {"width": 6, "gcn_width": 5, "batch_size": 8, "bank_size": 16}
 
@@ -342,27 +339,6 @@ def test_one_known_class_and_no_unknown_one() -> None:
         method.fit(**data)
         assert torch.isfinite(method.logits(data["target_features"])).all()
         assert any("balance" in record for record in method.history_) == bool(n_unknown)
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 30), st.integers(1, 30))
-def test_rank_loss_and_its_gradient_against_all_pairs(
-    seed: int, n_classes: int, levels: int, semantic_levels: int
-) -> None:
-    # Few levels make ties, in either order or in both.
-    generator = torch.Generator().manual_seed(seed)
-    shape = (n_classes, n_classes)
-    prototype = torch.randint(levels, shape, generator=generator).double().requires_grad_()
-    semantic = torch.randint(semantic_levels, shape, generator=generator).double()
-    rows, columns = torch.triu_indices(n_classes, n_classes, 1)
-    p, s = prototype[rows, columns], semantic[rows, columns]
-    ordered = s[:, None] < s[None, :]
-    excess = F.relu(p[:, None] - p[None, :])[ordered]
-    expected = excess.mean() if ordered.any() else prototype.sum() * 0
-    value = rank_loss(prototype, semantic)
-    torch.testing.assert_close(value, expected)
-    gradients = [torch.autograd.grad(loss, prototype)[0] for loss in (value, expected)]
-    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.5, 0.9])

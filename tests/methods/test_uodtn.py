@@ -11,16 +11,17 @@ import torch
 import torch.nn.functional as F
 from scipy.special import log_softmax, softmax
 
-from sreclip.methods.base import ClassGraph, ClassText, FitData
-from sreclip.methods.bgcn import Bgcn, identity_adapter, tie_loss
+from sreclip.methods.bgcn import Bgcn, tie_loss
+from sreclip.methods.data import ClassGraph, ClassText, FitData
 from sreclip.methods.gcn_zsl import GcnZsl
+from sreclip.methods.layers import identity_adapter
 from sreclip.methods.losses import matched_pair_loss
 from sreclip.methods.tsce import Tsce
 from sreclip.methods.uodtn import Uodtn, agreement, match_images
 
 DIM, CLASSES = 6, 5
 KNOWN = torch.tensor([True, False, True, True, False])
-SMALL = {"width": 8, "batch_size": 10, "regression_steps": 30}
+SMALL = {"gcn_width": 8, "batch_size": 10, "regression_steps": 30}
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_the_adapter_starts_as_the_identity() -> None:
 
 def test_bgcn_starts_from_what_the_gcn_regressed(problem: dict[str, Any]) -> None:
     method = Bgcn(**SMALL, steps=0).fit(**problem)
-    same = GcnZsl(width=8, steps=30).fit(**problem)
+    same = GcnZsl(gcn_width=8, steps=30).fit(**problem)
     torch.testing.assert_close(method.classifiers_, same.classifiers_)
     torch.testing.assert_close(
         method.logits(problem["target_features"]),
@@ -269,7 +270,7 @@ def test_tsce_starts_from_the_frozen_features_and_the_regressed_gcn(
     problem: dict[str, Any],
 ) -> None:
     method = Tsce(**TSCE, steps=0).fit(**problem)
-    same = GcnZsl(width=8, steps=20).fit(**problem)
+    same = GcnZsl(gcn_width=8, steps=20).fit(**problem)
     torch.testing.assert_close(method.prototypes_, same.classifiers_)
     torch.testing.assert_close(
         method.logits(problem["target_features"]),
@@ -287,6 +288,7 @@ def test_tsce_terms_weights_and_steps(problem: dict[str, Any]) -> None:
     later = first | {"diversity", "balance"}
     # The bank of 30 is full after two batches of 15.
     assert [set(record) - {"step"} for record in method.history_[20:]] == [first] * 2 + [later] * 3
-    assert (method.source, method.rank, method.entropy) == (1.0, 10.0, 5.0)
-    assert (method.relation, method.warmup_steps) == (0.0, 0)
+    chosen = method.settings
+    assert (chosen.source, chosen.rank, chosen.entropy) == (1.0, 10.0, 5.0)
+    assert (chosen.relation, chosen.warmup_steps) == (0.0, 0)
     assert method.baseline

@@ -109,7 +109,7 @@ def test_neighbours_are_found_as_the_settings_say(
     settings = MethodsSettings().settings(name).changed({"neighbours": neighbours, **changes})
     method = make_method(name, settings, 0)
     method.fit(text[:2], torch.arange(2), features, ClassText(text, 8.0, known), graph)
-    score_target(method, settings, features)
+    score_target(method, features)
     assert calls == ([40] if neighbours == "approximate" else [])
 
 
