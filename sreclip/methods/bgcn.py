@@ -130,15 +130,7 @@ class Bgcn(Method):
 
 
 def tie_loss(prototypes: Tensor, classifiers: Tensor, known: Tensor) -> Tensor:
-    """Return the sum of the `regression_loss` of known and of unknown classes.
-
-    Parameters
-    ----------
-    prototypes, classifiers : Tensor
-        Unit norm, ``(n_classes, dim)``.
-    known : Tensor
-        ``(n_classes,)``, bool.
-    """
+    """Return the sum of the `regression_loss` of known and of unknown classes."""
     sides = [side for side in (known, ~known) if side.any()]
     losses = [regression_loss(prototypes[side], classifiers[side]) for side in sides]
     return torch.stack(losses).sum()

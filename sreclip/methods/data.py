@@ -40,7 +40,7 @@ class ClassText:
 
     def to(self, device: str) -> ClassText:
         """Move the tensors to a device."""
-        return ClassText(self.features.to(device), self.logit_scale, self.known.to(device))
+        return replace(self, features=self.features.to(device), known=self.known.to(device))
 
 
 @dataclass(frozen=True)

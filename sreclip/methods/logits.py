@@ -14,17 +14,7 @@ BLOCK_VALUES = 1 << 22
 
 
 class Block(NamedTuple):
-    """Logits of some images for some classes.
-
-    Attributes
-    ----------
-    rows : Tensor
-        Image numbers, ``(n_rows,)``, int64.
-    classes : Tensor
-        Class numbers, ``(n_columns,)``, int64.
-    logits : Tensor
-        ``(n_rows, n_columns)``.
-    """
+    """Logits of some images for some classes, ``(n_rows, n_columns)``, and their numbers."""
 
     rows: Tensor
     classes: Tensor
@@ -45,13 +35,7 @@ def score_in_blocks(
 ) -> Iterator[Block]:
     """Score images in chunks of some thousands.
 
-    Parameters
-    ----------
-    score : callable
-        From features ``(n, dim)`` to logits ``(n, n_classes)``.
-    features : Tensor
-        ``(n_images, dim)``; ``score`` gets them `widened`.
-    n_classes : int
+    ``score`` maps `widened` features ``(n, dim)`` to logits ``(n, n_classes)``.
     """
     classes = torch.arange(n_classes, device=features.device)
     rows = torch.arange(len(features), device=features.device)
@@ -78,13 +62,8 @@ def shifted(blocks: Iterable[Block], bias: Tensor) -> Iterator[Block]:
 def collect(blocks: Iterable[Block], n_images: int, known: Tensor) -> ImageScores:
     """Reduce logits to what evaluation needs per image.
 
-    Parameters
-    ----------
-    blocks : iterable of Block
-        Each pair of an image and a class exactly once, in any order.
-    n_images : int
-    known : Tensor
-        ``(n_classes,)``, bool.
+    The blocks hold each pair of an image and a class exactly once, in any order; ``known`` is
+    ``(n_classes,)``, bool.
     """
     device = known.device
     n_classes = len(known)

@@ -23,15 +23,7 @@ def known_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor
     """Return the cross-entropy with the softmax over the known classes only.
 
     With all classes in the softmax every source image would push every unknown class down.
-
-    Parameters
-    ----------
-    logits : Tensor
-        ``(n_images, n_classes)``.
-    labels : Tensor
-        ``(n_images,)``, class numbers of known classes.
-    known : Tensor
-        ``(n_classes,)``, bool.
+    ``logits`` is ``(n_images, n_classes)``, ``labels`` ``(n_images,)``, ``known`` ``(n_classes,)``.
     """
     return F.cross_entropy(logits.masked_fill(~known, -torch.inf), labels)
 
@@ -39,15 +31,9 @@ def known_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor
 def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:
     """Return the semantic relation structure loss of the authors' code.
 
-    With ``k* = argmax_c logits``, the mean squared error between the image's row of logits and
-    ``(e_k* . e_c)_c``, over all entries.
-
-    Parameters
-    ----------
-    logits : Tensor
-        ``(n_images, n_classes)``.
-    prototypes : Tensor
-        Unit-norm class prototypes ``e_c``, ``(n_classes, dim)``.
+    With ``k* = argmax_c logits``, the mean squared error between an image's logits and ``(e_k* .
+    e_c)_c``, over all entries. ``logits`` is ``(n_images, n_classes)``; ``prototypes`` are the
+    unit-norm e_c, ``(n_classes, dim)``.
     """
     best = logits.argmax(dim=1)
     if len(best) < len(prototypes):
@@ -58,18 +44,9 @@ def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:
 def relation_distillation(logits: Tensor, labels: Tensor, relation: Tensor, tau: float) -> Tensor:
     """Return the KL from ``softmax(R_y / tau)`` to an image's class distribution (ours).
 
-    So a labelled image of a known class teaches the unknown relatives of that class.
-
-    Parameters
-    ----------
-    logits : Tensor
-        ``(n_images, n_classes)``.
-    labels : Tensor
-        ``(n_images,)``.
-    relation : Tensor
-        R, ``(n_classes, n_classes)``.
-    tau : float
-        Temperature of the softmax over relations.
+    So a labelled image of a known class teaches the unknown relatives of that class. ``logits`` is
+    ``(n_images, n_classes)``, ``labels`` ``(n_images,)``, ``relation`` R ``(n_classes,
+    n_classes)``.
     """
     wanted = F.log_softmax(relation[labels] / tau, dim=1)
     return F.kl_div(F.log_softmax(logits, dim=1), wanted, reduction="batchmean", log_target=True)
@@ -90,7 +67,6 @@ class RankLoss:
     sample : int
         Pairs to draw per call.
     generator : torch.Generator
-        Source of the draw.
     as_coded : bool
         Compare, like the authors' code, only the distances of classes to themselves. All are zero
         or float noise, and so is the loss; its gradient is zero.
@@ -137,10 +113,10 @@ class RankLoss:
     def _misordered(self, prototype: Tensor) -> Tensor:
         """Sum of ``ReLU(prototype[a] - prototype[b])`` over the pairs with semantic[a] smaller.
 
-        A distance enters the sum as often as it is too long, minus the times it is too short: by
-        how many places it is further back among the prototype distances than among the semantic
-        ones. So two sorts replace a table of all pairs. Of equal distances, those that are equal in
-        the other order as well share a pair with no excess: each order is refined by the other.
+        A distance enters the sum as often as it is too long, minus the times it is too short: the
+        number of places that it is further back among the prototype distances than among the
+        semantic ones. So two sorts replace a table of all pairs. Each order breaks its ties by the
+        other, since distances that are equal in both make no excess.
         """
         in_order = prototype[self._by_semantic]
         by_prototype = in_order.detach().argsort(stable=True)
@@ -203,10 +179,7 @@ def balance_loss(unknown_mass: Tensor, c: float) -> Tensor:
 
 
 def retention_loss(logits: Tensor, zero_shot_logits: Tensor) -> Tensor:
-    """Return the KL from the zero-shot to the adapted distribution (ours).
-
-    Both ``(n_images, n_classes)``.
-    """
+    """Return the KL from the zero-shot to the adapted distribution (ours)."""
     return F.kl_div(
         F.log_softmax(logits, dim=1),
         F.log_softmax(zero_shot_logits, dim=1),
@@ -228,15 +201,8 @@ def anchor_loss(prototypes: Tensor, text: Tensor) -> Tensor:
 def matched_pair_loss(source: Tensor, target: Tensor, matched: Tensor) -> Tensor:
     """Return the mean Euclidean distance of the matched pairs; zero when there is none.
 
-    The semantic-guided matching discrepancy of UODTN (Zhuo et al., CVPR 2019), with weights that
-    are 1 or 0.
-
-    Parameters
-    ----------
-    source, target : Tensor
-        Image vectors of pairs, ``(n_pairs, dim)``.
-    matched : Tensor
-        ``(n_pairs,)``, bool.
+    The semantic-guided matching discrepancy of UODTN (Zhuo et al., CVPR 2019), with weights 1 and
+    0. ``source`` and ``target`` are ``(n_pairs, dim)``, ``matched`` ``(n_pairs,)``, bool.
     """
     distances = torch.linalg.vector_norm(source - target, dim=1)
     return (distances * matched).sum() / matched.sum().clamp_min(1)

@@ -63,18 +63,9 @@ class Uodtn(Bgcn):
 
 
 def agreement(source_logits: Tensor, target_logits: Tensor, known: Tensor) -> Tensor:
-    """Return ``sum over known c of p_source(c) p_target(c)``, the softmaxes over all classes.
+    """Return ``sum over known c of p_source(c) p_target(c)``, ``(n_pairs,)``.
 
-    Parameters
-    ----------
-    source_logits, target_logits : Tensor
-        Of pairs, ``(n_pairs, n_classes)``.
-    known : Tensor
-        ``(n_classes,)``, bool.
-
-    Returns
-    -------
-    Tensor, ``(n_pairs,)``
+    The softmaxes are over all classes; the logits are ``(n_pairs, n_classes)``.
     """
     source, target = (logits.softmax(dim=1)[:, known] for logits in (source_logits, target_logits))
     return (source * target).sum(dim=1)
@@ -86,16 +77,8 @@ def match_images(
     """Pair all images of both domains, those of the smaller one more than once.
 
     The images are shuffled, the smaller domain's as often as needed, and both are cut into the
-    same number of chunks; in each, pairs are the one-to-one assignment with the largest sum of
-    cosines.
-
-    Parameters
-    ----------
-    source, target : Tensor
-        Unit norm, ``(n_source, dim)`` and ``(n_target, dim)``.
-    chunk : int
-        Most pairs per chunk.
-    generator : torch.Generator
+    same number of chunks of at most ``chunk`` images; in each, pairs are the one-to-one assignment
+    with the largest sum of cosines.
 
     Returns
     -------

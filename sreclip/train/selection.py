@@ -25,7 +25,7 @@ class PseudoProblem:
     Attributes
     ----------
     inputs : FitInputs
-        Without the held-out source images, which follow the target images as unlabelled ones.
+        The held-out source images are unlabelled ones at the end of the target.
     labels : ndarray
         True classes of the held-out images, int64, ``(n_held,)``.
     known : ndarray
@@ -38,18 +38,11 @@ class PseudoProblem:
 
 
 def choose_settings(plan: Plan, name: str, inputs: FitInputs) -> tuple[Settings, dict[str, Any]]:
-    """Return the settings to fit with, and a record of the choice.
+    """Return the settings to fit with, and a record of the choice for ``fit.json``.
 
     With the rule ``pseudo_unknown`` each candidate is fitted ``folds`` times with different known
     classes held out. The one with the best mean H of held-out known and pseudo-unknown source
-    images wins, the first of equals. No target label is read.
-
-    Returns
-    -------
-    Settings
-    dict
-        ``rule``; where candidates were compared, ``candidates`` with ``settings`` and ``h`` (None
-        where a fit diverged) and ``chosen``, the number of the winner.
+    images wins, the first of equals; a candidate that diverges has none. No target label is read.
 
     Raises
     ------

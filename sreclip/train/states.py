@@ -37,14 +37,7 @@ def scores_of(state: Mapping[str, Tensor]) -> ImageScores:
 
 @dataclass(frozen=True)
 class SavedFit:
-    """The tensors of a method's fits, ``model.safetensors``.
-
-    Parameters
-    ----------
-    path : Path
-    key : str
-        Content key of the fits.
-    """
+    """The tensors of a method's fits, ``model.safetensors``, and the fits' content key."""
 
     path: Path
     key: str
