@@ -30,32 +30,23 @@ SourceBatch = Annotated[int, Field(ge=1, description="Source images per step.")]
 PairedBatch = Annotated[int, Field(ge=1, description="Source images and target images per step.")]
 GcnWidth = Annotated[int, Field(ge=1, description="Hidden width of the graph convolution.")]
 Dropout = Annotated[float, Field(ge=0, lt=1, description="Dropout before each graph convolution.")]
-AdapterRate = Annotated[
-    float, Field(gt=0, description="SGD's learning rate for the image adapter.")
-]
-GcnRate = Annotated[
-    float, Field(gt=0, description="SGD's learning rate for the graph convolution.")
-]
+AdapterRate = Annotated[float, Field(gt=0, description="SGD's rate for the image adapter.")]
+GcnRate = Annotated[float, Field(gt=0, description="SGD's rate for the graph convolution.")]
 Rank = Annotated[float, Field(ge=0, description="Weight of the rank loss on class distances.")]
 RankSample = Annotated[
-    int,
-    Field(ge=1, description="Pairs of class distances drawn per step, beyond 64 classes."),
+    int, Field(ge=1, description="Pairs of class distances drawn per step, beyond 64 classes.")
 ]
-Entropy = Annotated[
-    float, Field(ge=0, description="Weight of the entropy of the target predictions.")
-]
+Entropy = Annotated[float, Field(ge=0, description="Weight of the target predictions' entropy.")]
 Diversity = Annotated[
     float, Field(ge=0, description="Weight of the entropy of the mean prediction over a bank.")
 ]
 BankSize = Annotated[int, Field(ge=1, description="Target images in that bank.")]
 Balance = Annotated[float, Field(ge=0, description="Weight of the limited balance u + c^2 / u.")]
 UnknownMass = Annotated[
-    float,
+    Fraction,
     Field(
-        ge=0,
-        le=1,
         description="c: the unknown probability mass that the balance aims at. The authors use "
-        "0.09 (UODTN) and 0.3 (TSCE, SRE-CLIP) for I2AwA, 0.82 for I2WebV.",
+        "0.09 (UODTN) and 0.3 (TSCE, SRE-CLIP) for I2AwA, 0.82 for I2WebV."
     ),
 ]
 Calibration = Annotated[
@@ -211,7 +202,7 @@ class GcnZslSettings(GcnSettings):
         "all ancestors.",
     )
     max_distance: Count = Field(
-        4, description="Dense graph: relatives at this distance or beyond share a weight."
+        4, description="Dense graph: relatives at this distance or beyond have one weight."
     )
     lr: AdamRate = 1e-3
     weight_decay: NonNegative = Field(5e-4, description="Adam's weight decay.")
@@ -219,15 +210,11 @@ class GcnZslSettings(GcnSettings):
 
 
 class RegressionSettings(GcnSettings):
-    """A graph convolution that first regresses the known classifiers."""
+    """A graph convolution that first regresses the class means of known source images."""
 
-    regression_steps: int = Field(
-        300, ge=0, description="First steps, in which the GCN regresses known class means."
-    )
-    regression_lr: Positive = Field(1e-3, description="Adam's learning rate in those steps.")
-    regression_weight_decay: NonNegative = Field(
-        5e-4, description="Adam's weight decay in those steps."
-    )
+    regression_steps: int = Field(300, ge=0, description="First steps: the regression.")
+    regression_lr: Positive = Field(1e-3, description="Adam's learning rate in the regression.")
+    regression_weight_decay: NonNegative = Field(5e-4, description="Adam's decay of weights there.")
 
 
 class SgdSettings(Settings):
@@ -239,7 +226,7 @@ class SgdSettings(Settings):
     decay: NonNegative = Field(
         1e-3,
         description="The rate is (1 + decay i)^-decay_power times its start, i counting the steps "
-        "of SGD (of the reference: after its warm-up).",
+        "of SGD after a warm-up.",
     )
     decay_power: NonNegative = Field(0.75, description="Power of that decay.")
 
@@ -251,7 +238,7 @@ class BgcnSettings(SgdSettings, RegressionSettings):
     balance: Balance = 3.0
     c: UnknownMass = 0.09
     adapter_lr: AdapterRate = 2e-4
-    classifier_lr: Positive = Field(5e-4, description="SGD's learning rate for the classifiers.")
+    classifier_lr: Positive = Field(5e-4, description="SGD's rate for the classifiers.")
     gcn_lr: GcnRate = 5e-4
     steps: Steps = 1200
     batch_size: PairedBatch = 90
@@ -272,7 +259,7 @@ class UodtnSettings(BgcnSettings):
 
 
 class SemanticSettings(SgdSettings, GcnSettings):
-    """The terms that TSCE and the reference form of SRE-CLIP share."""
+    """The terms that TSCE and the reference form of SRE-CLIP have in common."""
 
     rank: Rank
     rank_pairs: Literal["as_intended", "as_coded"] = Field(

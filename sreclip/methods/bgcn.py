@@ -125,8 +125,7 @@ class Bgcn(Method):
         return self.image_features(features) @ self.classifiers_.T / self.settings.temperature
 
     def _state(self) -> dict[str, Tensor]:
-        adapter = {f"adapter.{name}": value for name, value in self.adapter_.state_dict().items()}
-        return {**adapter, "classifiers": self.classifiers_}
+        return {**self.adapter_.state_dict(prefix="adapter."), "classifiers": self.classifiers_}
 
 
 def tie_loss(prototypes: Tensor, classifiers: Tensor, known: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -30,19 +29,6 @@ from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.transclip import transclip
 
 CHUNK = 4096
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the loss terms of one optimization step are made of."""
-
-    source_logits: Tensor
-    source_zero_shot: Tensor
-    source_labels: Tensor
-    target_logits: Tensor
-    target_zero_shot: Tensor
-    target_soft_labels: Tensor | None
-    prototypes: Tensor
 
 
 class SreClip(Method):
@@ -127,68 +113,58 @@ class SreClip(Method):
         self._bank: list[Tensor] = []
 
         def terms() -> Terms:
-            source, target = next(source_rows), next(target_rows)
-            source_features = data.source(source)
-            target_features = data.target(target)
-            prototypes = self.class_adapter_(self.text_.features, self._graph)
-            values = self._terms(
-                Step(
-                    source_logits=self._score(source_features, prototypes),
-                    source_zero_shot=self.text_.zero_shot_logits(source_features),
-                    source_labels=data.source_labels[source],
-                    target_logits=self._score(target_features, prototypes),
-                    target_zero_shot=self.text_.zero_shot_logits(target_features),
-                    target_soft_labels=None if soft_labels is None else soft_labels.dense(target),
-                    prototypes=prototypes,
-                )
-            )
+            values = self._terms(data, next(source_rows), next(target_rows), soft_labels)
             return {name: (getattr(settings, name), value) for name, value in values.items()}
 
         steps = settings.steps
         self._minimise(optimizer, terms, steps, done=number * steps, total=(rounds + 1) * steps)
 
-    def _terms(self, step: Step) -> dict[str, Tensor]:
+    def _terms(
+        self,
+        data: FitData,
+        source_rows: Tensor,
+        target_rows: Tensor,
+        soft_labels: Candidates | None,
+    ) -> dict[str, Tensor]:
         """Return the loss terms that are switched on, by the names of their weights."""
-        settings, known, unknown = self.settings, self.text_.known, ~self.text_.known
+        settings, text, unknown = self.settings, data.text, ~data.text.known
+        source, target = data.source(source_rows), data.target(target_rows)
+        labels = data.source_labels[source_rows]
+        prototypes = self.class_adapter_(text.features, data.graph)
+        logits, target_logits = (self._score(images, prototypes) for images in (source, target))
+        frozen, target_frozen = (text.zero_shot_logits(images) for images in (source, target))
         terms: dict[str, Tensor] = {}
         if settings.source:
-            terms["source"] = known_cross_entropy(step.source_logits, step.source_labels, known)
+            terms["source"] = known_cross_entropy(logits, labels, text.known)
         if settings.relation:
             terms["relation"] = relation_distillation(
-                step.source_logits,
-                step.source_labels,
-                self._graph.relation,
-                settings.relation_temperature,
+                logits, labels, data.graph.relation, settings.relation_temperature
             )
         if settings.rank:
-            terms["rank"] = self._rank_loss(partial(unit_distances, step.prototypes))
+            terms["rank"] = self._rank_loss(partial(unit_distances, prototypes))
         if settings.retention:
-            terms["retention"] = retention_loss(step.target_logits, step.target_zero_shot)
+            terms["retention"] = retention_loss(target_logits, target_frozen)
         if settings.unknown_retention and unknown.any():
             terms["unknown_retention"] = retention_loss(
-                step.target_logits[:, unknown], step.target_zero_shot[:, unknown]
-            ) + retention_loss(step.source_logits[:, unknown], step.source_zero_shot[:, unknown])
+                target_logits[:, unknown], target_frozen[:, unknown]
+            ) + retention_loss(logits[:, unknown], frozen[:, unknown])
         if settings.anchor:
-            terms["anchor"] = anchor_loss(step.prototypes, self.text_.features)
-        if settings.self_training and step.target_soft_labels is not None:
-            terms["self_training"] = soft_label_loss(
-                step.target_logits + self.bias_, step.target_soft_labels
-            )
+            terms["anchor"] = anchor_loss(prototypes, text.features)
+        if settings.self_training and soft_labels is not None:
+            wanted = soft_labels.dense(target_rows)
+            terms["self_training"] = soft_label_loss(target_logits + self.bias_, wanted)
         if settings.entropy:
-            terms["entropy"] = entropy_loss(step.target_logits)
+            terms["entropy"] = entropy_loss(target_logits)
         if settings.diversity:
-            terms["diversity"] = self._bank_diversity(step.target_logits)
+            # Over this batch and the last ones, `bank_size` images in all.
+            bank = torch.cat([target_logits, *self._bank])
+            terms["diversity"] = diversity_loss(bank)
+            room = max(0, settings.bank_size - len(target_logits))
+            self._bank = [bank.detach()[:room]]
         if settings.balance and unknown.any():
-            mass = step.target_logits.softmax(dim=1)[:, unknown].sum(dim=1)
+            mass = target_logits.softmax(dim=1)[:, unknown].sum(dim=1)
             terms["balance"] = balance_loss(mass, self._prior)
         return terms
-
-    def _bank_diversity(self, target_logits: Tensor) -> Tensor:
-        """Return the diversity over this batch and the last ones, ``bank_size`` images in all."""
-        room = max(0, self.settings.bank_size - len(target_logits))
-        value = diversity_loss(torch.cat([target_logits, *self._bank]))
-        self._bank = [torch.cat([target_logits.detach(), *self._bank])[:room]]
-        return value
 
     def image_features(self, features: Tensor) -> Tensor:
         """Return ``v``, the adapted image features."""
@@ -209,8 +185,5 @@ class SreClip(Method):
         return self._score(features, self.prototypes_)
 
     def _state(self) -> dict[str, Tensor]:
-        adapter = {
-            f"image_adapter.{name}": value
-            for name, value in self.image_adapter_.state_dict().items()
-        }
+        adapter = self.image_adapter_.state_dict(prefix="image_adapter.")
         return {**adapter, "prototypes": self.prototypes_, "texts": self._texts}

@@ -196,8 +196,7 @@ class SreClipReference(Method):
         return self._image_side(features) @ self.prototypes_.T
 
     def _state(self) -> dict[str, Tensor]:
-        adapter = {f"adapter.{name}": value for name, value in self.adapter_.state_dict().items()}
-        return {**adapter, "prototypes": self.prototypes_}
+        return {**self.adapter_.state_dict(prefix="adapter."), "prototypes": self.prototypes_}
 
     def restore(self, state: Mapping[str, Tensor], text: ClassText) -> Self:
         """Take adapter, prototypes and bias of a saved `state`."""
