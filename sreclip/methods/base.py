@@ -79,7 +79,7 @@ class Method(ABC):
     batch_dependent : bool
         The logits of an image depend on the images that are scored with it.
     checkpoints : Checkpoints or None
-        States to keep of fits by `_minimise`.
+        States to keep of fits by `_minimize`.
     scoring_batches : sequence of Tensor or None
         Row numbers of the batches in which a ``batch_dependent`` method scores images, each row
         once; None for its own.
@@ -234,7 +234,7 @@ class Method(ABC):
     def _source_loss(
         self, data: FitData, size: int, generator: torch.Generator
     ) -> Callable[[], Terms]:
-        """Return the loss term of methods that learn from batches of source images alone."""
+        """Return the loss of methods that learn only from batches of source images."""
         rows = batches(len(data.source_labels), size, generator)
 
         def terms() -> Terms:
@@ -245,7 +245,7 @@ class Method(ABC):
 
         return terms
 
-    def _minimise(
+    def _minimize(
         self,
         optimizer: torch.optim.Optimizer,
         terms_of: Callable[[], Terms],

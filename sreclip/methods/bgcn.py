@@ -21,24 +21,23 @@ from sreclip.methods.sgd import decaying_sgd
 class Bgcn(Method):
     """A GCN's classifiers, fine-tuned on the source with a limited balance of unknown mass.
 
-    A GCN first regresses the known classifiers, as in `GcnZsl`, and its class vectors e_c are what
-    the classifiers w_c start from. Then ``CE + tie * (|e - w|^2 over known / (2 K) + the same over
-    unknown / (2 U)) + balance * (u + c^2 / u)`` is minimised over w, GCN and image adapter, with
-    the cross-entropy over all classes and u the mean unknown mass of a batch of target images.
-    Logits are ``v.w_c / temperature``, v the normalised ``A f + b`` and w_c normalised.
+    A GCN first regresses the known classifiers, as in `GcnZsl`; the classifiers w_c start from its
+    class vectors e_c. Then ``CE + tie * (|e - w|^2 over known / (2 K) + the same over unknown / (2
+    U)) + balance * (u + c^2 / u)`` is minimized over w, GCN and image adapter, with the
+    cross-entropy over all classes and u the mean unknown mass of a batch of target images. Logits
+    are ``v.w_c / temperature``, v the normalized ``A f + b`` and w_c normalized. A weight of 0
+    switches a term off.
 
     Source: Zhuo et al., "Unsupervised open domain recognition by semantic discrepancy
     minimization", CVPR 2019, and its authors' code (``junbaoZHUO/UODTN``), of which this is the
-    part without the matching of domains. The code's own script for the baseline of that name has
-    no tie and, in place of the limited balance, -0.4 u.
+    part without the matching of domains. That code's own script for the baseline of this name has
+    no tie, and -0.4 u instead of the limited balance.
 
-    Deviations: cached features, so that the adapter, the identity at first, stands for the trained
-    layers 3 and 4 of a ResNet-50; the GCN regresses normalised class means alone, not ImageNet-1k
-    classifiers beside them, and has no bias to give; node vectors are the backbone's own text
-    vectors; vectors are normalised and divided by a temperature; one rate for known and unknown
-    classifiers (theirs: 5e-4 and 2e-4); no tie or balance term without an unknown class.
-
-    A weight of 0 switches a term off.
+    Deviations: features are cached, and the adapter (the identity at first) replaces the trained
+    layers 3 and 4 of a ResNet-50; the GCN regresses normalized class means only, no ImageNet-1k
+    classifiers, and no bias; node vectors are the backbone's own text vectors; vectors are
+    normalized and divided by a temperature; known and unknown classifiers have one rate (theirs:
+    5e-4 and 2e-4); there is no tie or balance term without an unknown class.
     """
 
     title = "bGCN"
@@ -53,7 +52,7 @@ class Bgcn(Method):
         self.adapter_ = identity_adapter(dim).to(device)
         self._classifiers = nn.Parameter(torch.zeros_like(data.text.features))
         first = settings.regression_steps
-        self._minimise(
+        self._minimize(
             *regression(self.gcn_, data, settings.regression_lr, settings.regression_weight_decay),
             first,
             total=first + settings.steps,
@@ -63,7 +62,7 @@ class Bgcn(Method):
         self.gcn_.train()
         pairs = self._pairs(data, generator)
         optimizer, schedule = self._optimizer()
-        self._minimise(
+        self._minimize(
             optimizer,
             lambda: self._terms(data, *next(pairs)),
             settings.steps,

@@ -36,7 +36,7 @@ class ClipAdapter(Method):
         ).to(text.device)
         optimizer = torch.optim.Adam(self.adapter_.parameters(), lr=settings.lr)
         terms = self._source_loss(data, settings.batch_size, generator)
-        self._minimise(optimizer, terms, settings.steps)
+        self._minimize(optimizer, terms, settings.steps)
 
     def image_features(self, features: Tensor) -> Tensor:
         """Return ``f'``, normalized."""

@@ -83,13 +83,13 @@ def _sparse_tensor(matrix: csr_array) -> Tensor:
 class GcnZsl(Method):
     """A GCN regresses the classifiers of known classes; those of unknown classes follow.
 
-    ``sum_c |e_c - m_c|^2 / (2 K)`` over the K known classes is minimised, e_c being the unit-norm
+    ``sum_c |e_c - m_c|^2 / (2 K)`` over the K known classes is minimized, e_c being the unit-norm
     class rows of two graph convolutions on the relation graph and m_c the known classifiers;
     logits are ``s f.e_c`` for all classes. Sources: Wang, Ye, Gupta, CVPR 2018; the two-layer form
-    with row-normalised adjacency is Kampffmeyer et al.'s, CVPR 2019, and so is the dense graph
+    with row-normalized adjacency is Kampffmeyer et al.'s, CVPR 2019, and so is the dense graph
     (`DenseGcn`).
 
-    Deviations from the original: a known classifier is the normalised mean of the class's source
+    Deviations from the original: a known classifier is the normalized mean of the class's source
     features, not a row of a trained network's last layer; node vectors are the backbone's own text
     vectors; width 1024 and 300 steps instead of 2048 and 3000. Known classes, too, are classified
     by the output of the GCN. The authors of the dense form then train the network on known classes
@@ -104,7 +104,7 @@ class GcnZsl(Method):
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         settings = self.settings
         self.gcn_ = self._gcn(data.graph, data.text.features.shape[1])
-        self._minimise(
+        self._minimize(
             *regression(self.gcn_, data, settings.lr, settings.weight_decay), settings.steps
         )
 

@@ -153,7 +153,7 @@ def dropout(values: Tensor, p: float) -> Tensor:
 
 
 def sparse_product(adjacency: Tensor, nodes: Tensor) -> Tensor:
-    """Return ``A X`` of a sparse A, outside autocast, whose gradient lacks the shorter types."""
+    """Return ``A X`` of a sparse A; outside autocast, since its gradient needs float32."""
     with torch.autocast(nodes.device.type, enabled=False):
         return torch.sparse.mm(adjacency, nodes.to(adjacency.dtype))
 

@@ -19,7 +19,7 @@ MAX_LOGITS = 1 << 26
 class LinearProbe(Method):
     """Multinomial regression on source features (linear probe of Radford et al., ICML 2021).
 
-    ``L2 / 2 |A|^2 + sum of cross-entropies`` is minimised over weights A and biases b of the known
+    ``L2 / 2 |A|^2 + sum of cross-entropies`` is minimized over weights A and biases b of the known
     classes. L2 is the value of a logarithmic grid with the least cross-entropy on a hold-out of
     every known class with two images or more; the final fit takes all source images. If nothing
     can be held out, L2 is the strongest.

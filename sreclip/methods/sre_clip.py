@@ -117,7 +117,7 @@ class SreClip(Method):
             return {name: (getattr(settings, name), value) for name, value in values.items()}
 
         steps = settings.steps
-        self._minimise(optimizer, terms, steps, done=number * steps, total=(rounds + 1) * steps)
+        self._minimize(optimizer, terms, steps, done=number * steps, total=(rounds + 1) * steps)
 
     def _terms(
         self,

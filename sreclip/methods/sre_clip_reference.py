@@ -32,23 +32,21 @@ EVALUATION_SEED = 0
 class SreClipReference(Method):
     """SRE-CLIP after its authors' published code (arXiv 2510.21808).
 
-    Logits are ``v.e_c / temperature``: v the normalised output of `BatchAttentionAdapter`, e_c the
+    Logits are ``v.e_c / temperature``: v the normalized output of `BatchAttentionAdapter`, e_c the
     prototypes of a two-layer GCN on the relation graph, both from a random start. For the first
     ``warmup_steps`` the loss is the source loss, ``CE + rank * rank loss + relation * relation
     loss``, with the cross-entropy over all classes; then ``source`` times that plus the target
     loss ``entropy * H(p) - diversity * H(mean p over the bank) + balance * (u + c^2 / u)``. The
-    entropy takes the prototypes as constants; of the other two, which start once the bank is full,
-    the diversity reaches the prototypes alone and the balance both sides.
+    entropy treats the prototypes as constants; the other two start once the bank is full, and the
+    diversity trains only the prototypes, the balance both sides. A weight of 0 switches a term off.
 
-    Deviations: cached features; no image augmentation; the rank loss compares the distances that
-    it was meant to compare unless ``rank_pairs`` is ``as_coded``; the node vectors are the
-    backbone's own text vectors; targets pass through the adapter in the warm-up only where the
-    bank needs them; without an unknown class there is no balance term. The authors evaluate
-    class-sorted batches, which tells the adapter about labels, and each metric at its best step on
-    test labels. Here `logits` cuts its images into mixed batches, shuffled with a fixed seed, and
-    the last step counts. A prediction still depends on the other images given.
-
-    A weight of 0 switches a term off.
+    Deviations: features are cached, without image augmentation; the rank loss compares the intended
+    distances unless ``rank_pairs`` is ``as_coded``; node vectors are the backbone's own text
+    vectors; in the warm-up, targets pass through the adapter only where the bank needs them;
+    without an unknown class there is no balance term. The authors evaluate class-sorted batches,
+    which tells the adapter about labels, and each metric at its best step on test labels. Here the
+    last step counts, and images are scored in mixed batches, shuffled with a fixed seed. A
+    prediction still depends on the other images of its batch.
     """
 
     title = "SRE-CLIP (reference)"
@@ -93,7 +91,7 @@ class SreClipReference(Method):
             return weighted | self._target_terms(target, prototypes, bank)
 
         done = len(self.history_)
-        self._minimise(optimizer, terms, settings.steps, schedule=schedule, done=done)
+        self._minimize(optimizer, terms, settings.steps, schedule=schedule, done=done)
 
     def _build(self, data: FitData) -> None:
         """Make adapter and GCN as they are before the first step."""

@@ -29,7 +29,7 @@ class TaskRes(Method):
         self.residual_ = torch.zeros_like(data.text.features).requires_grad_()
         optimizer = torch.optim.Adam([self.residual_], lr=self.settings.lr)
         terms = self._source_loss(data, self.settings.batch_size, generator)
-        self._minimise(optimizer, terms, self.settings.steps)
+        self._minimize(optimizer, terms, self.settings.steps)
 
     def _class_vectors(self) -> Tensor:
         return F.normalize(self.text_.features + self.settings.alpha * self.residual_, dim=1)

@@ -37,4 +37,4 @@ class TipAdapterF(TipAdapter):
         optimizer = torch.optim.AdamW([self.keys_], lr=settings.lr, eps=1e-4)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, total))
         terms = self._source_loss(cached, settings.batch_size, generator)
-        self._minimise(optimizer, terms, total, schedule=schedule)
+        self._minimize(optimizer, terms, total, schedule=schedule)

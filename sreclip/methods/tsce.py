@@ -14,20 +14,19 @@ class Tsce(SreClipReference):
 
     A GCN first regresses the known classifiers, as in `GcnZsl`. Then, from the first step on,
     ``CE + rank * rank loss + entropy * H(p) - diversity * H(mean p over the bank) + balance * (u +
-    c^2 / u)`` is minimised, the terms being those of `SreClipReference`. Logits are ``v.e_c /
-    temperature``, v the normalised ``A f + b``, e_c the GCN's class rows.
+    c^2 / u)`` is minimized; the terms are those of `SreClipReference`. Logits are ``v.e_c /
+    temperature``, v the normalized ``A f + b``, e_c the GCN's class rows. A weight of 0 switches a
+    term off.
 
     Source: Zhang et al., "Semantic consistent embedding for domain adaptive zero-shot learning",
     IEEE TIP 32, 2023; weights, rates and schedule are those of its authors' code for I2AwA
     (``tiggers23/TSCE-Domain-Adaptive-Zero-Shot-Learning``).
 
-    Deviations: cached features, so that the adapter, the identity at first, stands for the trained
-    layers 3 and 4 of a ResNet-50 (rates 1e-3 and 2e-3); the GCN regresses normalised class means
-    alone, not ImageNet-1k classifiers beside them; node vectors are the backbone's own text
-    vectors; the rank loss compares the distances that it was meant to compare unless
-    ``rank_pairs`` is ``as_coded``; no balance term without an unknown class; the last step counts.
-
-    A weight of 0 switches a term off.
+    Deviations: features are cached, and the adapter (the identity at first) replaces the trained
+    layers 3 and 4 of a ResNet-50 (rates 1e-3 and 2e-3); the GCN regresses normalized class means
+    only, no ImageNet-1k classifiers; node vectors are the backbone's own text vectors; the rank
+    loss compares the intended distances unless ``rank_pairs`` is ``as_coded``; there is no balance
+    term without an unknown class; the last step counts.
     """
 
     title = "TSCE"
@@ -35,7 +34,7 @@ class Tsce(SreClipReference):
     baseline = True
     # Its adapter is a linear map: there is no attention over the batch.
     batch_dependent = False
-    # The model has all that the reference reads; what TSCE fixes is no setting of it.
+    # This model has all that the reference reads, what TSCE fixes as class variables.
     settings: TsceSettings  # type: ignore[assignment]
 
     def _build(self, data: FitData) -> None:
@@ -44,7 +43,7 @@ class Tsce(SreClipReference):
         dim, node_dim = data.text.features.shape[1], data.graph.node_features.shape[1]
         self.gcn_ = PrototypeGcn(node_dim, settings.gcn_width, dim, settings.dropout).to(device)
         self.adapter_ = identity_adapter(dim).to(device)
-        self._minimise(
+        self._minimize(
             *regression(self.gcn_, data, settings.regression_lr, settings.regression_weight_decay),
             settings.regression_steps,
             total=settings.regression_steps + settings.steps,

@@ -36,8 +36,6 @@ class Uodtn(Bgcn):
 
     Deviations besides bGCN's: images are matched by cosine, not by L1 distance; in chunks of 1,024
     pairs, not 8,500; and when the source is the larger domain, target images are repeated.
-
-    A weight of 0 switches a term off.
     """
 
     title = "UODTN"

@@ -64,12 +64,12 @@ def transclip(
     squares = squares.sum(dim=0)
     scale = 1 / (2 * max(1, numbers.shape[1]))
     assignments = _assigned(candidates.log_p)
-    logits, alone = torch.empty_like(assignments), torch.empty_like(assignments)
+    logits, own = torch.empty_like(assignments), torch.empty_like(assignments)
     for outer in range(OUTER_STEPS + 1):
-        _log_likelihood(pairs, means, variance, alone).mul_(LIKELIHOOD_WEIGHT)
-        alone += candidates.log_p
+        _log_likelihood(pairs, means, variance, own).mul_(LIKELIHOOD_WEIGHT)
+        own += candidates.log_p
         for _ in range(INNER_STEPS):
-            pairs.pull(assignments, logits).mul_(scale).add_(alone)
+            pairs.pull(assignments, logits).mul_(scale).add_(own)
             assignments = _assigned(logits, out=assignments)
         if outer < OUTER_STEPS:
             sums = pairs.sums(assignments)
@@ -79,7 +79,7 @@ def transclip(
             spread = squares - 2 * (sums * means).sum(dim=0)
             spread += pairs.totals(assignments) @ means.square()
             variance = (spread / n_images).clamp_min(1e-8)
-    del alone, assignments  # before one more such table is made
+    del own, assignments  # before one more such table is made
     return Candidates(candidates.classes, logits.log_softmax(dim=1), candidates.n_classes)
 
 

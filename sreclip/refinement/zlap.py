@@ -103,7 +103,7 @@ def propagate(
     tolerance: float = 1e-6,
     search: NeighbourSearch = nearest_neighbours,
 ) -> Iterator[Block]:
-    """Smooth any method's predictions over a graph of the images alone, some classes at a time.
+    """Smooth any method's predictions over a graph of the images, some classes at a time.
 
     The scores of class c are ``x = (1 - alpha) (I - alpha S)^-1 y_c``, y_c the images'
     probabilities of c (0 for a class that is no candidate) and S their kNN graph, symmetric and

@@ -38,7 +38,7 @@ DAG = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [6, 1], [6, 4]])
 
 
 def dense_groups(edges: np.ndarray, n: int, farthest: int) -> list[np.ndarray]:
-    """Row-normalised 0/1 matrices by shortest distance, from the powers of the edges' matrix."""
+    """Row-normalized 0/1 matrices by shortest distance, from the powers of the edges' matrix."""
     step = np.zeros((n, n))
     step[edges[:, 0], edges[:, 1]] = 1
     distance = np.full((n, n), np.inf)

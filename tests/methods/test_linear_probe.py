@@ -17,7 +17,7 @@ from tests.methods.conftest import CLASSES, KNOWN, SCALE, frozen
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_regression_against_a_plain_minimiser(n_classes: int) -> None:
+def test_regression_against_a_plain_minimizer(n_classes: int) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 4)), np.arange(30) % n_classes
     weight, bias = regress(x, y, 0.5)

@@ -49,7 +49,7 @@ def test_the_domains_go_through_the_adapter_together_but_apart(n_target: int) ->
         torch.testing.assert_close(together, method._image_side(features))
 
 
-def test_the_optimiser_follows_the_schedule() -> None:
+def test_the_optimizer_follows_the_schedule() -> None:
     method = SreClipReference(**SMALL, steps=2, warmup_steps=1, decay=1.0)
     method.fit(**problem())
     optimizer, schedule = method._optimizer()
@@ -165,7 +165,7 @@ def test_source_terms_weigh_more_after_the_warm_up(monkeypatch: pytest.MonkeyPat
         for _step in range(steps):
             weights.append({name: weight for name, (weight, _) in terms_of().items()})
 
-    monkeypatch.setattr(method, "_minimise", keep)
+    monkeypatch.setattr(method, "_minimize", keep)
     method.fit(**problem())
     source = {"cross_entropy": 1.0, "rank": 100.0, "relation": 0.01}
     assert weights[0] == source
