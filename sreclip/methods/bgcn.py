@@ -13,7 +13,7 @@ from sreclip.methods.base import Method, Terms
 from sreclip.methods.data import FitData, batches
 from sreclip.methods.layers import PrototypeGcn, identity_adapter
 from sreclip.methods.logits import widened
-from sreclip.methods.losses import balance_loss
+from sreclip.methods.losses import balance_loss, unknown_mass
 from sreclip.methods.regression import regression, regression_loss
 from sreclip.methods.sgd import decaying_sgd
 
@@ -106,10 +106,10 @@ class Bgcn(Method):
         return self._balance_term(target_logits)
 
     def _balance_term(self, logits: Tensor) -> dict[str, tuple[float, Tensor]]:
-        settings, unknown = self.settings, ~self.text_.known
-        if not (settings.balance and unknown.any() and len(logits)):
+        settings, known = self.settings, self.text_.known
+        if not settings.balance or known.all() or not len(logits):
             return {}
-        mass = logits.softmax(dim=1)[:, unknown].sum(dim=1)
+        mass = unknown_mass(logits, known)
         return {"balance": (settings.balance, balance_loss(mass, settings.c))}
 
     @torch.no_grad()

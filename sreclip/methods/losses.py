@@ -168,13 +168,18 @@ def diversity_loss(bank_logits: Tensor) -> Tensor:
     return torch.xlogy(mean, mean).sum()
 
 
-def balance_loss(unknown_mass: Tensor, c: float) -> Tensor:
+def unknown_mass(logits: Tensor, known: Tensor) -> Tensor:
+    """Return the probability of all unknown classes together, ``(n_images,)``."""
+    return logits.softmax(dim=1)[:, ~known].sum(dim=1)
+
+
+def balance_loss(mass: Tensor, c: float) -> Tensor:
     """Return the limited balance ``u + c^2 / u`` of the probability mass on unknown classes.
 
-    It is least at ``u = c``, where it is ``2 c``. ``unknown_mass`` is ``(n_images,)``; u is its
-    mean, kept above 1e-6 so that an empty mass gives a large and finite loss.
+    It is least at ``u = c``, where it is ``2 c``. ``mass`` is `unknown_mass`; u is its mean, kept
+    above 1e-6 so that an empty mass gives a large and finite loss.
     """
-    u = unknown_mass.mean().clamp_min(1e-6)
+    u = mass.mean().clamp_min(1e-6)
     return u + c**2 / u
 
 

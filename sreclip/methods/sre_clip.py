@@ -11,7 +11,7 @@ from sreclip.config.methods import SreClipSettings
 from sreclip.methods.base import Method, Terms
 from sreclip.methods.data import FitData, batches
 from sreclip.methods.layers import ClassAdapter, ImageAdapter
-from sreclip.methods.logits import BLOCK_VALUES, widened
+from sreclip.methods.logits import BLOCK_VALUES, score_in_blocks, widened
 from sreclip.methods.losses import (
     RankLoss,
     anchor_loss,
@@ -23,6 +23,7 @@ from sreclip.methods.losses import (
     retention_loss,
     soft_label_loss,
     unit_distances,
+    unknown_mass,
 )
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.neighbours import neighbour_search
@@ -68,7 +69,10 @@ class SreClip(Method):
             generator=generator,
         )
         self._texts = torch.cat([text.features, graph.node_features])
-        self._prior = self._unknown_mass(data.target_features) if settings.balance else 0.0
+        if settings.balance:
+            frozen = score_in_blocks(text.zero_shot_logits, data.target_features, len(text.known))
+            masses = [unknown_mass(block.logits, text.known) for block in frozen]
+            self._prior = float(torch.cat(masses).mean())
         rounds = settings.rounds if settings.self_training else 0
         soft_labels: Candidates | None = None
         for number in range(rounds + 1):
@@ -77,16 +81,6 @@ class SreClip(Method):
                 self._settle(data)
                 del soft_labels  # before the new ones are made
                 soft_labels = self._soft_labels(data.target_features)
-
-    def _unknown_mass(self, features: Tensor) -> float:
-        """Mean probability that the frozen model gives to all unknown classes together."""
-        masses = [
-            self.text_.zero_shot_logits(widened(chunk))
-            .softmax(dim=1)[:, ~self.text_.known]
-            .sum(dim=1)
-            for chunk in features.split(self.settings.batch_size)
-        ]
-        return float(torch.cat(masses).mean())
 
     @torch.no_grad()
     def _finish(self, data: FitData) -> None:
@@ -162,7 +156,7 @@ class SreClip(Method):
             room = max(0, settings.bank_size - len(target_logits))
             self._bank = [bank.detach()[:room]]
         if settings.balance and unknown.any():
-            mass = target_logits.softmax(dim=1)[:, unknown].sum(dim=1)
+            mass = unknown_mass(target_logits, text.known)
             terms["balance"] = balance_loss(mass, self._prior)
         return terms
 

@@ -23,6 +23,7 @@ from sreclip.methods.losses import (
     entropy_loss,
     euclidean_distances,
     relation_loss,
+    unknown_mass,
 )
 from sreclip.methods.sgd import decaying_sgd
 
@@ -152,7 +153,7 @@ class SreClipReference(Method):
     def _target_terms(
         self, images: Tensor, prototypes: Tensor, bank: FeatureBank
     ) -> dict[str, tuple[float, Tensor]]:
-        settings, unknown = self.settings, ~self.text_.known
+        settings, known = self.settings, self.text_.known
         terms: dict[str, tuple[float, Tensor]] = {}
         if settings.entropy:
             entropy = entropy_loss(images @ prototypes.detach().T)
@@ -161,8 +162,8 @@ class SreClipReference(Method):
             if settings.diversity:
                 diversity = diversity_loss(bank.features @ prototypes.T)
                 terms["diversity"] = (settings.diversity, diversity)
-            if settings.balance and unknown.any():
-                mass = (images @ prototypes.T).softmax(dim=1)[:, unknown].sum(dim=1)
+            if settings.balance and not known.all():
+                mass = unknown_mass(images @ prototypes.T, known)
                 terms["balance"] = (settings.balance, balance_loss(mass, settings.c))
         return terms
 

@@ -88,10 +88,7 @@ def solve_blocks(
         labels[texts, texts - start] = 1
         return labels
 
-    for block in _spread_blocks(graph, labels, n_classes, alpha, tolerance):
-        yield block._replace(
-            rows=block.rows[: len(block.rows) - n_classes], logits=block.logits[n_classes:]
-        )
+    yield from _spread_blocks(graph, labels, n_classes, alpha, tolerance, first=n_classes)
 
 
 @torch.no_grad()
@@ -151,15 +148,16 @@ def _spread_blocks(
     n_classes: int,
     alpha: float,
     tolerance: float,
+    first: int = 0,
 ) -> Iterator[Block]:
-    """Solve for as many classes at once as keep the arrays at `BLOCK_VALUES` values."""
-    rows = torch.arange(graph.shape[0], device=graph.device)
+    """Solve for as many classes at a time as `BLOCK_VALUES` allows; images are the last nodes."""
+    rows = torch.arange(graph.shape[0] - first, device=graph.device)
     size = max(1, BLOCK_VALUES // graph.shape[0])
     for start in range(0, n_classes, size):
         stop = min(start + size, n_classes)
         scores = spread(graph, right(start, stop), alpha, tolerance)
         classes = torch.arange(start, stop, device=graph.device)
-        yield Block(rows, classes, scores.clamp_min_(FLOOR).log_())
+        yield Block(rows, classes, scores[first:].clamp_min_(FLOOR).log_())
 
 
 def spread(graph: Tensor, right: Tensor, alpha: float, tolerance: float) -> Tensor:
