@@ -150,7 +150,7 @@ def read(plan: Plan, shape: Shape, argument: str) -> None:
 
 
 def fit(plan: Plan, shape: Shape, argument: str) -> None:
-    from sreclip.train.fits import fit_method
+    from sreclip.train.method import fit_method
 
     fit_method(plan, argument, progress=False)
 

@@ -197,7 +197,7 @@ def train(
 ) -> None:
     """Fit one method, once per seed, on the cached features."""
     from sreclip.plan.sweep import Sweep
-    from sreclip.train.fits import fit_method
+    from sreclip.train.method import fit_method
 
     plan = plan_of(params)
     name = registered_method(method)

@@ -1,4 +1,4 @@
-"""Scores of one method on the target: what evaluation needs of each image, for each seed."""
+"""Scores of one method on the target: what evaluation needs per image, for each seed."""
 
 from __future__ import annotations
 
@@ -20,22 +20,20 @@ TOP = 5
 
 @dataclass(frozen=True)
 class ImageScores:
-    """A method's logits on some images, reduced to what every metric can be worked out from.
+    """A method's logits on some images, reduced to what every metric can be computed from.
 
-    All logits of 294,000 images and 5,000 classes would be 6 GB a seed; these are 20 MB.
+    All logits of 294,000 images and 5,000 classes would be 6 GB per seed; these are 20 MB.
 
     Attributes
     ----------
     top_class, top_logit : ndarray
-        The ``min(5, n_classes)`` largest logits, descending, and their classes; int32 and float32,
-        ``(n_images, n_top)``.
-    known_class, known_logit : ndarray
-        The largest logit among known classes, ``(n_images,)``; -1 and -inf where there is no such
-        class.
-    unknown_class, unknown_logit : ndarray
-        The same among unknown classes.
+        The ``min(5, n_classes)`` largest logits, descending, and their classes, ``(n_images,
+        n_top)``.
+    known_class, known_logit, unknown_class, unknown_logit : ndarray
+        The largest logit among known and among unknown classes, ``(n_images,)``; -1 and -inf
+        where there is no such class.
     log_sum : ndarray
-        Logarithm of the sum of exponentiated logits, float32, ``(n_images,)``.
+        Logarithm of the sum of exponentiated logits, ``(n_images,)``.
     """
 
     top_class: NDArray[np.int32]
@@ -50,7 +48,7 @@ class ImageScores:
         return len(self.log_sum)
 
     def __getitem__(self, rows: Any) -> ImageScores:
-        """Scores of some images, chosen as numpy does."""
+        """Return the scores of some images, indexed as in numpy."""
         return ImageScores(**{name: getattr(self, name)[rows] for name in FIELDS})
 
     @property
@@ -64,7 +62,7 @@ class ImageScores:
         return self.known_logit - self.unknown_logit
 
     def spread(self, ok: NDArray[np.bool_]) -> ImageScores:
-        """Scores of the images where ``ok``, in their places; -1 and zeros elsewhere."""
+        """Return the scores in the rows where ``ok``, and -1 and zeros elsewhere."""
         columns = {}
         for name in FIELDS:
             values = getattr(self, name)
@@ -83,12 +81,10 @@ class Scores:
 
     Attributes
     ----------
-    row_id : ndarray
-        ``(n_target,)``, int64.
-    ok : ndarray
-        False where the picture was rejected, ``(n_target,)``.
+    row_id, ok : ndarray
+        Id of each target image, and False where it was rejected, ``(n_target,)``.
     runs : tuple of ImageScores
-        One a seed, each over all rows; rows of rejected pictures hold nothing.
+        One per seed, each over all rows; rows of rejected images hold nothing.
     seeds : tuple of int
     classes : tuple of str
     known : ndarray

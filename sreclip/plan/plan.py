@@ -42,7 +42,7 @@ TEXT_KINDS = ("classes", "nodes")
 # The module that each stage's code is found from; a fit's code is that of its method as well.
 ENTRIES = {
     "graph": "sreclip.graph.build",
-    "fit": "sreclip.train.fits",
+    "fit": "sreclip.train.method",
     "evaluation": "sreclip.evaluate.evaluation",
     "comparison": "sreclip.evaluate.comparison",
     "page": "sreclip.report.page",

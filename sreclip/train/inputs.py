@@ -31,7 +31,7 @@ class FitInputs:
     """What a fit sees, and what its scores are about; no target label is in it.
 
     Features are as they are stored, in float16 by default: half the memory of float32, and what
-    methods make of them is the same (`sreclip.methods.blocks.widened`).
+    methods make of them is the same (`sreclip.methods.logits.widened`).
     """
 
     source_features: torch.Tensor

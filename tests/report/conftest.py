@@ -21,7 +21,7 @@ from sreclip.evaluate.comparison import compare_methods
 from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.files import file_sha256, write_json
 from sreclip.graph.relation_graph import RelationGraph
-from sreclip.methods.blocks import Block, collect
+from sreclip.methods.logits import Block, collect
 from sreclip.methods.scores import ImageScores, Scores, write_scores
 from sreclip.plan.plan import Plan
 from sreclip.report.page import render_page

@@ -22,7 +22,7 @@ from sreclip.features.expected import expected_joined
 from sreclip.features.store import open_images
 from sreclip.methods.scores import read_scores
 from sreclip.plan.plan import Plan
-from sreclip.train.fits import fit_method
+from sreclip.train.method import fit_method
 from tests.methods.test_methods import FEW_STEPS
 from tests.workflow.conftest import Project
 
@@ -222,7 +222,7 @@ def test_lost_and_damaged_states(restored: Project) -> None:
 
 
 def test_a_fit_that_diverges_beside_a_checkpoint_says_so(restored: Project) -> None:
-    settings = {"lr": 1e30, "steps": 20, "refine": "transclip", "calibrated_stacking": True}
+    settings = {"lr": 1e30, "steps": 20, "refine": "transclip", "calibration": "zero_shot"}
     restored.edit(train__checkpoints=19, methods__clip_adapter=settings)
     with pytest.raises(FitError, match=r"not finite|is nan"):
         fit_method(restored.plan, "clip_adapter", progress=False)
