@@ -19,4 +19,3 @@ rule all:
     default_target: True
     input:
         published_report,
-        joined_features,

@@ -208,7 +208,7 @@ def extract_images(
     quiet: Quiet = False,
 ) -> None:
     """Encode the pictures of one shard into one HDF5 file."""
-    from sreclip.features.steps import extract_shard
+    from sreclip.features.planned import extract_shard
 
     plan = _plan(params)
     if key is None:
@@ -225,18 +225,6 @@ def extract_images(
 
 
 @_step
-def join_images(
-    domain: Annotated[Literal["source", "target"], typer.Argument(help="Domain to join.")],
-    params: ParamsFile = DEFAULT_PARAMS,
-) -> None:
-    """Join the shards of a domain into one virtual file."""
-    from sreclip.features.steps import join_domain
-
-    plan = _plan(params)
-    _made(plan, join_domain(plan, domain))
-
-
-@_step
 def extract_text(
     kind: Annotated[
         Literal["classes", "nodes"], typer.Argument(help="Class names or graph node names.")
@@ -244,7 +232,7 @@ def extract_text(
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Encode class or node names with every prompt template."""
-    from sreclip.features.steps import extract_names
+    from sreclip.features.planned import extract_names
 
     plan = _plan(params)
     _made(plan, extract_names(plan, kind))
@@ -466,9 +454,9 @@ def data_check(
 
 @app.command(rich_help_panel=LOOKS)
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A feature file (.h5).", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="A cached file (.h5).", metavar="FILE")],
 ) -> None:
-    """Print what a feature file holds."""
+    """Print what a cached HDF5 file holds."""
     from rich.console import Console
 
     from sreclip.features.inspect import render
@@ -486,7 +474,7 @@ def verify(
         typer.Option("--set-aside", help="Rename what is wrong, so that the next run makes it."),
     ] = False,
 ) -> None:
-    """Check every cached feature file against its key and checksum, or a DVC cache."""
+    """Check every cached HDF5 file against its checksums, or a DVC cache."""
     from sreclip.features.verify import count_files, verify_tree
     from sreclip.provenance.dvc_cache import damaged_objects, is_cache
 
@@ -495,7 +483,7 @@ def verify(
         what, also = "objects", ""
     else:
         problems = verify_tree(folder)
-        what, count = "feature files", 0 if problems else count_files(folder)
+        what, count = "HDF5 files", 0 if problems else count_files(folder)
         also = "what DVC has comes back with: dvc checkout --force results/features"
     for problem in problems:
         print(problem)
@@ -505,6 +493,22 @@ def verify(
         log.error("%d of the %s are damaged%s", len(problems), what, also and f"\n  -> {also}")
         raise typer.Exit(1)
     print(f"{folder}: {count} {what}, all whole")
+
+
+@app.command(rich_help_panel=LOOKS)
+def export_features(
+    what: Annotated[
+        Literal["source", "target", "classes", "nodes"],
+        typer.Argument(help="Images of a domain, or texts.", metavar="DOMAIN"),
+    ],
+    file: Annotated[Path, typer.Argument(help=".h5, .npy or .safetensors.", metavar="FILE")],
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Write features as one plain file for other programs: source, target, classes or nodes."""
+    from sreclip.features.export import export_features as export
+
+    for path in export(_plan(params), what, file):
+        log.info("%s", path)
 
 
 @app.command(rich_help_panel=LOOKS)

@@ -1,8 +1,8 @@
 """Batches of pixels through a frozen backbone.
 
-On a GPU the next batch is on its way, on a CUDA stream of its own, while the model works on the one
-before; the host waits for rows only when the following batch is queued behind them. On a CPU a
-batch is encoded when it comes.
+On a GPU the next batch is copied, on a CUDA stream of its own, while the model works on the
+previous one; the host waits for rows only when the following batch is queued behind them. On a CPU
+a batch is encoded when it arrives.
 """
 
 from __future__ import annotations
@@ -11,29 +11,27 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from sreclip.backbones.base import Backbone
-    from sreclip.features.loading import Batch
-    from sreclip.features.progress import Seconds
+from sreclip.backbones.base import Backbone
+from sreclip.features.loading import Batch
+from sreclip.features.progress import Seconds
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A batch that the model has, or will have, encoded.
+    """A batch that is encoded, or will be.
 
     Attributes
     ----------
     batch : Batch
     rows : Tensor or None
-        Of the pictures that are ok, ``(n_ok, dim)``, on the host; None when none is.
+        Of the images that are ok, ``(n_ok, dim)``, on the host; None if there is none.
     arrived : torch.cuda.Event or None
         What to wait for before ``rows`` can be read.
     """
@@ -43,7 +41,7 @@ class Encoded:
     arrived: torch.cuda.Event | None
 
     def features(self, dim: int) -> NDArray[np.float32]:
-        """Wait for the rows; ``(n_rows, dim)``, zero where a picture is not ok."""
+        """Wait for the rows; ``(n_rows, dim)``, zero where an image is not ok."""
         features = np.zeros((len(self.batch), dim), dtype=np.float32)
         if self.rows is not None:
             if self.arrived is not None:
@@ -53,12 +51,7 @@ class Encoded:
 
 
 class Encoder:
-    """A backbone with the ways to its device and back.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    """
+    """A backbone with the copies to its device and back."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
@@ -66,20 +59,20 @@ class Encoder:
         self.uploads = torch.cuda.Stream(backbone.device) if on_gpu else None
 
     def start(self, batch: Batch) -> Encoded:
-        """Encode a batch; on a GPU, have it encoded."""
+        """Encode a batch; on a GPU, only queue it."""
         if batch.pixels is None:
             return Encoded(batch, None, None)
         rows = self._forward(batch.pixels)
         if self.uploads is None:
             return Encoded(batch, rows.cpu(), None)
-        # torch copies to pinned memory here, so that the host need not wait.
+        # torch copies to pinned memory here, so the host need not wait.
         rows = rows.to("cpu", non_blocking=True)
         arrived = torch.cuda.Event()
         arrived.record(torch.cuda.current_stream(self.backbone.device))
         return Encoded(batch, rows, arrived)
 
     def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encode pixels, in halves where the device has too little memory for all."""
+        """Encode pixels, in halves if the device has too little memory."""
         try:
             return self.backbone.encode_image(self._upload(pixels))
         except RuntimeError as error:  # torch.OutOfMemoryError is one; a CPU has no own type
@@ -87,19 +80,19 @@ class Encoder:
                 raise
         half = len(pixels) // 2
         log.warning(
-            "not enough memory for %d pictures at a time, going on with %d", len(pixels), half
+            "not enough memory for %d images at a time, continuing with %d", len(pixels), half
         )
         return torch.cat([self._forward(part) for part in (pixels[:half], pixels[half:])])
 
     def _upload(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Send pixels to a GPU beside what it is doing; its next work waits for them."""
+        """Copy pixels to a GPU while it works; its next work waits for them."""
         if self.uploads is None:
             return pixels
         with torch.cuda.stream(self.uploads):
             sent = pixels.to(self.backbone.device, non_blocking=True)
         working = torch.cuda.current_stream(self.backbone.device)
         working.wait_stream(self.uploads)
-        # The memory was taken on one stream and is read on the other.
+        # Allocated on one stream, read on the other.
         sent.record_stream(working)
         return sent
 
@@ -114,7 +107,7 @@ def encode_batches(
     backbone : Backbone
     batches : iterator of Batch
     seconds : Seconds
-        Gets the time spent on waiting for pictures and in the model.
+        The time for waiting for images and in the model is added to it.
     ahead : int, optional
         How many batches are started before the first is waited for; by default 1 on a GPU, else 0.
 

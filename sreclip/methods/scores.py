@@ -1,4 +1,4 @@
-"""Scores of one method on the target: what evaluation needs of each image, for each seed."""
+"""Scores of one method on the target: what evaluation needs of each image, per seed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.errors import DamagedError, StoreError
-from sreclip.files import atomic_path
+from sreclip.errors import StoreError
 
-FORMAT = "sreclip-scores/2"
-CHUNK_ROWS = 4096
 TOP = 5
 
 
@@ -22,7 +19,7 @@ TOP = 5
 class ImageScores:
     """A method's logits on some images, reduced to what every metric can be worked out from.
 
-    All logits of 294,000 images and 5,000 classes would be 6 GB a seed; these are 20 MB.
+    All logits of 294,000 images and 5,000 classes would be 6 GB per seed; these are 20 MB.
 
     Attributes
     ----------
@@ -86,9 +83,9 @@ class Scores:
     row_id : ndarray
         ``(n_target,)``, int64.
     ok : ndarray
-        False where the picture was rejected, ``(n_target,)``.
+        False where the image was rejected, ``(n_target,)``.
     runs : tuple of ImageScores
-        One a seed, each over all rows; rows of rejected pictures hold nothing.
+        One per seed, each over all rows; rows of rejected images hold nothing.
     seeds : tuple of int
     classes : tuple of str
     known : ndarray
@@ -110,31 +107,15 @@ class Scores:
 
 def write_scores(path: Path, scores: Scores) -> None:
     """Write scores, whole or not at all."""
-    import h5py
+    from sreclip.sealed import new_sealed
 
-    header: dict[str, Any] = {
-        "format": FORMAT,
-        "method": scores.method,
-        "key": scores.key,
-        "seeds": list(scores.seeds),
-    }
+    columns = {name: np.stack([getattr(run, name) for run in scores.runs]) for name in FIELDS}
     names = np.frombuffer(json.dumps(scores.classes).encode(), dtype=np.uint8)
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, value in header.items():
-            file.attrs[name] = value
-        for name in FIELDS:
-            _dataset(file, name, np.stack([getattr(run, name) for run in scores.runs]), 1)
-        _dataset(file, "row_id", scores.row_id)
-        _dataset(file, "ok", scores.ok)
-        _dataset(file, "known", scores.known)
-        _dataset(file, "classes", names)
-
-
-def _dataset(file: Any, name: str, values: NDArray[Any], seed_axes: int = 0) -> None:
-    shape = [max(1, size) for size in values.shape]
-    chunk = [1] * seed_axes + [CHUNK_ROWS] + shape[seed_axes + 1 :]
-    chunks = tuple(map(min, chunk, shape))
-    file.create_dataset(name, data=values, chunks=chunks, fletcher32=True, track_times=False)
+    rows = {"row_id": scores.row_id, "ok": scores.ok, "known": scores.known, "classes": names}
+    with new_sealed(path, "scores") as file:
+        file.attrs.update(method=scores.method, key=scores.key, seeds=list(scores.seeds))
+        for name, values in (columns | rows).items():
+            file.create_dataset(name, data=values, track_times=False)
 
 
 def read_scores(path: Path, key: str) -> Scores:
@@ -145,36 +126,27 @@ def read_scores(path: Path, key: str) -> Scores:
     StoreError
         The file is missing or damaged, or was made from something else than ``key`` says.
     """
-    import h5py
+    from sreclip.sealed import MADE_BY, open_sealed
 
-    if not path.exists():
-        raise StoreError(f"{path} is missing", "make it with: snakemake --cores all train")
-    try:
-        with h5py.File(path) as file:
-            if file.attrs.get("format") != FORMAT or file.attrs.get("key") != key:
-                raise StoreError(
-                    f"{path}: expected {FORMAT} with key {key}, found "
-                    f"{file.attrs.get('format')} with key {file.attrs.get('key')}",
-                    "delete the file and make it again with: snakemake --cores all train",
-                )
-            seeds = tuple(int(seed) for seed in file.attrs["seeds"])
-            columns = {name: file[name][:] for name in FIELDS}
-            return Scores(
-                row_id=file["row_id"][:],
-                ok=file["ok"][:],
-                runs=tuple(
-                    ImageScores(**{name: columns[name][index] for name in FIELDS})
-                    for index in range(len(seeds))
-                ),
-                seeds=seeds,
-                classes=tuple(json.loads(file["classes"][:].tobytes())),
-                known=file["known"][:],
-                method=str(file.attrs["method"]),
-                key=key,
+    with open_sealed(path, "scores").hdf5() as file:
+        found = file.attrs["key"]
+        if found != key:
+            raise StoreError(
+                f"{path} was made from something else (key {found}, not {key})",
+                f"delete it and run: {MADE_BY['scores']}",
             )
-    except (OSError, KeyError) as error:
-        raise DamagedError(
-            path,
-            f"{path} is damaged ({error})",
-            "delete it and make it again with: snakemake --cores all train",
-        ) from error
+        seeds = tuple(int(seed) for seed in file.attrs["seeds"])
+        columns = {name: file[name][:] for name in FIELDS}
+        return Scores(
+            row_id=file["row_id"][:],
+            ok=file["ok"][:],
+            runs=tuple(
+                ImageScores(**{name: values[index] for name, values in columns.items()})
+                for index in range(len(seeds))
+            ),
+            seeds=seeds,
+            classes=tuple(json.loads(file["classes"][:].tobytes())),
+            known=file["known"][:],
+            method=str(file.attrs["method"]),
+            key=key,
+        )

@@ -32,7 +32,7 @@ TEXT_KINDS = ("classes", "nodes")
 SHIPPED_WEIGHTS = {"mini": ("backbones/mini_map.safetensors",)}
 GRAPH_CODE = tuple(
     f"graph/{name}.py"
-    for name in ("adjacency", "build", "compact", "relation", "relation_graph", "senses", "wordnet")
+    for name in ("adjacency", "build", "relation", "relation_graph", "senses", "wordnet")
 )
 FIT_CODE = (
     "methods/calibration.py",
@@ -199,11 +199,6 @@ class Plan:
         """Key of a domain's rows."""
         return content_key("rows", [shard.key for shard in self.domain_shards(domain)])
 
-    def joined_features(self, domain: Domain) -> Path:
-        """Virtual file over a domain's shards; it exists when not too many were rejected."""
-        key = content_key("joined", self.rows_key(domain), self.params.features.max_rejects)
-        return self.feature_dir / "joined" / f"{domain}-{key}.h5"
-
     @cached_property
     def graph_key(self) -> str:
         """Key of the relation graph and the WordNet similarities."""
@@ -221,7 +216,7 @@ class Plan:
 
     @cached_property
     def graph_dir(self) -> Path:
-        """Folder with ``graph.json`` and ``similarity.safetensors``."""
+        """Folder with ``graph.json`` and ``similarity.h5``."""
         return self.results / "graph" / f"{self.params.task.name}-{self.graph_key}"
 
     def text_key(self, kind: str) -> str:
@@ -239,7 +234,6 @@ class Plan:
         """Everything that the features phase makes and a fit reads."""
         return [
             *(path for domain in DOMAINS for path in self.domain_features(domain)),
-            *(self.joined_features(domain) for domain in DOMAINS),
             *(self.text_features(kind) for kind in TEXT_KINDS),
         ]
 

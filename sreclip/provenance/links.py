@@ -169,13 +169,6 @@ def _before_fits(plan: Plan) -> Iterator[Link]:
                 (task,),
                 {**features, "domain": domain, "rows": [shard.start, shard.stop]},
             )
-        yield Link(
-            f"{domain} features",
-            place(plan, plan.joined_features(domain)),
-            plan.rows_key(domain),
-            tuple(place(plan, path) for path in plan.domain_features(domain)),
-            {**features, "pictures": summary["pictures"][domain]},
-        )
     for kind in TEXT_KINDS:
         yield Link(
             f"text of {kind}",
@@ -187,11 +180,10 @@ def _before_fits(plan: Plan) -> Iterator[Link]:
 
 
 def _fitted(plan: Plan, methods: list[str]) -> Iterator[Link]:
-    """Fits and evaluations; a fit reads the joined features, which stand for their shards."""
+    """Fits and evaluations."""
     task = place(plan, plan.task_dir)
     inputs = (
-        *(place(plan, plan.joined_features(domain)) for domain in DOMAINS),
-        *(place(plan, plan.text_features(kind)) for kind in TEXT_KINDS),
+        *(place(plan, path) for path in plan.all_features()),
         place(plan, plan.graph_dir),
         task,
     )

@@ -51,8 +51,7 @@ def _step_lines(
         yield f"  {link.path}"
     about = {name: value for name, value in link.about.items() if name not in _SHOWN_ELSEWHERE}
     facts = about | first.header
-    if link.stage != "shard":
-        yield from (f"  {name.replace('_', ' ')}: {_text(value)}" for name, value in facts.items())
+    yield from (f"  {name.replace('_', ' ')}: {_text(value)}" for name, value in facts.items())
     if link.stage == "task":
         yield "  from the pictures below root; the SHA-256 of each is in its manifest.parquet"
     elif link.inputs:
@@ -74,9 +73,9 @@ def _text(value: Any) -> str:
 
 def _inputs(paths: Sequence[str], labels: dict[str, str]) -> str:
     names = [labels.get(path, path) for path in paths]
-    if all(name.startswith("shard ") for name in names):
-        return f"its shard{'s' if len(names) > 1 else ''}"
-    return ", ".join(names)
+    shards = [name for name in names if name.startswith("shard ")]
+    others = [name for name in names if name not in shards]
+    return ", ".join([f"{len(shards)} shards"] * bool(shards) + others)
 
 
 def _made(group: list[Step], runs: list[dict[str, Any]]) -> str:

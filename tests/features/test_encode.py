@@ -100,7 +100,7 @@ def test_a_gpu_that_lacks_memory_gets_halves(
         backbone.encode_image = little_memory
         found = [features for _, features in encode_batches(backbone, batches(), Seconds())]
     np.testing.assert_array_equal(np.concatenate(found), np.concatenate(expected))
-    assert "not enough memory for 3 pictures at a time, going on with 1" in caplog.text
+    assert "not enough memory for 3 images at a time, continuing with 1" in caplog.text
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

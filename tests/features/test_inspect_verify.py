@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from sreclip.features.store import join_shards
 from typer.testing import CliRunner
 
 from sreclip.cli import app
@@ -20,7 +21,6 @@ from sreclip.errors import StoreError
 from sreclip.features.header import Provenance, new_header, write_header
 from sreclip.features.inspect import describe, render
 from sreclip.features.rows import checksums
-from sreclip.features.store import join_shards
 from sreclip.features.text import extract_text
 from sreclip.features.verify import count_files, verify_tree
 

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sreclip.features.store import open_images, read_text, text_rows_key, verify_file
 
 from sreclip.errors import ConfigError, DataError, StoreError
 from sreclip.features.header import Provenance
-from sreclip.features.store import open_images, read_text, text_rows_key, verify_file
 from sreclip.features.text import encode_texts, extract_text
 
 NAMES = ["cat", "sea {lion}", "été"]

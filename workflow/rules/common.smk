@@ -9,7 +9,6 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from sreclip.config import load_params, parse_params, read_values
-from sreclip.data.manifest import DOMAINS
 from sreclip.data.tasks import FirstLook, first_look, is_as_pulled
 from sreclip.errors import SreclipError
 from sreclip.plan.plan import Plan
@@ -112,26 +111,7 @@ def planned(paths):
     return inputs
 
 
-def scored_again(plan):
-    """What an evaluation reads when it scores a fit's states on batches of its own."""
-    if not REFERENCE_PROTOCOL:
-        return []
-    graph = [plan.graph_dir / name for name in ("graph.json", "similarity.safetensors")]
+def fit_inputs(plan):
+    """Features and graph."""
+    graph = [plan.graph_dir / name for name in ("graph.json", "similarity.h5")]
     return [*plan.all_features(), *graph]
-
-
-def fit_inputs(plan, wildcards):
-    """Features and graph; joined files with another limit of rejects make no fit again."""
-    fit = Path(f"results/models/{UNDER}/{wildcards.method}-{wildcards.key}")
-    files = ("scores.h5", "model.safetensors", "fit.json")
-    there = all((fit / name).exists() for name in files)
-    joined = {plan.joined_features(domain) for domain in DOMAINS}
-    return [
-        *(
-            path
-            for path in plan.all_features()
-            if not there or path not in joined or path.exists()
-        ),
-        plan.graph_dir / "graph.json",
-        plan.graph_dir / "similarity.safetensors",
-    ]

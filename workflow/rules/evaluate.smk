@@ -9,7 +9,8 @@ rule evaluate_method:
                     ].candidates(wildcards.method)
                 ),
                 plan.task_dir / "target_labels.parquet",
-                *scored_again(plan),
+                # The reference protocol scores a fit's states again.
+                *(fit_inputs(plan) if REFERENCE_PROTOCOL else []),
             ]
         ),
     output:

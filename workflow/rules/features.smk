@@ -20,42 +20,6 @@ rule extract_images:
         "sreclip --log {log} extract-images --key {wildcards.key} --threads {threads} --params {params.file}"
 
 
-rule join_images:
-    input:
-        planned(
-            lambda plan, wildcards: plan.domain_features(wildcards.domain),
-        ),
-    output:
-        f"{PLAN.feature_dir}/joined/{{domain}}-{{key}}.h5",
-    log:
-        "logs/join_images/{domain}-{key}.log",
-    benchmark:
-        "logs/benchmarks/join_images/{domain}-{key}.tsv"
-    localrule: True
-    conda:
-        "../envs/sreclip.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=30,
-        gpu=0,
-    params:
-        file=PARAMS_FILE,
-    shell:
-        "sreclip --log {log} join-images {wildcards.domain} --params {params.file}"
-
-
-# A run whose results are there still looks at its rejects when features.max_rejects is lowered; where
-# features were removed after the fits, they are not extracted again for that.
-joined_features = planned(
-    lambda plan, wildcards: [
-        plan.joined_features(domain)
-        for domain in DOMAINS
-        if all(path.exists() for path in plan.domain_features(domain))
-    ]
-)
-
-
 rule extract_text:
     input:
         planned(

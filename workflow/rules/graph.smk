@@ -3,7 +3,7 @@ rule build_graph:
         planned(lambda plan, wildcards: [plan.task_dir / "classes.json"]),
     output:
         graph=f"results/graph/{PARAMS.task.name}-{{key}}/graph.json",
-        similarity=f"results/graph/{PARAMS.task.name}-{{key}}/similarity.safetensors",
+        similarity=f"results/graph/{PARAMS.task.name}-{{key}}/similarity.h5",
     log:
         "logs/build_graph/{key}.log",
     benchmark:

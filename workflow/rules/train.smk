@@ -1,6 +1,6 @@
 rule train_method:
     input:
-        planned(fit_inputs),
+        planned(lambda plan, wildcards: fit_inputs(plan)),
     output:
         scores=f"results/models/{UNDER}/{{method}}-{{key}}/scores.h5",
         model=f"results/models/{UNDER}/{{method}}-{{key}}/model.safetensors",

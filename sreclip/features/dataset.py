@@ -1,7 +1,7 @@
-"""From manifest rows to pixels, one picture at a time, in whatever process asks.
+"""From manifest rows to pixels, one image at a time, in whatever process asks.
 
-A picture whose bytes are not those of the manifest is not encoded: its features would carry the
-key of another picture. The very bytes that were hashed are decoded.
+An image whose bytes are not those of the manifest is not encoded: its features would carry the
+key of another image. The very bytes that were hashed are decoded.
 """
 
 from __future__ import annotations
@@ -24,12 +24,10 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-Preprocess = Callable[["Image"], "torch.Tensor"]
-
 
 @dataclass
 class Item:
-    """One picture: its pixels, or the reason why there are none, or an error to stop at."""
+    """One image: its pixels, or the reason why there are none, or an error to stop at."""
 
     pixels: torch.Tensor | None = None
     reason: str = ""
@@ -38,8 +36,8 @@ class Item:
     decode_s: float = 0.0
 
 
-class PictureSet(Dataset[Item]):
-    """The pictures of manifest rows.
+class ImageDataset(Dataset[Item]):
+    """The images of manifest rows.
 
     Parameters
     ----------
@@ -48,26 +46,26 @@ class PictureSet(Dataset[Item]):
     root : Path
         Data root.
     preprocess : callable
-        RGB picture to pixels ``(3, height, width)``.
+        RGB image to pixels ``(3, height, width)``.
     max_pixels : int
-        Larger pictures are rejected.
+        Larger images are rejected.
     least_side : int
-        A JPEG may be decoded at a half, a quarter or an eighth, if both sides keep as many
-        pixels; 0 decodes all of it.
+        A JPEG may be decoded at a half, a quarter or an eighth of its size if both sides keep
+        this many pixels; 0 decodes it in full.
 
     Attributes
     ----------
     rejected : dict
         Row numbers that are not decoded, with the reason.
     decoding : callable
-        Makes a context around the decoding of a row, for who watches it.
+        Makes a context around the decoding of a row.
     """
 
     def __init__(
         self,
         rows: pd.DataFrame,
         root: Path,
-        preprocess: Preprocess,
+        preprocess: Callable[[Image], torch.Tensor],
         max_pixels: int,
         least_side: int = 0,
     ) -> None:
