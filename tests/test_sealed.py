@@ -204,9 +204,9 @@ def test_a_write_error_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_full_disk_or_a_read_only_one(small_disk: Path) -> None:
-    with pytest.raises(StoreError, match="the disk is full"):
-        with new_sealed(small_disk / "a.h5", "images") as file:
-            file["x"] = np.random.default_rng(0).random(1 << 18)
+    full = pytest.raises(StoreError, match="the disk is full")
+    with full, new_sealed(small_disk / "a.h5", "images") as file:
+        file["x"] = np.random.default_rng(0).random(1 << 18)
     assert list(small_disk.iterdir()) == []
     write(small_disk / "a.h5")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)

@@ -126,12 +126,12 @@ def _write_npy(table: _Table, out: Path) -> list[Path]:
         "fortran_order": False,
         "shape": features.shape,
     }
-    with atomic_path(rows) as temporary:
-        table.rows.to_parquet(temporary, index=False)
-    with atomic_path(out) as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for chunk in table.chunks():
-            file.write(chunk.tobytes())
+    with atomic_path(rows) as beside, atomic_path(out) as temporary:
+        table.rows.to_parquet(beside, index=False)
+        with temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for chunk in table.chunks():
+                file.write(chunk.tobytes())
     return [out, rows]
 
 

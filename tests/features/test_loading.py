@@ -67,9 +67,8 @@ def test_a_picture_that_hangs_the_decoder_is_rejected(
 ) -> None:
     backbone = striking(fake, lambda: time.sleep(1000))
     begun = time.monotonic()
-    report = extract(
-        marked, tmp_path / "a.h5", backbone=backbone, workers=workers, decode_limit=1.0
-    )
+    settings = {"workers": workers, "decode_limit": 1.0}
+    report = extract(marked, tmp_path / "a.h5", backbone=backbone, **settings)
     assert time.monotonic() - begun < 30
     assert [reject.path for reject in report.rejects] == [f"source/{AT:04d}.png"]
     assert report.rejects[0].reason == "not decoded within 1 s"

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 from scipy.special import softmax
+from sreclip.features.expected import expected_joined
+from sreclip.features.store import open_images
 
 from sreclip.data.manifest import read_target_labels
 from sreclip.errors import DamagedError, FitError, StoreError
 from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.evaluate.metrics import run_metrics
 from sreclip.evaluate.reference import BEST
-from sreclip.features.expected import expected_joined
-from sreclip.features.store import open_images
 from sreclip.methods.scores import read_scores
 from sreclip.plan.plan import Plan
 from sreclip.train.fits import fit_method
