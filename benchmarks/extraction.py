@@ -190,9 +190,10 @@ def measure(options: Options, folder: Path) -> Result:
     """Let all take turns."""
     import torch
 
+    from sreclip.config.models import FeatureSettings
+    from sreclip.features.dataset import ImageDataset
     from sreclip.features.extract import extract_images
     from sreclip.features.loading import Batch
-    from sreclip.features.pictures import PictureSet
 
     torch.set_num_threads(options.threads)
     root = options.root
@@ -202,7 +203,7 @@ def measure(options: Options, folder: Path) -> Result:
         make_pictures(root, min(options.pictures, 256))
     rows = manifest(root, options.pictures)
     backbone = random_backbone(options.model, options.precision, options.device)
-    pictures = PictureSet(rows, root, backbone.preprocess, 1 << 28)
+    pictures = ImageDataset(rows, root, backbone.preprocess, 1 << 28)
     sample = [pictures[n] for n in range(min(options.batch, len(rows)))]
     pixels = Batch.of_items(sample).pixels
     if pixels is None:
@@ -229,9 +230,8 @@ def measure(options: Options, folder: Path) -> Result:
             root,
             backbone,
             folder / f"{n}.h5",
+            FeatureSettings(batch_size=options.batch, workers=options.workers),
             rows_key="benchmark",
-            batch_size=options.batch,
-            workers=options.workers,
             threads=options.threads,
             progress=False,
         )
@@ -247,11 +247,10 @@ def measure(options: Options, folder: Path) -> Result:
 
 def apart(ours: Path, plain: Path) -> float:
     """Largest 1 - cosine between rows that should be the same."""
-    from sreclip.features.store import open_images
+    from sreclip.features.images import open_images
 
     theirs = np.load(plain).astype(np.float32)
-    with open_images(ours) as images:
-        mine = images.features[:].astype(np.float32)
+    mine = open_images([ours]).features[:].astype(np.float32)
     cosine = (mine * theirs).sum(1) / np.linalg.norm(mine, axis=1) / np.linalg.norm(theirs, axis=1)
     return float((1 - cosine).max())
 
@@ -271,7 +270,7 @@ def table(result: Result, options: Options) -> Iterator[str]:
         limit = options.threads / (decode + core)
         yield f"| ours / limit of the cores | {number(1 / ours / limit)} |"
     yield f"| ours / bare model | {number(bare / ours)} |"
-    yield f"| writing, share of the time | {100 * report.seconds.write / report.wall_s:.2f} % |"
+    yield f"| writing, fraction of the time | {100 * report.seconds.write / report.wall_s:.2f} % |"
     yield f"| ours, pictures/s | {number(1 / ours, 1)} |"
     yield f"| plain loop, pictures/s | {number(1 / plain, 1)} |"
     yield f"| bare model, pictures/s | {number(1 / bare, 1)} |"

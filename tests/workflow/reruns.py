@@ -22,7 +22,7 @@ FIT = {"train_method": 3, **EVALUATE}
 ONE_FIT = {"train_method": 1, "evaluate_method": 1, **COMPARE}
 NODES = {"extract_text": 1, **FIT}
 TEXT = {"extract_text": 2, **FIT}
-FEATURES = {"extract_images": 2, "join_images": 2, **TEXT}
+FEATURES = {"extract_images": 2, **TEXT}
 NOTHING: Mapping[str, int] = {}
 
 # Column of the page: which jobs it counts, and the DVC stage that runs them.
@@ -30,7 +30,6 @@ COLUMNS = {
     "prepare_data": "data",
     "build_graph": "graph",
     "extract_images": "features",
-    "join_images": "features",
     "extract_text": "features",
     "train_method": "train",
     "evaluate_method": "evaluate",
@@ -83,7 +82,7 @@ TASK = (
     param(
         "task.shard_size",
         8,
-        {"prepare_data": 1, "extract_images": 7, "join_images": 2, **FIT},
+        {"prepare_data": 1, "extract_images": 7, **FIT},
         "other shards",
     ),
     Edit(
@@ -101,7 +100,7 @@ PARAMS = (
     param("prompts.templates", ["a {}."], TEXT),
     param("features.dtype", "float32", FEATURES),
     param("features.reduced_jpeg", True, FEATURES),
-    param("features.max_rejects", 0.5, {"join_images": 2}),
+    param("features.max_rejects", 0.5, NOTHING, "checked when a fit reads the features"),
     param("features.workers", 1, NOTHING),
     param("graph.similarity", "lin", {"build_graph": 1, **NODES}),
     param("graph.text_weight", 0.5, FIT),
@@ -207,9 +206,9 @@ def page() -> str:
             lines.append(f"| {edit.what} | {counts} |")
     lines += [
         "",
-        "Features are dear: their keys hold version numbers, which a developer raises when numbers",
-        "change, and not a hash of the code. Of a `folder` task a picture that comes or goes makes",
-        "the manifest, its shard, the joined file of its domain and all fits anew.",
+        "Features are expensive: their keys hold version numbers, which a developer raises when",
+        "numbers change, and not a hash of the code. In a `folder` task an image that is added or",
+        "removed makes the manifest, its shard and all fits again.",
         "",
     ]
     return "\n".join(lines)

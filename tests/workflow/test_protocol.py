@@ -12,14 +12,13 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 from scipy.special import softmax
-from sreclip.features.expected import expected_joined
-from sreclip.features.store import open_images
 
 from sreclip.data.manifest import read_target_labels
 from sreclip.errors import DamagedError, FitError, StoreError
 from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.evaluate.metrics import run_metrics
 from sreclip.evaluate.reference import BEST
+from sreclip.features.planned import open_domain
 from sreclip.methods.scores import read_scores
 from sreclip.plan.plan import Plan
 from sreclip.train.fits import fit_method
@@ -114,9 +113,8 @@ def test_class_sorted_batches_and_the_best_step_of_each_metric(
     found = evaluation(plan, REFERENCE)
     steps = [2, 4, 6, "last"]
     assert found["protocol"]["steps"] == steps
-    path = plan.joined_features("target")
-    with open_images(path, expected_joined(plan, "target")) as target:
-        features, row_id = target.features[:].astype(np.float64), target.row_id
+    target = open_domain(plan, "target")
+    features, row_id = target.features[:].astype(np.float64), target.row_id
     labels = read_target_labels(plan.task_dir, row_id)
     tensors = load_file(found_in / "model.safetensors")
     batches = sorted_batches(labels, plan.known)
