@@ -261,7 +261,8 @@ def table(result: Result, options: Options) -> Iterator[str]:
         statistics.median(values)
         for values in (result.ours, result.plain, result.bare, result.decode_core)
     )
-    report = result.reports[len(result.reports) // 2]
+    middle = len(result.reports) // 2
+    report, wall = result.reports[middle], result.ours[middle] * options.pictures
     yield "| | |"
     yield "| --- | ---: |"
     yield f"| ours / plain loop | {number(plain / ours)} |"
@@ -270,7 +271,7 @@ def table(result: Result, options: Options) -> Iterator[str]:
         limit = options.threads / (decode + core)
         yield f"| ours / limit of the cores | {number(1 / ours / limit)} |"
     yield f"| ours / bare model | {number(bare / ours)} |"
-    yield f"| writing, fraction of the time | {100 * report.seconds.write / report.wall_s:.2f} % |"
+    yield f"| writing, fraction of the time | {100 * report.seconds.write / wall:.2f} % |"
     yield f"| ours, pictures/s | {number(1 / ours, 1)} |"
     yield f"| plain loop, pictures/s | {number(1 / plain, 1)} |"
     yield f"| bare model, pictures/s | {number(1 / bare, 1)} |"

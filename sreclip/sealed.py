@@ -14,13 +14,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 from xxhash import xxh3_64_digest
 
 from sreclip.errors import DamagedError, StoreError
@@ -167,10 +171,10 @@ class Reader(io.RawIOBase):
 
 @contextlib.contextmanager
 def new_sealed(path: Path, kind: str) -> Iterator[h5py.File]:
-    """Yield an empty HDF5 file; it appears at ``path``, sealed, when the block succeeds.
+    """Yield an empty HDF5 file in memory; when the block succeeds it is sealed at ``path``.
 
-    The file is made in memory. Large data sets start at a block. The same content gives the same
-    bytes if data sets are created with ``track_times=False``.
+    Large data sets start at a block. The same content gives the same bytes if data sets are
+    created with ``track_times=False``.
 
     Raises
     ------
@@ -234,6 +238,23 @@ def open_sealed(path: Path, kind: str | None = None) -> Seal:
     if kind is not None and found != kind:
         raise StoreError(f"{path} holds {found}, not {kind}", f"give a file of {kind}")
     return Seal(path, found, hdf5_size, bytes(checksums))
+
+
+def add_data(file: h5py.File, datasets: Mapping[str, NDArray[Any]]) -> None:
+    """Write contiguous data sets, without times."""
+    for name, values in datasets.items():
+        file.create_dataset(name, data=values, track_times=False)
+
+
+def json_bytes(value: Any) -> NDArray[np.uint8]:
+    """JSON text as bytes, for a data set; an attribute holds at most 64 kB."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return np.frombuffer(text.encode(), dtype=np.uint8)
+
+
+def read_json(dataset: h5py.Dataset) -> Any:
+    """Read what `json_bytes` made."""
+    return json.loads(dataset[()].tobytes())
 
 
 def _open(path: Path, kind: str | None) -> io.FileIO:

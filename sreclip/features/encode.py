@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,29 +23,22 @@ from sreclip.features.progress import Seconds
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A batch that is encoded, or will be.
+class Encoded(NamedTuple):
+    """A batch with the rows of its images that are ok, ``(n_ok, dim)``.
 
-    Attributes
-    ----------
-    batch : Batch
-    rows : Tensor or None
-        Of the images that are ok, ``(n_ok, dim)``, on the host; None if there is none.
-    arrived : torch.cuda.Event or None
-        What to wait for before ``rows`` can be read.
+    On a GPU the rows are there once ``arrived``. Both are None if no image is ok.
     """
 
     batch: Batch
-    rows: torch.Tensor | None
-    arrived: torch.cuda.Event | None
+    rows: torch.Tensor | None = None
+    arrived: torch.cuda.Event | None = None
 
     def features(self, dim: int) -> NDArray[np.float32]:
         """Wait for the rows; ``(n_rows, dim)``, zero where an image is not ok."""
         features = np.zeros((len(self.batch), dim), dtype=np.float32)
+        if self.arrived is not None:
+            self.arrived.synchronize()
         if self.rows is not None:
-            if self.arrived is not None:
-                self.arrived.synchronize()
             features[self.batch.ok] = self.rows.numpy()
         return features
 
@@ -61,10 +54,10 @@ class Encoder:
     def start(self, batch: Batch) -> Encoded:
         """Encode a batch; on a GPU, only queue it."""
         if batch.pixels is None:
-            return Encoded(batch, None, None)
+            return Encoded(batch)
         rows = self._forward(batch.pixels)
         if self.uploads is None:
-            return Encoded(batch, rows.cpu(), None)
+            return Encoded(batch, rows.cpu())
         # torch copies to pinned memory here, so the host need not wait.
         rows = rows.to("cpu", non_blocking=True)
         arrived = torch.cuda.Event()
@@ -98,18 +91,9 @@ class Encoder:
 
 
 def encode_batches(
-    backbone: Backbone, batches: Iterator[Batch], seconds: Seconds, *, ahead: int | None = None
+    backbone: Backbone, batches: Iterator[Batch], seconds: Seconds
 ) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
-    """Encode batches in order.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    batches : iterator of Batch
-    seconds : Seconds
-        The time for waiting for images and in the model is added to it.
-    ahead : int, optional
-        How many batches are started before the first is waited for; by default 1 on a GPU, else 0.
+    """Encode batches in order; the time for waiting and in the model is added to ``seconds``.
 
     Yields
     ------
@@ -118,28 +102,18 @@ def encode_batches(
         ``(n_rows, dim)`` float32, zero rows where not ok.
     """
     encoder = Encoder(backbone)
-    if ahead is None:
-        ahead = 0 if encoder.uploads is None else 1
+    ahead = 0 if encoder.uploads is None else 1
     started: deque[Encoded] = deque()
-
-    def oldest() -> tuple[Batch, NDArray[np.float32]]:
-        with seconds.spent_on("model"):
-            done = started.popleft()
-            return done.batch, done.features(backbone.dim)
-
-    for batch in _waited_for(batches, seconds):
-        with seconds.spent_on("model"):
-            started.append(encoder.start(batch))
-        if len(started) > ahead:
-            yield oldest()
-    while started:
-        yield oldest()
-
-
-def _waited_for(batches: Iterator[Batch], seconds: Seconds) -> Iterator[Batch]:
     while True:
         with seconds.spent_on("wait"):
             batch = next(batches, None)
+        with seconds.spent_on("model"):
+            if batch is not None:
+                started.append(encoder.start(batch))
+        while len(started) > (ahead if batch is not None else 0):
+            with seconds.spent_on("model"):
+                done = started.popleft()
+                features = done.features(backbone.dim)
+            yield done.batch, features
         if batch is None:
             return
-        yield batch

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sreclip.data.manifest import DOMAINS, read_manifest, shown_names
 from sreclip.errors import ConfigError
+from sreclip.features.header import Header
 from sreclip.features.planned import open_domain, read_names
 from sreclip.features.rows import FeatureRows
 from sreclip.files import atomic_path
@@ -30,27 +31,34 @@ _TYPES = {"float16": "F16", "float32": "F32", "int64": "I64", "bool": "BOOL"}
 
 @dataclass(frozen=True)
 class _Table:
-    """Features ``(n, dim)`` with the columns of their rows and how they were made."""
+    """Features ``(n, dim)``, the columns of their rows, and what made them."""
 
     features: FeatureRows | NDArray[np.float32]
     rows: pd.DataFrame
-    about: dict[str, str]
+    header: Header
 
     def chunks(self) -> Iterator[NDArray[Any]]:
         for start in range(0, len(self.features), CHUNK):
             yield self.features[start : start + CHUNK]
 
-    def text_columns(self) -> dict[str, list[str]]:
-        names = ("path", "domain", "name")
-        return {name: self.rows[name].tolist() for name in names if name in self.rows}
+    @property
+    def numbers(self) -> dict[str, NDArray[Any]]:
+        columns = self.rows.select_dtypes(["number", "bool"])
+        return {str(name): column.to_numpy() for name, column in columns.items()}
 
-    def number_columns(self) -> dict[str, NDArray[Any]]:
-        names = ("row_id", "label", "ok")
-        return {name: self.rows[name].to_numpy() for name in names if name in self.rows}
+    @property
+    def texts(self) -> dict[str, list[str]]:
+        columns = self.rows.select_dtypes(exclude=["number", "bool"])
+        return {str(name): column.tolist() for name, column in columns.items()}
+
+    @property
+    def about(self) -> dict[str, str]:
+        names = ("backbone", "weights_sha256", "preprocessing", "precision", "logit_scale")
+        return {name: str(getattr(self.header, name)) for name in names}
 
 
 def export_features(plan: Plan, what: str, out: Path) -> list[Path]:
-    """Write features with what their rows are, a part at a time.
+    """Write features and their rows, a part at a time.
 
     Parameters
     ----------
@@ -71,7 +79,7 @@ def export_features(plan: Plan, what: str, out: Path) -> list[Path]:
     Raises
     ------
     ConfigError
-        The path has another suffix.
+        The path has another suffix, or a safetensors file cannot hold so many paths.
     StoreError
         A feature file is missing or damaged, or the file cannot be written.
     """
@@ -86,7 +94,7 @@ def _table(plan: Plan, what: str) -> _Table:
 
     if what not in DOMAINS:
         text = read_names(plan, what)
-        return _Table(text.features, pd.DataFrame({"name": text.names}), _about(text.header))
+        return _Table(text.features, pd.DataFrame({"name": text.names}), text.header)
     domain = next(domain for domain in DOMAINS if domain == what)
     images, shards = open_domain(plan, domain), plan.domain_shards(domain)
     wanted = ["row_id", "path", "member", "domain", "label"]
@@ -96,36 +104,24 @@ def _table(plan: Plan, what: str) -> _Table:
     )
     if domain == "source":
         rows["label"] = manifest["label"].to_numpy(dtype=np.int64)
-    return _Table(images.features, rows, _about(images.header))
-
-
-def _about(header: Any) -> dict[str, str]:
-    names = ("backbone", "weights_sha256", "preprocessing", "precision", "logit_scale")
-    return {name: str(getattr(header, name)) for name in names}
+    return _Table(images.features, rows, images.header)
 
 
 def _write_hdf5(table: _Table, out: Path) -> list[Path]:
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(table.about)
         features = file.create_dataset("features", table.features.shape, table.features.dtype)
-        start = 0
-        for chunk in table.chunks():
-            features[start : start + len(chunk)] = chunk
-            start += len(chunk)
-        for name, numbers in table.number_columns().items():
-            file[name] = numbers
-        for name, texts in table.text_columns().items():
-            file[name] = texts
+        for number, chunk in enumerate(table.chunks()):
+            features[number * CHUNK : number * CHUNK + len(chunk)] = chunk
+        for name, values in (table.numbers | table.texts).items():
+            file[name] = values
     return [out]
 
 
 def _write_npy(table: _Table, out: Path) -> list[Path]:
     features, rows = table.features, out.with_suffix(".parquet")
-    header = {
-        "descr": np.lib.format.dtype_to_descr(features.dtype),
-        "fortran_order": False,
-        "shape": features.shape,
-    }
+    descr = np.lib.format.dtype_to_descr(features.dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": features.shape}
     with atomic_path(rows) as beside, atomic_path(out) as temporary:
         table.rows.to_parquet(beside, index=False)
         with temporary.open("wb") as file:
@@ -136,17 +132,14 @@ def _write_npy(table: _Table, out: Path) -> list[Path]:
 
 
 def _write_safetensors(table: _Table, out: Path) -> list[Path]:
-    features, numbers = table.features, table.number_columns()
-    texts = {name: json.dumps(values) for name, values in table.text_columns().items()}
+    numbers = table.numbers
+    texts = {name: json.dumps(values) for name, values in table.texts.items()}
     header: dict[str, Any] = {"__metadata__": table.about | texts}
-    sizes = {
-        "features": (features.dtype, features.shape),
-        **{name: (values.dtype, values.shape) for name, values in numbers.items()},
-    }
     end = 0
-    for name, (dtype, shape) in sizes.items():
-        start, end = end, end + dtype.itemsize * int(np.prod(shape))
-        header[name] = {"dtype": _TYPES[str(dtype)], "shape": shape, "data_offsets": [start, end]}
+    for name, values in {"features": table.features, **numbers}.items():
+        start, end = end, end + values.dtype.itemsize * int(np.prod(values.shape))
+        kind = _TYPES[str(values.dtype)]
+        header[name] = {"dtype": kind, "shape": values.shape, "data_offsets": [start, end]}
     content = json.dumps(header).encode()
     content += b" " * (-len(content) % 8)
     if len(content) > MOST_METADATA:

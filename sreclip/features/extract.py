@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,27 +34,13 @@ COMPARED = 8
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """What an extraction did.
+    """Where the time of an extraction went, and the error of half precision.
 
-    Attributes
-    ----------
-    images : int
-        Rows in the file, rejected ones included.
-    rejects : tuple of Reject
-        In row order.
-    seconds : Seconds
-        Where the time went.
-    wall_s : float
-        All of it.
-    rounding : float
-        In half precision, the largest 1 - cosine between the first rows (`COMPARED`) and the same
-        in float32; otherwise 0.
+    ``rounding`` is the largest 1 - cosine between the first rows (`COMPARED`) and the same in
+    float32; 0 in float32.
     """
 
-    images: int
-    rejects: tuple[Reject, ...]
     seconds: Seconds
-    wall_s: float
     rounding: float
 
 
@@ -118,7 +103,6 @@ def extract_images(
     stored = np.zeros((len(rows), provenance.dim), dtype=provenance.dtype)
     seconds, rounding = Seconds(), 0.0
     rejects: list[Reject] = []
-    start = time.perf_counter()
     bar = Progress(f"{backbone.label}, {domain} shard {rows_key}", len(rows), progress)
     with (
         contextlib.closing(bar),
@@ -147,8 +131,7 @@ def extract_images(
             bar.update(len(batch), str(seconds))
     with seconds.spent_on("write"):
         write_images(out, provenance, row_id, stored, rejects, rows_key=rows_key, domain=domain)
-    wall_s = time.perf_counter() - start
-    return ExtractionReport(len(rows), tuple(rejects), seconds, wall_s, rounding)
+    return ExtractionReport(seconds, rounding)
 
 
 def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -> float:

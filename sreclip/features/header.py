@@ -137,11 +137,6 @@ class Header(Provenance):
         plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in found.items()}
         return cls(**plain | {"versions": json.loads(plain["versions"])})
 
-    @property
-    def provenance(self) -> Provenance:
-        """The part that says what made the vectors."""
-        return Provenance(**{field.name: getattr(self, field.name) for field in fields(Provenance)})
-
     def check(self, expected: Mapping[str, Any], path: Path) -> None:
         """Compare attributes with the wanted values, by name.
 
@@ -205,20 +200,3 @@ def check_rows(rows: NDArray[Any], ok: NDArray[np.bool_], names: Sequence[str], 
                 f"{path}: the row of {names[at]} {what} (length {norms[at]:g})",
                 "check the backbone and its weights",
             )
-
-
-def json_bytes(value: Any) -> NDArray[np.uint8]:
-    """JSON text as bytes, for a data set; an attribute holds at most 64 kB."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return np.frombuffer(text.encode(), dtype=np.uint8)
-
-
-def read_json_bytes(dataset: h5py.Dataset) -> Any:
-    """Read what `json_bytes` made."""
-    return json.loads(dataset[()].tobytes().decode())
-
-
-def add_data(file: h5py.File, **datasets: NDArray[Any]) -> None:
-    """Write contiguous data sets."""
-    for name, values in datasets.items():
-        file.create_dataset(name, data=values, track_times=False)

@@ -19,16 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.errors import StoreError
-from sreclip.features.header import (
-    Header,
-    Provenance,
-    add_data,
-    check_rows,
-    json_bytes,
-    read_json_bytes,
-)
+from sreclip.features.header import Header, Provenance, check_rows
 from sreclip.features.rows import FeatureRows, StoredRows
-from sreclip.sealed import MADE_BY, new_sealed, open_sealed
+from sreclip.sealed import MADE_BY, add_data, json_bytes, new_sealed, open_sealed, read_json
 
 
 @dataclass(frozen=True)
@@ -105,13 +98,9 @@ def write_images(
     check_rows(features, ok, _row_names(row_id), out)
     with new_sealed(out, "images") as file:
         Header.new("images", provenance, rows_key, domain).write(file)
-        add_data(
-            file,
-            features=features,
-            row_id=row_id,
-            ok=ok.astype(np.uint8),
-            rejects=json_bytes([asdict(reject) for reject in rejects]),
-        )
+        listed = json_bytes([asdict(reject) for reject in rejects])
+        columns = {"features": features, "row_id": row_id, "ok": ok.astype(np.uint8)}
+        add_data(file, columns | {"rejects": listed})
 
 
 def open_images(
@@ -160,7 +149,7 @@ def open_images(
 
 def read_rejects(file: h5py.File) -> list[Reject]:
     """Rejects of an open shard."""
-    return [Reject(**entry) for entry in read_json_bytes(file["rejects"])]
+    return [Reject(**entry) for entry in read_json(file["rejects"])]
 
 
 def verify_images(path: Path) -> None:

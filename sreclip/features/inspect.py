@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sreclip.errors import StoreError, some
-from sreclip.features.header import read_json_bytes
 from sreclip.features.images import read_rejects
 from sreclip.features.verify import verify_file
-from sreclip.sealed import open_sealed
+from sreclip.sealed import open_sealed, read_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,12 +22,9 @@ _SHOWN = 5
 def describe(path: Path) -> dict[str, Any]:
     """Gather what a sealed file says about itself, and whether it is whole.
 
-    Returns
-    -------
-    dict
-        ``kind``, the attributes, ``data`` (shape and type by name), ``file_bytes`` and
-        ``checksum`` (``good``, or what is wrong); ``rejects`` of images, ``names`` and
-        ``template_texts`` of texts.
+    The result holds ``kind``, the attributes, ``data`` (shape and type by name), ``file_bytes``
+    and ``checksum`` (``good``, or what is wrong); of images ``rejects``, of texts ``names`` and
+    ``template_texts``.
 
     Raises
     ------
@@ -42,7 +38,7 @@ def describe(path: Path) -> dict[str, Any]:
         if seal.kind == "images":
             about["rejects"] = read_rejects(file)
         elif seal.kind == "text":
-            about |= {name: read_json_bytes(file[name]) for name in ("names", "template_texts")}
+            about |= {name: read_json(file[name]) for name in ("names", "template_texts")}
     about["file_bytes"] = path.stat().st_size
     try:
         verify_file(path)

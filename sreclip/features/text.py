@@ -19,31 +19,16 @@ from numpy.typing import NDArray
 
 from sreclip.backbones.base import Backbone
 from sreclip.errors import StoreError
-from sreclip.features.header import (
-    Header,
-    Provenance,
-    add_data,
-    check_rows,
-    json_bytes,
-    read_json_bytes,
-)
+from sreclip.features.header import Header, Provenance, check_rows
 from sreclip.keys import content_key
-from sreclip.sealed import new_sealed, open_sealed
+from sreclip.sealed import add_data, json_bytes, new_sealed, open_sealed, read_json
 
 BATCH = 256
 _LEAST_NORM = 1e-6
 
 
 class TextVectors(NamedTuple):
-    """Encoded names.
-
-    Attributes
-    ----------
-    templates : ndarray
-        Float32, ``(n_names, n_templates, dim)``, unit-norm.
-    features : ndarray
-        Float32, ``(n_names, dim)``, unit-norm.
-    """
+    """Unit-norm float32 vectors: ``(n_names, n_templates, dim)`` and ``(n_names, dim)``."""
 
     templates: NDArray[np.float32]
     features: NDArray[np.float32]
@@ -51,16 +36,7 @@ class TextVectors(NamedTuple):
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """What is read of a text file.
-
-    Attributes
-    ----------
-    path : Path
-    header : Header
-    names : list of str
-    features : ndarray
-        Unit-norm float32, ``(n_names, dim)``.
-    """
+    """What is read of a text file; ``features`` are unit-norm float32, ``(n_names, dim)``."""
 
     path: Path
     header: Header
@@ -146,24 +122,13 @@ def write_text(
     _check(vectors.features, by_template, names, out)
     with new_sealed(out, "text") as file:
         Header.new("text", provenance, rows_key).write(file)
-        add_data(
-            file,
-            features=vectors.features,
-            templates=by_template,
-            names=json_bytes(list(names)),
-            prompt_names=json_bytes([list(group) for group in prompt_names]),
-            template_texts=json_bytes(list(templates)),
-        )
+        add_data(file, {"features": vectors.features, "templates": by_template})
+        texts = {"names": names, "prompt_names": prompt_names, "template_texts": templates}
+        add_data(file, {name: json_bytes(value) for name, value in texts.items()})
 
 
 def read_text(path: Path, expected: Mapping[str, Any] | None = None) -> TextFeatures:
-    """Read a text file.
-
-    Parameters
-    ----------
-    path : Path
-    expected : Mapping[str, Any], optional
-        Header values that it must have.
+    """Read a text file, which must have the ``expected`` header values.
 
     Raises
     ------
@@ -173,7 +138,7 @@ def read_text(path: Path, expected: Mapping[str, Any] | None = None) -> TextFeat
     with open_sealed(path, "text").hdf5() as file:
         header = Header.read(file)
         header.check(expected or {}, path)
-        return TextFeatures(path, header, read_json_bytes(file["names"]), file["features"][:])
+        return TextFeatures(path, header, read_json(file["names"]), file["features"][:])
 
 
 def verify_text(path: Path) -> None:

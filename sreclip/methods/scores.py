@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -107,15 +106,15 @@ class Scores:
 
 def write_scores(path: Path, scores: Scores) -> None:
     """Write scores, whole or not at all."""
-    from sreclip.sealed import new_sealed
+    from sreclip.sealed import add_data, json_bytes, new_sealed
 
-    columns = {name: np.stack([getattr(run, name) for run in scores.runs]) for name in FIELDS}
-    names = np.frombuffer(json.dumps(scores.classes).encode(), dtype=np.uint8)
-    rows = {"row_id": scores.row_id, "ok": scores.ok, "known": scores.known, "classes": names}
+    columns: dict[str, NDArray[Any]] = {
+        name: np.stack([getattr(run, name) for run in scores.runs]) for name in FIELDS
+    }
+    columns |= {"row_id": scores.row_id, "ok": scores.ok, "known": scores.known}
     with new_sealed(path, "scores") as file:
         file.attrs.update(method=scores.method, key=scores.key, seeds=list(scores.seeds))
-        for name, values in (columns | rows).items():
-            file.create_dataset(name, data=values, track_times=False)
+        add_data(file, columns | {"classes": json_bytes(scores.classes)})
 
 
 def read_scores(path: Path, key: str) -> Scores:
@@ -126,7 +125,7 @@ def read_scores(path: Path, key: str) -> Scores:
     StoreError
         The file is missing or damaged, or was made from something else than ``key`` says.
     """
-    from sreclip.sealed import MADE_BY, open_sealed
+    from sreclip.sealed import MADE_BY, open_sealed, read_json
 
     with open_sealed(path, "scores").hdf5() as file:
         found = file.attrs["key"]
@@ -145,7 +144,7 @@ def read_scores(path: Path, key: str) -> Scores:
                 for index in range(len(seeds))
             ),
             seeds=seeds,
-            classes=tuple(json.loads(file["classes"][:].tobytes())),
+            classes=tuple(read_json(file["classes"])),
             known=file["known"][:],
             method=str(file.attrs["method"]),
             key=key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,9 +37,9 @@ def batches() -> Iterator[Batch]:
         yield Batch(pixels, ok, [""] * len(ok), None, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 2, 9])
+@pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", 1)])
 def test_rows_and_order_do_not_depend_on_what_is_on_its_way(
-    ahead: int, fake: SimpleNamespace
+    device: str, ahead: int, fake: SimpleNamespace
 ) -> None:
     backbone = fake.Backbone()
     given: list[int] = []
@@ -48,14 +49,17 @@ def test_rows_and_order_do_not_depend_on_what_is_on_its_way(
             given.append(number)
             yield batch
 
-    pairs = zip(encode_batches(backbone, counted(), Seconds(), ahead=ahead), batches(), strict=True)
-    for number, ((batch, features), expected) in enumerate(pairs):
-        assert len(given) == min(number + 1 + ahead, len(OK)), "no more are asked for than are told"
-        assert batch.ok.tolist() == expected.ok.tolist()
-        assert not features[~batch.ok].any()
-        if expected.pixels is not None:
-            rows = backbone.encode_image(expected.pixels).numpy()
-            np.testing.assert_array_equal(features[batch.ok], rows)
+    with PretendedGpu() if device == "cuda" else nullcontext():
+        encoded = encode_batches(fake.Backbone(device=device), counted(), Seconds())
+        for number, ((batch, features), expected) in enumerate(
+            zip(encoded, batches(), strict=True)
+        ):
+            assert len(given) == min(number + 1 + ahead, len(OK)), "asked for too many"
+            assert batch.ok.tolist() == expected.ok.tolist()
+            assert not features[~batch.ok].any()
+            if expected.pixels is not None:
+                rows = backbone.encode_image(expected.pixels).numpy()
+                np.testing.assert_array_equal(features[batch.ok], rows)
     assert number == len(OK) - 1
 
 

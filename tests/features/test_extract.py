@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,12 +46,11 @@ def test_rows_are_the_backbone_s_own(
     assert images.row_id.tolist() == rows["row_id"].tolist()
     assert images.ok.all()
     header = images.header
-    assert header.provenance == Provenance.of(backbone, "float32")
+    made_with = asdict(Provenance.of(backbone, "float32"))
+    assert made_with.items() <= asdict(header).items()
     assert (header.rows_key, header.domain, header.logit_scale) == ("rows", "source", 50.0)
     assert header.key == Provenance.of(backbone, "float32").file_key("images", "rows")
     assert header.versions["torch"] == torch.__version__.split("+")[0]
-    assert report.images == 30
-    assert report.wall_s > 0
     assert report.seconds.decode > 0
 
 
@@ -83,13 +83,12 @@ def test_rejected_pictures_are_flagged_and_listed(
     rows.loc[5, ["size", "sha256"]] = [0, ""]
     (root / "source" / "0005.png").unlink()
     (root / "source" / "0005.png").mkdir()
-    report = extract(rows, tmp_path / "a.h5", max_pixels=10_000, workers=1)
+    extract(rows, tmp_path / "a.h5", max_pixels=10_000, workers=1)
     bad = [3, 4, 5, 10, 29]
-    assert [reject.path for reject in report.rejects] == rows["path"].iloc[bad].tolist()
     images = open_images([tmp_path / "a.h5"])
     assert np.flatnonzero(~images.ok).tolist() == bad
     assert not images.features[bad].any()
-    assert tuple(images.rejects) == report.rejects
+    assert [reject.path for reject in images.rejects] == rows["path"].iloc[bad].tolist()
     assert [reject.row_id for reject in images.rejects] == rows["row_id"].iloc[bad].tolist()
     reasons = [reject.reason for reject in images.rejects]
     assert "empty" in reasons[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def test_shards_are_read_as_one_table(tmp_path: Path) -> None:
     keys = ["rows0", "rows1", "rows2"]
     images = open_images(paths, {"domain": "source", "backbone": "fake"}, keys)
     assert len(images) == 600
-    assert images.header.provenance == MADE_WITH
+    assert asdict(MADE_WITH).items() <= asdict(images.header).items()
     np.testing.assert_array_equal(images.features[:], features)
     np.testing.assert_array_equal(images.features[[599, 300, 0]], features[[599, 300, 0]])
     assert images.row_id.tolist() == list(range(600))
