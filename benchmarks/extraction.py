@@ -191,9 +191,8 @@ def measure(options: Options, folder: Path) -> Result:
     import torch
 
     from sreclip.config.models import FeatureSettings
-    from sreclip.features.dataset import ImageDataset
+    from sreclip.features.dataset import Batch, ImageDataset
     from sreclip.features.extract import extract_images
-    from sreclip.features.loading import Batch
 
     torch.set_num_threads(options.threads)
     root = options.root
@@ -205,7 +204,7 @@ def measure(options: Options, folder: Path) -> Result:
     backbone = random_backbone(options.model, options.precision, options.device)
     pictures = ImageDataset(rows, root, backbone.preprocess, 1 << 28)
     sample = [pictures[n] for n in range(min(options.batch, len(rows)))]
-    pixels = Batch.of_items(sample).pixels
+    pixels = Batch.joined(sample).pixels
     if pixels is None:
         raise SystemExit(f"no picture below {root} can be decoded")
     bare = Bare(backbone, pixels)

@@ -475,15 +475,15 @@ def verify(
     ] = False,
 ) -> None:
     """Check every cached HDF5 file against its checksums, or a DVC cache."""
-    from sreclip.features.verify import count_files, verify_tree
+    from sreclip.features.verify import verify_tree
     from sreclip.provenance.dvc_cache import damaged_objects, is_cache
 
     if is_cache(folder):
         problems, count = damaged_objects(folder)
         what, also = "objects", ""
     else:
-        problems = verify_tree(folder)
-        what, count = "HDF5 files", 0 if problems else count_files(folder)
+        problems, count = verify_tree(folder)
+        what = "HDF5 files"
         also = "what DVC has comes back with: dvc checkout --force results/features"
     for problem in problems:
         print(problem)

@@ -7,12 +7,15 @@ key of another image. The very bytes that were hashed are decoded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from sreclip.data.images import RejectedPicture, read_image
@@ -21,23 +24,62 @@ from sreclip.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from PIL.Image import Image
 
 
 @dataclass
-class Item:
-    """One image: its pixels, or the reason why there are none, or an error to stop at."""
+class Batch:
+    """Consecutive images.
 
-    pixels: torch.Tensor | None = None
-    reason: str = ""
+    Attributes
+    ----------
+    pixels : Tensor or None
+        Of the images that are ok, ``(n_ok, 3, height, width)``; None if there is none.
+    reasons : list of str
+        Why each image is rejected, empty where it is ok.
+    failure : DataError or None
+        The first error to stop at.
+    read_s, decode_s : float
+        Seconds for reading and hashing, and for decoding and preprocessing.
+    """
+
+    pixels: torch.Tensor | None
+    reasons: list[str]
     failure: DataError | None = None
     read_s: float = 0.0
     decode_s: float = 0.0
 
+    def __len__(self) -> int:
+        return len(self.reasons)
 
-class ImageDataset(Dataset[Item]):
-    """The images of manifest rows.
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """Which images are not rejected, ``(n_images,)``."""
+        return np.array([not reason for reason in self.reasons])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """Concatenate consecutive parts."""
+        if len(parts) == 1:
+            return parts[0]
+        pixels = [part.pixels for part in parts if part.pixels is not None]
+        return cls(
+            pixels=torch.cat(pixels) if pixels else None,
+            reasons=[reason for part in parts for reason in part.reasons],
+            failure=next((part.failure for part in parts if part.failure), None),
+            read_s=sum(part.read_s for part in parts),
+            decode_s=sum(part.decode_s for part in parts),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Move the pixels to pinned memory; torch's loader calls this."""
+        if self.pixels is not None:
+            self.pixels = self.pixels.pin_memory()
+        return self
+
+
+class ImageDataset(Dataset[Batch]):
+    """The images of manifest rows, each a batch of one.
 
     Parameters
     ----------
@@ -79,9 +121,9 @@ class ImageDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.stored)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> Batch:
         # Errors travel as values: torch would reword one that a worker raises.
-        item = Item()
+        item = Batch(None, [""])
         start = time.perf_counter()
         try:
             if index in self.rejected:
@@ -89,11 +131,10 @@ class ImageDataset(Dataset[Item]):
             content = self.reader.read(self.stored[index])
             item.read_s = time.perf_counter() - start
             with self.decoding(index):
-                item.pixels = self.preprocess(
-                    read_image(content, max_pixels=self.max_pixels, least_side=self.least_side)
-                )
+                image = read_image(content, max_pixels=self.max_pixels, least_side=self.least_side)
+                item.pixels = self.preprocess(image)[None]
         except RejectedPicture as error:
-            item.reason = error.reason
+            item.reasons = [error.reason]
         except DataError as error:
             item.failure = error
         item.decode_s = time.perf_counter() - start - item.read_s

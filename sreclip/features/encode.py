@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from sreclip.backbones.base import Backbone
-from sreclip.features.loading import Batch
+from sreclip.features.dataset import Batch
 from sreclip.features.progress import Seconds
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from sreclip.features.progress import Progress, Seconds
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sreclip.features.loading import Batch
+    from sreclip.features.dataset import Batch
 
 log = logging.getLogger(__name__)
 
@@ -104,11 +104,7 @@ def extract_images(
     seconds, rounding = Seconds(), 0.0
     rejects: list[Reject] = []
     bar = Progress(f"{backbone.label}, {domain} shard {rows_key}", len(rows), progress)
-    with (
-        contextlib.closing(bar),
-        contextlib.closing(images.reader),
-        _model_threads(threads),
-    ):
+    with contextlib.closing(bar), contextlib.closing(images.reader), _model_threads(threads):
         batches = load_batches(
             images,
             settings.batch_size,
@@ -141,12 +137,8 @@ def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -
     exact = backbone.encode_image(batch.pixels[:COMPARED], exact=True).cpu().numpy()
     rows = features[batch.ok][:COMPARED]
     error = float((1 - (rows * exact).sum(axis=1)).max())
-    log.info(
-        "%s: 1 - cosine to float32 is at most %.1e in %d images",
-        backbone.precision,
-        error,
-        len(exact),
-    )
+    said = "%s: 1 - cosine to float32 is at most %.1e in %d images"
+    log.info(said, backbone.precision, error, len(exact))
     return error
 
 

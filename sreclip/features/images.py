@@ -77,17 +77,14 @@ def write_images(
     ----------
     out : Path
     provenance : Provenance
-        What made the features.
     row_id : ndarray
         int64, ``(n_rows,)``.
     features : ndarray
         ``(n_rows, dim)`` of type ``provenance.dtype``, unit-norm, zero where rejected.
     rejects : sequence of Reject
         In row order.
-    rows_key : str
-        Hash of the manifest rows.
-    domain : str
-        ``source`` or ``target``.
+    rows_key, domain : str
+        As in `Header`.
 
     Raises
     ------

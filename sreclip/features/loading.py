@@ -11,83 +11,17 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, get_worker_info
 
 from sreclip.errors import DataError
-from sreclip.features.dataset import ImageDataset, Item
+from sreclip.features.dataset import Batch, ImageDataset
 
 POLL_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Batch:
-    """Consecutive images of a shard.
-
-    Attributes
-    ----------
-    pixels : Tensor or None
-        Of the images that are ok, ``(n_ok, 3, height, width)``; None if there is none.
-    ok : ndarray
-        ``(n_rows,)``.
-    reasons : list of str
-        One per row, empty where ok.
-    failure : DataError or None
-        The first error to stop at.
-    read_s, decode_s : float
-        Seconds for reading and hashing, and for decoding and preprocessing.
-    """
-
-    pixels: torch.Tensor | None
-    ok: NDArray[np.bool_]
-    reasons: list[str]
-    failure: DataError | None
-    read_s: float
-    decode_s: float
-
-    def __len__(self) -> int:
-        return len(self.ok)
-
-    @classmethod
-    def of_items(cls, items: Sequence[Item]) -> Batch:
-        """Stack the pixels of the images that are ok."""
-        pixels = [item.pixels for item in items if item.pixels is not None]
-        return cls(
-            pixels=torch.stack(pixels) if pixels else None,
-            ok=np.array([item.pixels is not None for item in items]),
-            reasons=[item.reason for item in items],
-            failure=next((item.failure for item in items if item.failure is not None), None),
-            read_s=sum(item.read_s for item in items),
-            decode_s=sum(item.decode_s for item in items),
-        )
-
-    @classmethod
-    def of_pieces(cls, pieces: Sequence[Batch]) -> Batch:
-        """Concatenate consecutive pieces."""
-        if len(pieces) == 1:
-            return pieces[0]
-        pixels = [piece.pixels for piece in pieces if piece.pixels is not None]
-        return cls(
-            pixels=torch.cat(pixels) if pixels else None,
-            ok=np.concatenate([piece.ok for piece in pieces]),
-            reasons=[reason for piece in pieces for reason in piece.reasons],
-            failure=None,
-            read_s=sum(piece.read_s for piece in pieces),
-            decode_s=sum(piece.decode_s for piece in pieces),
-        )
-
-    def pin_memory(self) -> Batch:
-        """Move the pixels to pinned memory; the loader calls this."""
-        if self.pixels is not None:
-            self.pixels = self.pixels.pin_memory()
-        return self
 
 
 class HangingDecoderError(Exception):
@@ -181,10 +115,10 @@ def load_batches(
             raise piece.failure
         pieces.append(piece)
         if sum(map(len, pieces)) == batch_size:
-            yield Batch.of_pieces(pieces)
+            yield Batch.joined(pieces)
             pieces = []
     if pieces:
-        yield Batch.of_pieces(pieces)
+        yield Batch.joined(pieces)
 
 
 def cuts(start: int, stop: int, batch_size: int, size: int) -> list[list[int]]:
@@ -209,7 +143,7 @@ def _load_pieces(
             images,
             batch_sampler=cuts(at, len(images), batch_size, size),
             num_workers=workers,
-            collate_fn=Batch.of_items,
+            collate_fn=Batch.joined,
             timeout=POLL_SECONDS if workers else 0,
             pin_memory=pinned,
         )
@@ -239,7 +173,7 @@ def _load_pieces(
             )
 
 
-def _polled(loader: DataLoader[Item], watch: Watch) -> Iterator[Batch]:
+def _polled(loader: DataLoader[Batch], watch: Watch) -> Iterator[Batch]:
     before = signal.getsignal(signal.SIGCHLD)
     pieces = iter(loader)
     if before is not None and signal.getsignal(signal.SIGCHLD) is not before:

@@ -14,19 +14,9 @@ _LINE_SECONDS = 15.0
 
 
 class Progress:
-    """Counts images on the standard error stream.
+    """Counts images on the standard error stream, if ``enabled``."""
 
-    Parameters
-    ----------
-    label : str
-        What is being done.
-    total : int
-        How many there are.
-    enabled : bool
-        False keeps it silent.
-    """
-
-    def __init__(self, label: str, total: int, enabled: bool = True) -> None:
+    def __init__(self, label: str, total: int, enabled: bool) -> None:
         self._label, self._total = label, total
         self._done = 0
         self._start = self._last = time.perf_counter()

@@ -43,8 +43,14 @@ def verify_file(path: Path) -> None:
     seal.verify()
 
 
-def verify_tree(folder: Path) -> list[Problem]:
+def verify_tree(folder: Path) -> tuple[list[Problem], int]:
     """Check every HDF5 file below ``folder``, and name files that a killed step left behind.
+
+    Returns
+    -------
+    list of Problem
+    int
+        How many HDF5 files there are.
 
     Raises
     ------
@@ -54,7 +60,8 @@ def verify_tree(folder: Path) -> list[Problem]:
     if not folder.is_dir():
         raise StoreError(f"{folder} is not a folder", "name the folder of the cached files")
     problems = []
-    for path in _hdf5_files(folder):
+    files = [path for path in sorted(folder.rglob("*.h5")) if path.is_file()]
+    for path in files:
         try:
             verify_file(path)
         except StoreError as error:
@@ -64,13 +71,4 @@ def verify_tree(folder: Path) -> list[Problem]:
             what = f"{path} was left by a step that was killed, or is being written"
             hint = "delete it when no step is running"
             problems.append(Problem(path, what, hint, unfinished=True))
-    return problems
-
-
-def count_files(folder: Path) -> int:
-    """How many files `verify_tree` checks below ``folder``."""
-    return len(_hdf5_files(folder))
-
-
-def _hdf5_files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*.h5")) if path.is_file()]
+    return problems, len(files)

@@ -71,7 +71,7 @@ def build_graph(plan: Plan) -> Path:
 
 
 def doubt_note(senses: SenseMap, wordnet: WordNet | None = None) -> str:
-    """Say which classes' senses were chosen by little, one a line; nothing where none was."""
+    """Say which classes' senses were chosen by little, one per line; empty if none was."""
     wordnet, chosen = (
         wordnet or WordNet.bundled(),
         dict(zip(senses.names, senses.wnids, strict=True)),
@@ -89,7 +89,7 @@ def doubt_note(senses: SenseMap, wordnet: WordNet | None = None) -> str:
 
 
 def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
-    """Give the backbone's text encoder, loaded when it is first asked."""
+    """Return the backbone's text encoder, loaded when it is first called."""
 
     @cache
     def backbone() -> Backbone:
@@ -142,12 +142,12 @@ def read_similarity(plan: Plan) -> NDArray[np.float32]:
 
 
 def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
-    """Build the graph of a list of WordNet ids, one a line.
+    """Build the graph of a list of WordNet ids, one per line.
 
     Raises
     ------
     GraphError
-        The file cannot be read, or a line is no noun of WordNet 3.0.
+        The file cannot be read, or a line is not a noun of WordNet 3.0.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -155,7 +155,9 @@ def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
         raise GraphError(f"{path} cannot be read ({error})") from error
     wnids = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not wnids:
-        raise GraphError(f"{path} holds no WordNet id", "write one id a line, such as n02084071")
+        raise GraphError(
+            f"{path} contains no WordNet id", "write one id per line, such as n02084071"
+        )
     return build_relation_graph(wnids, include_imagenet=include_imagenet)
 
 
@@ -174,4 +176,4 @@ def draw_to_file(graph: RelationGraph, path: Path, known: NDArray[np.bool_] | No
     elif path.suffix == ".html":
         write_text(path, draw_figure(graph, known).to_html(include_plotlyjs=True))
     else:
-        raise GraphError(f"{path}: the picture must end in .svg or .html")
+        raise GraphError(f"{path}: the drawing must end in .svg or .html")

@@ -20,7 +20,7 @@ from sreclip.features.extract import ExtractionReport, extract_images
 def fake() -> SimpleNamespace:
     return SimpleNamespace(
         Backbone=fake_backbone.FakeBackbone,
-        make_pictures=fake_backbone.make_pictures,
+        make_images=fake_backbone.make_images,
         manifest_rows=fake_backbone.manifest_rows,
         program=Path(fake_backbone.__file__),
     )
@@ -28,8 +28,8 @@ def fake() -> SimpleNamespace:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A data root with 30 source pictures."""
-    fake_backbone.make_pictures(tmp_path / "data", 30)
+    """A data root with 30 source images."""
+    fake_backbone.make_images(tmp_path / "data", 30)
     return tmp_path / "data"
 
 

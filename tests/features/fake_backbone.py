@@ -62,7 +62,7 @@ class FakeBackbone:
         return torch.nn.functional.normalize(torch.tensor(np.array(rows)).float(), dim=1)
 
 
-def make_pictures(root: Path, count: int, domain: str = "source", seed: int = 0) -> list[str]:
+def make_images(root: Path, count: int, domain: str = "source", seed: int = 0) -> list[str]:
     """Write small PNG files and give their paths relative to ``root``."""
     folder = root / domain
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pictures in archives to a shard: the same numbers as from files, and never another's pixels."""
+"""Images in archives to a shard: the same numbers as from files, and never another's pixels."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def rows_of(root: Path, folder: Path) -> pd.DataFrame:
 
 @pytest.fixture
 def contents(root: Path) -> dict[str, bytes]:
-    """The 30 pictures, and some that cannot be shown."""
+    """The 30 images, and some that cannot be shown."""
     files = {path.name: path.read_bytes() for path in sorted((root / "source").iterdir())}
-    files["0003.png"] = b"no picture"
+    files["0003.png"] = b"no image"
     files["0004.png"] = b""
     files["0029.png"] = files["0029.png"][:-40]
     return files
@@ -62,7 +62,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def packed(tmp_path: Path, contents: dict[str, bytes]) -> Path:
-    """A data root with the pictures in two archives; one has them in the other order."""
+    """A data root with the images in two archives; one has them in the other order."""
     root = tmp_path / "packed"
     items = list(contents.items())
     pack(root / "source/a.tar", {f"dog/{name}": content for name, content in items[:15]})
@@ -76,7 +76,7 @@ def packed_rows(packed: Path, tmp_path: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_same_pictures_give_the_same_bytes(
+def test_the_same_images_give_the_same_bytes(
     tmp_path: Path,
     packed: Path,
     packed_rows: pd.DataFrame,
@@ -103,13 +103,13 @@ def test_the_same_pictures_give_the_same_bytes(
     ]
 
 
-def test_the_picture_set_pickles_with_an_open_archive(
+def test_the_dataset_pickles_with_an_open_archive(
     packed: Path, packed_rows: pd.DataFrame, fake: SimpleNamespace
 ) -> None:
-    pictures = ImageDataset(packed_rows, packed, fake.Backbone().preprocess, 1000)
-    first = pictures[0].pixels
-    assert pictures.reader._handle is not None
-    again = pickle.loads(pickle.dumps(pictures))  # noqa: S301 - made here
+    images = ImageDataset(packed_rows, packed, fake.Backbone().preprocess, 1000)
+    first = images[0].pixels
+    assert images.reader._handle is not None
+    again = pickle.loads(pickle.dumps(images))  # noqa: S301 - made here
     assert again.reader._handle is None
     torch.testing.assert_close(again[0].pixels, first)
 
@@ -126,7 +126,7 @@ def test_one_archive_is_open_at_a_time(packed: Path, packed_rows: pd.DataFrame) 
     assert last is not None and last.closed
 
 
-def test_reading_one_picture_of_the_manifest(
+def test_reading_one_image_of_the_manifest(
     packed: Path, packed_rows: pd.DataFrame, contents: dict[str, bytes]
 ) -> None:
     for stored, name in zip(stored_pictures(packed_rows), sorted(contents), strict=True):
@@ -181,7 +181,9 @@ def test_an_archive_that_changed_since_the_manifest(
     workers: int,
 ) -> None:
     change(packed / "source/a.tar")
-    with pytest.raises(DataError, match=rf"a\.tar/dog/\S+ is not the picture.*{message}") as caught:
+    with pytest.raises(
+        DataError, match=rf"a\.tar/dog/\S+ is not the (?:picture|image).*{message}"
+    ) as caught:
         extract(packed_rows, tmp_path / "out" / "a.h5", root=packed, workers=workers)
     assert "prepare-data" in caught.value.hint
     assert not (tmp_path / "out").exists()
@@ -191,8 +193,8 @@ def test_the_pixels_are_those_of_the_bytes_that_were_hashed(
     packed: Path, packed_rows: pd.DataFrame, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An archive replaced between reading and decoding changes nothing."""
-    pictures = ImageDataset(packed_rows, packed, fake.Backbone().preprocess, 1000)
-    before = pictures[7].pixels
+    images = ImageDataset(packed_rows, packed, fake.Backbone().preprocess, 1000)
+    before = images[7].pixels
     read = PictureReader.read
 
     def replaced(self: PictureReader, stored: Stored) -> bytes:
@@ -201,7 +203,7 @@ def test_the_pixels_are_those_of_the_bytes_that_were_hashed(
         return content
 
     monkeypatch.setattr(PictureReader, "read", replaced)
-    torch.testing.assert_close(pictures[7].pixels, before)
+    torch.testing.assert_close(images[7].pixels, before)
 
 
 def test_an_archive_that_leads_out_of_the_root(
@@ -246,7 +248,7 @@ def test_a_member_that_was_unreadable_when_it_was_listed(
         extract(packed_rows, tmp_path / "b.h5", root=packed)
 
 
-def test_what_is_too_large_to_be_a_picture_is_not_read(packed: Path) -> None:
+def test_what_is_too_large_to_be_an_image_is_not_read(packed: Path) -> None:
     with pytest.raises(RejectedPicture, match="bytes are more than"):
         read_picture(packed, Stored("source/a.tar", 1 << 40, "0" * 64, "x", 0))
 

@@ -15,26 +15,26 @@ import pytest
 import torch
 
 from sreclip.backbones import load_backbone
+from sreclip.features.dataset import Batch
 from sreclip.features.encode import encode_batches
 from sreclip.features.extract import ExtractionReport
-from sreclip.features.loading import Batch
 from sreclip.features.progress import Seconds
 from tests.backbones.test_open_clip import MODEL, checkpoint
 from tests.pretended_gpu import PretendedGpu
 
 __all__ = ["checkpoint"]
 Extract = Callable[..., ExtractionReport]
-# Pictures that are ok in each batch of three.
+# Images that are ok in each batch of three.
 OK = [(1, 1, 1), (0, 0, 0), (1, 0, 1), (1, 1, 1), (0, 1, 0)]
 
 
 def batches() -> Iterator[Batch]:
-    """Give pixels that tell every picture from every other."""
+    """Return pixels that tell every image from every other."""
     generator = torch.Generator().manual_seed(0)
     for flags in OK:
         ok = np.array(flags, dtype=np.bool_)
         pixels = torch.rand(int(ok.sum()), 3, 8, 8, generator=generator) if ok.any() else None
-        yield Batch(pixels, ok, [""] * len(ok), None, 0.0, 0.0)
+        yield Batch(pixels, ["" if one else "broken" for one in ok])
 
 
 @pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", 1)])
@@ -117,8 +117,7 @@ def test_on_a_gpu_the_rows_are_those_of_one_batch_at_a_time(
     generator = torch.Generator().manual_seed(0)
     pixels = [torch.randn(32, 3, 224, 224, generator=generator) for _ in range(40)]
     alone = [backbone.encode_image(one).cpu().numpy() for one in pixels]
-    ok = np.ones(32, dtype=np.bool_)
-    given = (Batch(one.pin_memory(), ok, [""] * 32, None, 0.0, 0.0) for one in pixels)
+    given = (Batch(one.pin_memory(), [""] * 32) for one in pixels)
     for (_, features), expected in zip(
         encode_batches(backbone, given, Seconds()), alone, strict=True
     ):

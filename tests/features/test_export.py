@@ -29,7 +29,7 @@ def plan(tmp_path: Path, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch)
     for seed, (domain, name) in enumerate(
         [("source", "cat"), ("source", "dog"), ("target", "dog")]
     ):
-        fake.make_pictures(data / domain, 12, name, seed)
+        fake.make_images(data / domain, 12, name, seed)
     (data / "source" / "cat" / "0003.png").write_bytes(b"no image")
     task = {"name": "folder", "folder": {"root": str(data)}, "shard_size": 6}
     values = {"task": task, "backbone": {"name": "open_clip"}, "features": {"workers": 0}}

@@ -1,4 +1,4 @@
-"""Pictures to a shard, with everything that can be wrong with pictures."""
+"""Images to a shard, with everything that can be wrong with images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sreclip.features.verify import verify_file
 Extract = Callable[..., ExtractionReport]
 
 
-def spoil(root: Path, name: str, content: bytes = b"no picture") -> None:
+def spoil(root: Path, name: str, content: bytes = b"no image") -> None:
     (root / "source" / name).write_bytes(content)
 
 
@@ -71,7 +71,7 @@ def test_the_dataset_pickles(root: Path, rows: pd.DataFrame, fake: SimpleNamespa
     torch.testing.assert_close(again[3].pixels, images[3].pixels)
 
 
-def test_rejected_pictures_are_flagged_and_listed(
+def test_rejected_images_are_flagged_and_listed(
     root: Path, extract: Extract, fake: SimpleNamespace, tmp_path: Path
 ) -> None:
     spoil(root, "0003.png")
@@ -116,7 +116,7 @@ def test_a_shard_of_nothing_but_rejects(
     ],
 )
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_changed_since_the_manifest(
+def test_an_image_that_changed_since_the_manifest(
     root: Path,
     rows: pd.DataFrame,
     extract: Extract,
@@ -126,7 +126,9 @@ def test_a_picture_that_changed_since_the_manifest(
     workers: int,
 ) -> None:
     change(root / "source" / "0012.png")
-    with pytest.raises(DataError, match=rf"0012\.png is not the picture.*{message}") as caught:
+    with pytest.raises(
+        DataError, match=rf"0012\.png is not the (?:picture|image).*{message}"
+    ) as caught:
         extract(rows, tmp_path / "out" / "a.h5", workers=workers)
     assert "prepare-data" in caught.value.hint
     assert not (tmp_path / "out").exists()
@@ -165,20 +167,19 @@ def test_lines_in_a_log(
 def test_kills_at_random_moments_leave_no_file_and_the_next_run_is_the_same(
     extract: Extract, fake: SimpleNamespace, tmp_path: Path
 ) -> None:
-    """Seven here, and three in tests/workflow/test_faults.py."""
+    """Three here, and three in tests/workflow/test_faults.py."""
     root, out = tmp_path / "many", tmp_path / "out" / "a.h5"
-    fake.make_pictures(root, 700)
-    out.parent.mkdir()
+    fake.make_images(root, 700)
     program = [sys.executable, str(fake.program), str(root), str(out)]
     chance = random.Random(0)
-    for number in range(7):
+    # The model takes 0.2 s for each of the seven batches, and says when it begins one. After the
+    # last one the file is written.
+    for begun, least in ((1, 0.0), (4, 0.0), (7, 0.19)):
         process = subprocess.Popen(program, start_new_session=True, stdout=subprocess.PIPE)
         assert process.stdout is not None
-        # The model takes 0.2 s for each of the seven batches, and says when it begins one. The
-        # last kills come when the file is written.
-        for _ in range(chance.randint(1, 6) if number < 4 else 7):
+        for _ in range(begun):
             assert process.stdout.readline() == b"batch\n"
-        time.sleep(chance.uniform(0.0, 0.2) if number < 4 else chance.uniform(0.19, 0.21))
+        time.sleep(least + chance.uniform(0.0, 0.02))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         if out.exists():  # the kill came too late

@@ -26,19 +26,19 @@ from sreclip.features.loading import HangingDecoderError, Watch, cuts, load_batc
 
 Extract = Callable[..., ExtractionReport]
 Preprocess = Callable[[Image.Image], torch.Tensor]
-# Where a fault strikes: the 13th picture is made to have this width.
+# Where a fault strikes: the 13th image is made to have this width.
 AT, WIDTH = 12, 77
 
 
 @pytest.fixture
 def marked(root: Path, fake: SimpleNamespace) -> pd.DataFrame:
-    """Rows of 30 pictures of which one is known by its width."""
+    """Rows of 30 images of which one is known by its width."""
     Image.new("RGB", (WIDTH, 20), "red").save(root / "source" / f"{AT:04d}.png")
     return fake.manifest_rows(root, [f"source/{number:04d}.png" for number in range(30)])
 
 
 def striking(fake: SimpleNamespace, strike: Callable[[], object]) -> object:
-    """Give a backbone whose preprocessing calls ``strike`` at the marked picture."""
+    """Return a backbone whose preprocessing calls ``strike`` at the marked image."""
     backbone = fake.Backbone()
     own: Preprocess = backbone.preprocess
 
@@ -62,7 +62,7 @@ def test_pieces_cover_the_rows_and_stay_in_their_batch(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_picture_that_hangs_the_decoder_is_rejected(
+def test_an_image_that_hangs_the_decoder_is_rejected(
     marked: pd.DataFrame, extract: Extract, fake: SimpleNamespace, tmp_path: Path, workers: int
 ) -> None:
     backbone = striking(fake, lambda: time.sleep(1000))
@@ -80,7 +80,7 @@ def test_a_picture_that_hangs_the_decoder_is_rejected(
     np.testing.assert_array_equal(hung.features[others], undisturbed.features[others])
 
 
-def test_only_time_at_one_picture_counts() -> None:
+def test_only_time_at_one_image_counts() -> None:
     watch = Watch(2, limit_s=1.0)
     for row in range(5):
         watch._table[0] = torch.tensor([11, row])
@@ -119,7 +119,7 @@ def test_a_killed_worker_halves_the_pieces_and_changes_no_byte(
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
-def test_a_picture_that_always_kills_is_named(
+def test_an_image_that_always_kills_is_named(
     marked: pd.DataFrame, extract: Extract, fake: SimpleNamespace, tmp_path: Path
 ) -> None:
     backbone = striking(fake, lambda: os.kill(os.getpid(), signal.SIGKILL))
