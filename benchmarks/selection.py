@@ -27,12 +27,11 @@ from sreclip.config import load_params
 from sreclip.config.methods import Settings
 from sreclip.data.manifest import read_manifest, read_target_labels
 from sreclip.errors import SreclipError
+from sreclip.features.dataset import ImageDataset
 from sreclip.features.encode import encode_batches
-from sreclip.features.expected import expected_joined
 from sreclip.features.loading import load_batches
-from sreclip.features.pictures import PictureSet
+from sreclip.features.planned import open_domain
 from sreclip.features.progress import Seconds
-from sreclip.features.store import open_images
 from sreclip.plan.plan import Plan
 from sreclip.plan.sweep import Sweep
 from sreclip.train.fits import fit, make_method, score_target
@@ -49,7 +48,7 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
         {"unknown_retention": 1.0},
         {"unknown_retention": 10.0},
         {"retention": 0.3},
-        {"calibration": "none"},
+        {"calibration": False},
     ],
 }
 WHITE = (255, 255, 255)
@@ -81,21 +80,21 @@ def stylised(picture: Image.Image) -> Image.Image:
 
 
 def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
-    """Features of the source pictures in other styles, in the joined file's order, and labels.
+    """Features of the source pictures in other styles, in the order of the features, and labels.
 
     Pictures that extraction rejected are left out.
     """
-    with open_images(plan.joined_features("source"), expected_joined(plan, "source")) as source:
-        row_id = source.row_id[source.ok]
+    source = open_domain(plan, "source")
+    row_id = source.row_id[source.ok]
     rows = read_manifest(plan.task.path).set_index("row_id", drop=False).loc[row_id]
     backbone = backbone_of(plan.params)
-    pictures = PictureSet(
+    images = ImageDataset(
         rows,
         Path(plan.summary["root"]),
         lambda picture: backbone.preprocess(stylised(picture)),
         plan.params.features.max_pixels,
     )
-    batches = encode_batches(backbone, load_batches(pictures, BATCH, 0), Seconds())
+    batches = encode_batches(backbone, load_batches(images, BATCH, 0, limit_s=60), Seconds())
     features = np.concatenate([encoded[batch.ok] for batch, encoded in batches])
     stored = getattr(torch, plan.params.features.dtype)
     return torch.from_numpy(features).to(stored), rows["label"].to_numpy(dtype=np.int64)
@@ -124,12 +123,12 @@ class Split:
     def values(self, name: str, settings: Settings) -> tuple[float, float, float]:
         """H on the target, on held-out source images, and on these in another style."""
         method = fit(make_method(name, settings, 0), self.inputs)
-        scores = score_target(method, self.inputs.target_features)
+        scores = score_target(method, settings, self.inputs.target_features)
         held = []
         for fold in self.folds:
             targets, n = fold.inputs.target_features, len(fold.labels)
             method = fit(make_method(name, settings, 0), fold.inputs)
-            found = score_target(method, targets)
+            found = score_target(method, settings, targets)
             held.append(
                 [
                     class_mean_h(part, fold.labels, fold.known)

@@ -128,7 +128,7 @@ def extract_images(
     quiet: Quiet = False,
 ) -> None:
     """Encode the images of one shard into one HDF5 file."""
-    from sreclip.features.steps import extract_shard
+    from sreclip.features.planned import extract_shard
 
     plan = plan_of(params)
     if key is None:
@@ -153,7 +153,7 @@ def extract_text(
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Encode the names of classes or graph nodes with every prompt template."""
-    from sreclip.features.steps import extract_names
+    from sreclip.features.planned import extract_names
 
     plan = plan_of(params)
     extract_names(plan, kind)

@@ -232,8 +232,8 @@ class FeatureSettings(Section):
     device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
     max_rejects: Share = Field(
         0.05,
-        description="Largest share of undecodable pictures that is put up with; looked at when the "
-        "features are joined.",
+        description="Largest fraction of undecodable images per domain; checked when features are "
+        "read for a fit.",
     )
     max_pixels: int = Field(
         178_956_970, ge=1, description="Largest picture that is decoded, in pixels."

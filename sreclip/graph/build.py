@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from sreclip.backbones import backbone_of
 from sreclip.backbones.base import Backbone
-from sreclip.errors import DamagedError, GraphError, StoreError
-from sreclip.files import atomic_path
-from sreclip.graph.compact import pack, unpack
+from sreclip.errors import GraphError, StoreError
 from sreclip.graph.relation import text_similarity, wordnet_similarity
 from sreclip.graph.relation_graph import (
     RelationGraph,
@@ -24,8 +22,11 @@ from sreclip.graph.relation_graph import (
 from sreclip.graph.senses import SenseMap, choose_senses
 from sreclip.graph.wordnet import WordNet
 from sreclip.plan.plan import Plan
+from sreclip.sealed import MADE_BY as MADE_BY_KIND
+from sreclip.sealed import new_sealed, open_sealed
 
-MADE_BY = "snakemake --cores all build_graph"
+MADE_BY = MADE_BY_KIND["similarity"]
+CHUNK_VALUES = 1 << 18
 
 log = logging.getLogger("sreclip")
 
@@ -35,16 +36,11 @@ def build_graph(plan: Plan) -> None:
 
     The backbone's text encoder is loaded only when a class comes without a WordNet id.
 
-    ``similarity.safetensors`` holds the WordNet similarities as `sreclip.graph.compact.pack` gives
-    them.
-
     Raises
     ------
     GraphError
         A class name has no sense, or two classes share one.
     """
-    from safetensors.numpy import save_file
-
     settings = plan.params.graph
     names = [entry.name for entry in plan.classes]
     pinned = {entry.name: entry.wnid for entry in plan.classes if entry.wnid} | settings.senses
@@ -64,12 +60,11 @@ def build_graph(plan: Plan) -> None:
     )
     similarity = wordnet_similarity(graph, settings.similarity)
     graph.save(plan.graph["graph.json"])
-    with atomic_path(plan.graph["similarity.safetensors"]) as temporary:
-        save_file(pack(similarity), temporary, metadata={"key": plan.graph.key})
+    write_similarity(plan.graph["similarity.h5"], similarity, plan.graph.key)
 
 
 def doubt_note(senses: SenseMap, wordnet: WordNet | None = None) -> str:
-    """Say which classes' senses were chosen by little, one a line; nothing where none was."""
+    """Say which classes' senses were chosen by little, one per line; empty if none was."""
     wordnet, chosen = (
         wordnet or WordNet.bundled(),
         dict(zip(senses.names, senses.wnids, strict=True)),
@@ -87,7 +82,7 @@ def doubt_note(senses: SenseMap, wordnet: WordNet | None = None) -> str:
 
 
 def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
-    """Give the backbone's text encoder, loaded when it is first asked."""
+    """Return the backbone's text encoder, loaded when it is first called."""
 
     @cache
     def backbone() -> Backbone:
@@ -104,40 +99,48 @@ def read_graph(plan: Plan) -> RelationGraph:
     return RelationGraph.load(path)
 
 
+def write_similarity(path: Path, similarity: NDArray[np.float32], key: str) -> None:
+    """Write the upper triangle of a symmetric matrix, compressed, with zeros below it."""
+    n = len(similarity)
+    with new_sealed(path, "similarity") as file:
+        file.attrs["key"] = key
+        file.create_dataset(
+            "similarity",
+            data=np.triu(similarity),
+            chunks=(max(1, min(n, CHUNK_VALUES // n)), n),
+            compression="gzip",
+            shuffle=True,
+            track_times=False,
+        )
+
+
 def read_similarity(plan: Plan) -> NDArray[np.float32]:
     """Read WordNet similarities, ``(n_classes, n_classes)``, NaN where a class has no sense.
 
     Raises
     ------
     StoreError
-        The file is missing or damaged, or is not of this plan.
+        The file is missing or damaged, or was made from something else.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = plan.graph["similarity.safetensors"]
-    if not path.exists():
-        raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
-    try:
-        with safe_open(path, "np") as file:
-            key = (file.metadata() or {}).get("key")
-            if key != plan.graph.key:
-                raise StoreError(
-                    f"{path} was made from something else", f"delete it and run: {MADE_BY}"
-                )
-            return unpack({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (SafetensorError, ValueError) as error:
-        raise DamagedError(
-            path, f"{path} is damaged ({error})", f"delete it and run: {MADE_BY}"
-        ) from error
+    path = plan.graph["similarity.h5"]
+    with open_sealed(path, "similarity").hdf5() as file:
+        if file.attrs["key"] != plan.graph.key:
+            raise StoreError(
+                f"{path} was made from something else", f"delete it and run: {MADE_BY}"
+            )
+        similarity = file["similarity"][:]
+    for row in range(len(similarity)):
+        similarity[row + 1 :, row] = similarity[row, row + 1 :]
+    return similarity
 
 
 def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
-    """Build the graph of a list of WordNet ids, one a line.
+    """Build the graph of a list of WordNet ids, one per line.
 
     Raises
     ------
     GraphError
-        The file cannot be read, or a line is no noun of WordNet 3.0.
+        The file cannot be read, or a line is not a noun of WordNet 3.0.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -145,5 +148,7 @@ def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
         raise GraphError(f"{path} cannot be read ({error})") from error
     wnids = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not wnids:
-        raise GraphError(f"{path} holds no WordNet id", "write one id a line, such as n02084071")
+        raise GraphError(
+            f"{path} contains no WordNet id", "write one id per line, such as n02084071"
+        )
     return build_relation_graph(wnids, include_imagenet=include_imagenet)

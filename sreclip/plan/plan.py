@@ -221,13 +221,6 @@ class Plan:
         """Image features of a domain, one file per shard, in row order."""
         return [self._images[shard.key] for shard in self.domain_shards(domain)]
 
-    def joined_features(self, domain: Domain) -> Path:
-        from sreclip.features.join import join_shards
-
-        out = self.feature_dir / f"joined/{domain}.h5"
-        join_shards(out, [result.path for result in self.images(domain)])
-        return out
-
     @property
     def feature_dir(self) -> Path:
         """Folder of all features of the backbone."""
@@ -248,7 +241,7 @@ class Plan:
             code_key(ENTRIES["graph"]),
         )
         path = self.results / "graph" / f"{self.params.task.name}-{key}"
-        files = ("graph.json", "similarity.safetensors")
+        files = ("graph.json", "similarity.h5")
         return Result("graph", path, key, (self.task,), files, {"similarity": graph.similarity})
 
     def text(self, kind: str) -> Result:

@@ -154,10 +154,9 @@ def test_too_many_rejects_stop_the_run(mixed: Project, stopped: Stopped) -> None
 def test_what_the_stopped_run_left_is_whole(stopped: Stopped, done: Project) -> None:
     assert "all whole" in stopped.verified
     assert not [path for path in stopped.left if path.endswith(".tmp")]
-    # Each domain has more than its share, so neither was joined, and nothing was fitted.
+    # Each domain has more rejects than are allowed, so nothing was fitted.
     stages = {path.split("/")[0] for path in stopped.left}
     assert stages <= {"data", "cache", "params", "records", "features", "graph"}
-    assert not [path for path in stopped.left if "/joined/" in path]
     assert done.planned_jobs("all") == {}
 
 
@@ -193,7 +192,7 @@ def test_rejects_are_listed_for_people(done: Project, monkeypatch: pytest.Monkey
     page = (done.folder / "reports/index.html").read_text()
     shown = "".join(
         done.run("sreclip", "inspect", str(file)).stdout
-        for file in (done.folder / "results/features").glob("*/joined/*.h5")
+        for file in (done.folder / "results/features").glob("*/images/*.h5")
     )
     for path, word in UNREADABLE.items():
         row = next(line for line in shown.splitlines() if f"{path}: " in line)
