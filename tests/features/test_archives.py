@@ -256,7 +256,7 @@ def test_what_is_too_large_to_be_an_image_is_not_read(packed: Path) -> None:
 @pytest.fixture
 def plan(packed: Path, tmp_path: Path) -> Plan:
     task = {"name": "folder", "folder": {"root": str(packed)}, "shard_size": 9}
-    plan = Plan(Params.model_validate({"task": task}), tmp_path / "results", tmp_path / "reports")
+    plan = Plan(Params.model_validate({"task": task}), tmp_path)
     rows_of(packed, tmp_path / "task")
     prepare_data("folder", task["folder"], plan.task.path, shard_size=9)
     return plan

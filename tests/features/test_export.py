@@ -33,7 +33,7 @@ def plan(tmp_path: Path, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch)
     (data / "source" / "cat" / "0003.png").write_bytes(b"no image")
     task = {"name": "folder", "folder": {"root": str(data)}, "shard_size": 6}
     values = {"task": task, "backbone": {"name": "open_clip"}, "features": {"workers": 0}}
-    plan = Plan(Params.model_validate(values), tmp_path / "results", tmp_path / "reports")
+    plan = Plan(Params.model_validate(values), tmp_path)
     prepare_data("folder", task["folder"], plan.task.path, shard_size=6)
     backbone = fake.Backbone()
     backbone.label = plan.params.backbone.label

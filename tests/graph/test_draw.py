@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sreclip.errors import GraphError
 from sreclip.graph import RelationGraph, WordNet, build_relation_graph
-from sreclip.graph.draw import draw_figure, layered_layout, svg_text, text_tree, write_svg
+from sreclip.graph.draw import draw_figure, draw_to_file, layered_layout, svg_text, text_tree
 from sreclip.graph.outline import outline
 
 
@@ -63,7 +63,7 @@ def test_layout_is_tidy(i2awa: dict[str, Any]) -> None:
 def test_svg_is_well_formed_and_escaped(tmp_path: Path, tiny: WordNet) -> None:
     names = ["<b>dog & co</b>", 'w"olf', "cat"]
     graph = build_relation_graph(["dog", "wolf", "cat"], class_names=names, wordnet=tiny)
-    write_svg(graph, tmp_path / "graph.svg", [True, False, True])
+    draw_to_file(graph, tmp_path / "graph.svg", [True, False, True])
     root = ET.parse(tmp_path / "graph.svg").getroot()
     texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert set(names) <= set(texts)

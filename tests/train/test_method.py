@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from sreclip.config.methods import ClipAdapterSettings
 from sreclip.errors import FitError
 from sreclip.methods.base import Method
+from sreclip.plan.results import Result
 from sreclip.train import method as module
 from tests.methods.conftest import problem
 
@@ -40,7 +41,8 @@ class Bar:
 
 def fit_seed(folder: Path, problem: dict[str, Any], **settings: Any) -> Method:
     plan: Any = SimpleNamespace(
-        params=SimpleNamespace(train=SimpleNamespace(checkpoints=0)), model_dir=lambda name: folder
+        params=SimpleNamespace(train=SimpleNamespace(checkpoints=0)),
+        fit=lambda name: Result("fit", folder, "0"),
     )
     kept = module._Kept(3, problem["target_features"])
     chosen = ClipAdapterSettings(**settings)
