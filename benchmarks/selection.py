@@ -22,7 +22,6 @@ from measuring import commit
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from sreclip.backbones import backbone_of
 from sreclip.config import load_params
 from sreclip.config.methods import Settings
 from sreclip.data.manifest import read_manifest, read_target_labels
@@ -88,7 +87,7 @@ def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
     with open_images(plan.joined_features("source"), expected_joined(plan, "source")) as source:
         row_id = source.row_id[source.ok]
     rows = read_manifest(plan.task_dir).set_index("row_id", drop=False).loc[row_id]
-    backbone = backbone_of(plan.params)
+    backbone = plan.params.backbone.load(plan.params.features.device)
     pictures = PictureSet(
         rows,
         Path(plan.summary["root"]),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sreclip import __version__
+from sreclip.config.options import with_benchmark_options
 from sreclip.errors import ConfigError, DamagedError, SreclipError, StoreError, some
 from sreclip.files import set_aside
 
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 STEPS = "Pipeline steps (snakemake calls these)"
 LOOKS = "Look at results"
-data_app = typer.Typer(help="Look at the pictures of a benchmark.", no_args_is_help=True)
+data_app = typer.Typer(help="Look at the images of a benchmark.", no_args_is_help=True)
 app.add_typer(data_app, name="data", rich_help_panel=LOOKS)
 
 ParamsFile = Annotated[
@@ -159,7 +160,7 @@ def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
 
 @_step
 def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
-    """List, hash and cut the pictures of the task into a manifest with shards."""
+    """List, hash and cut the images of the task into a manifest with shards."""
     from sreclip.data.prepare import prepare_data as prepare
     from sreclip.provenance.records import write_record
 
@@ -174,13 +175,13 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         hash_cache=plan.hash_cache,
         progress=not quiet,
     )
-    pictures = summary["pictures"]
+    images = summary["images"]
     log.info(
-        "%s: %d classes, %d source and %d target pictures in %d shards -> %s",
+        "%s: %d classes, %d source and %d target images in %d shards -> %s",
         task.name,
         summary["classes"],
-        pictures["source"],
-        pictures["target"],
+        images["source"],
+        images["target"],
         summary["shards"],
         plan.task_dir,
     )
@@ -396,56 +397,32 @@ def ablate(
 
 
 @data_app.command("check")
+@with_benchmark_options
 def data_check(
     task: Annotated[str, typer.Argument(help="A benchmark, such as i2awa.", metavar="TASK")],
-    root: Annotated[
-        Path | None, typer.Option(help="Data root; without it what --params says.", metavar="DIR")
-    ] = None,
-    source: Annotated[str | None, typer.Option(help="Source domain, of sets of several.")] = None,
-    target: Annotated[str | None, typer.Option(help="Target domain, of sets of several.")] = None,
-    mini: Annotated[bool | None, typer.Option("--mini", help="miniDomainNet's classes.")] = None,
-    source_folder: Annotated[
-        str | None, typer.Option(help="Where the source lies below the root.")
-    ] = None,
-    target_folder: Annotated[
-        str | None, typer.Option(help="Where the target lies below the root.")
-    ] = None,
-    source_list: Annotated[
-        list[str] | None, typer.Option(help="A list of source pictures with class numbers.")
-    ] = None,
-    target_list: Annotated[
-        list[str] | None, typer.Option(help="A list of target pictures with class numbers.")
-    ] = None,
-    synsets: Annotated[
-        str | None, typer.Option(help="The file that says which WordNet id a number means.")
-    ] = None,
     params: ParamsFile = DEFAULT_PARAMS,
     as_json: Json = False,
+    **options: Any,
 ) -> None:
-    """Hold a benchmark's pictures against what was published, and do nothing else."""
+    """Compare a benchmark's images with what was published, and do nothing else.
+
+    Without --root the settings are those of --params.
+    """
     import json
 
     from rich.console import Console
 
     from sreclip.config import parse_params
-    from sreclip.data.benchmarks.survey import survey
     from sreclip.data.benchmarks.view import render, to_json
-    from sreclip.data.tasks import load_benchmark
+    from sreclip.data.tasks import load_benchmarks
+    from sreclip.registry import unknown_name
 
-    benchmark_of = load_benchmark(task)
-    options: dict[str, Any] = {
-        "source": source,
-        "target": target,
-        "mini": mini,
-        "source_folder": source_folder,
-        "target_folder": target_folder,
-        "source_list": source_list,
-        "target_list": target_list,
-        "synsets": synsets,
-    }
+    benchmarks = load_benchmarks()
+    if task not in benchmarks:
+        raise ConfigError(unknown_name("benchmark", task, benchmarks))
     given = {name: value for name, value in options.items() if value}
-    if root is not None:
-        values = {"task": {"name": task, task: {"root": str(root), **given}}}
+    if "root" in given:
+        values = {"task": {"name": task, task: given}}
         settings = parse_params(values, "options").task.settings
     else:
         section = _params(params).task
@@ -455,7 +432,7 @@ def data_check(
                 f"sreclip data check {task} --root DIR",
             )
         settings = section.settings | given
-    found = survey(benchmark_of(settings), settings)
+    found = benchmarks[task].survey(settings)
     if as_json:
         print(json.dumps(to_json(found), indent=2, ensure_ascii=False))
     else:

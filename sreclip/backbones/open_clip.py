@@ -51,7 +51,7 @@ class OpenClipBackbone:
         self.image_size = _short_side(config["size"])
 
     def preprocess(self, image: Image) -> torch.Tensor:
-        """Turn an RGB picture into pixels of shape ``(3, height, width)``."""
+        """Turn an RGB image into pixels of shape ``(3, height, width)``."""
         return self.transform(image)
 
     @torch.inference_mode()
@@ -80,7 +80,7 @@ def _short_side(size: int | Sequence[int]) -> int:
     return size if isinstance(size, int) else min(size)
 
 
-def load(settings: Mapping[str, Any], device: str = "cpu") -> OpenClipBackbone:
+def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbone:
     """Make the backbone.
 
     Parameters
@@ -91,6 +91,8 @@ def load(settings: Mapping[str, Any], device: str = "cpu") -> OpenClipBackbone:
         ``float32``, ``bfloat16`` or ``float16``.
         OpenAI's weights need the QuickGELU activation. For the tag it is switched on here; for a
         checkpoint file choose the model name that ends in ``-quickgelu``.
+    label : str
+        Name in results and paths.
     device : str
         Such as ``cpu`` or ``cuda:0``.
 
@@ -100,13 +102,8 @@ def load(settings: Mapping[str, Any], device: str = "cpu") -> OpenClipBackbone:
         A setting cannot be used, the checkpoint is missing, unsafe or of another architecture,
         or the weights cannot be downloaded.
     """
-    name, pretrained = str(settings["model"]), str(settings["pretrained"])
-    precision = str(settings.get("precision", "float32"))
+    name, pretrained = settings["model"], settings["pretrained"]
     where = usable_device(device)
-    if precision not in PRECISIONS:
-        raise ConfigError(
-            f"open_clip: precision is {precision!r}", f"use one of: {', '.join(PRECISIONS)}"
-        )
     if name not in open_clip.list_models():
         raise ConfigError(
             f"open_clip has no model {name!r}", _nearest(name, open_clip.list_models())
@@ -114,17 +111,15 @@ def load(settings: Mapping[str, Any], device: str = "cpu") -> OpenClipBackbone:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:
         model = _from_tag(name, pretrained)
-        label = f"{name}-{pretrained}"
     elif pretrained.endswith(CHECKPOINT_SUFFIXES) or "/" in pretrained:
         model = _from_file(name, Path(pretrained).expanduser())
-        label = f"{name}-{Path(pretrained).stem}"
     else:
         raise ConfigError(
-            f"open_clip: {pretrained!r} is no pretrained tag of {name}",
+            f"open_clip: {pretrained!r} is not a pretrained tag of {name}",
             f"{_nearest(pretrained, tags)} Or give the path of a checkpoint file "
             f"({', '.join(CHECKPOINT_SUFFIXES)})",
         )
-    return OpenClipBackbone(model, name, label, precision, where)
+    return OpenClipBackbone(model, name, label, settings["precision"], where)
 
 
 def _from_tag(name: str, tag: str) -> Any:
@@ -136,7 +131,7 @@ def _from_tag(name: str, tag: str) -> Any:
         )
     except Exception as error:
         raise ConfigError(
-            f"open_clip: the weights {tag!r} of {name} could not be fetched ({_short(error)})",
+            f"open_clip: the weights {tag!r} of {name} could not be downloaded ({_short(error)})",
             "check the network, or copy a checkpoint to this machine and set pretrained to its "
             "path",
         ) from error

@@ -1,37 +1,36 @@
-"""Walking a tree of pictures without leaving its root, for millions of files."""
+"""Walking a tree of images without leaving its root, for millions of files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sreclip.errors import DataError
 
 ARCHIVE_SUFFIX = ".tar"
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One folder: its path and its files' names, both without the root; names sorted.
+class Listed(NamedTuple):
+    """One folder below the root, and the sorted names of its files.
 
-    ``ignored`` are the files that are neither pictures nor archives by their suffix, or not
+    ``ignored`` are the files that are neither images nor archives by their suffix, or not
     regular files.
     """
 
     folder: str
-    pictures: list[str]
+    images: list[str]
     archives: list[str]
     ignored: list[str]
 
 
 def suffix(name: str) -> str:
-    """Give a file name's suffix in lower case, with its dot; quicker than a path's own."""
+    """Return a file name's suffix in lower case, with its dot; faster than `Path.suffix`."""
     _, dot, end = name.rpartition(".")
     return (dot + end).lower() if dot else ""
 
@@ -39,7 +38,7 @@ def suffix(name: str) -> str:
 def walk(root: Path, start: str) -> Iterator[Listed]:
     """List ``start`` (a folder below ``root``, ``/`` between parts) and all folders below it.
 
-    Hidden files and folders are passed over. Links are followed as long as they stay inside the
+    Hidden files and folders are skipped. Links are followed as long as they stay inside the
     root. Depth first, in the order of the names, so two walks of one tree are equal.
 
     Raises
@@ -53,9 +52,7 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
     stack: list[tuple[str, tuple[str, ...]]] = [(start, ())]
     while stack:
         folder, trail = stack.pop()
-        pictures: list[str] = []
-        archives: list[str] = []
-        ignored: list[str] = []
+        found = Listed(folder, [], [], [])
         below: list[tuple[str, tuple[str, ...]]] = []
         for entry in _entries(root, folder):
             name = entry.name
@@ -63,25 +60,19 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
                 continue
             if not name.isascii():
                 _check_name(folder, name)
-            if entry.is_symlink():
-                jump = _follow(entry, real_root, trail)
-                if jump is not None:
-                    below.append((f"{folder}/{name}", jump))
-                    continue
-                regular = entry.is_file()
-            elif entry.is_dir(follow_symlinks=False):
-                below.append((f"{folder}/{name}", trail))
+            is_link = entry.is_symlink()
+            jump = _follow(entry, real_root, trail) if is_link else trail
+            if jump is not None and entry.is_dir(follow_symlinks=is_link):
+                below.append((f"{folder}/{name}", jump))
                 continue
+            kind = suffix(name) if entry.is_file(follow_symlinks=is_link) else ""
+            if kind in IMAGE_SUFFIXES:
+                found.images.append(name)
             else:
-                regular = entry.is_file(follow_symlinks=False)
-            kind = suffix(name) if regular else ""
-            if kind in PICTURE_SUFFIXES:
-                pictures.append(name)
-            else:
-                (archives if kind == ARCHIVE_SUFFIX else ignored).append(name)
-        for names in (pictures, archives, ignored):
+                (found.archives if kind == ARCHIVE_SUFFIX else found.ignored).append(name)
+        for names in found[1:]:
             names.sort()
-        yield Listed(folder, pictures, archives, ignored)
+        yield found
         below.sort(reverse=True)
         stack += below
 
@@ -91,12 +82,12 @@ def walk_folders(
 ) -> Iterator[tuple[str, list[str]]]:
     """List the folders of `walk` without looking at every file, in no particular order.
 
-    With each come the names of its archives, where the folder was opened; ``open_all`` opens all.
+    Each comes with the names of its archives, if the folder was opened; ``open_all`` opens all.
 
     Where a folder's link count is seen to count its subfolders (2 + their number: ext4, xfs, but
     not btrfs or most network mounts), one below it on the same device with a count of 2 has none
     and is not opened. So a link to a folder is followed from folders that hold subfolders, but
-    may be overlooked among pictures.
+    may be overlooked among images.
 
     Raises
     ------
@@ -104,7 +95,7 @@ def walk_folders(
         As `walk`.
     """
     real_root = os.path.realpath(root)
-    # The device of the folder above, where link counts told its subfolders; None elsewhere.
+    # The device of the folder above, if link counts told its subfolders.
     stack: list[tuple[str, tuple[str, ...], int | None]] = [(start, (), None)]
     while stack:
         folder, trail, device = stack.pop()
@@ -139,7 +130,7 @@ def _entries(root: Path, folder: str) -> Iterator[os.DirEntry[str]]:
     except OSError as error:
         raise DataError(
             f"{root / folder}: the folder cannot be read ({error.strerror})",
-            "make it readable, or take it out of the data root",
+            "make it readable, or move it out of the data root",
         ) from error
 
 
@@ -155,15 +146,15 @@ def _check_name(folder: str, name: str) -> None:
 def _follow(
     entry: os.DirEntry[str], real_root: str, trail: tuple[str, ...]
 ) -> tuple[str, ...] | None:
-    """Check a link; give the trail for the folder it leads to, None when it leads to a file."""
+    """Check a link; return the trail for the folder it leads to, None when it leads to a file."""
     real = os.path.realpath(entry.path)
     if not _holds(real_root, real):
         raise DataError(
             f"{entry.path}: the link leads out of the data root",
-            "copy the pictures into the root, or set the root to a folder that holds both",
+            "copy the images into the root, or set the root to a folder that holds both",
         )
     if not Path(real).exists():
-        raise DataError(f"{entry.path}: the link leads nowhere", "mend or remove it")
+        raise DataError(f"{entry.path}: the link leads nowhere", "fix or remove it")
     if not Path(real).is_dir():
         return None
     trail = (*trail, os.path.realpath(Path(entry.path).parent))

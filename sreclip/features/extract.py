@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.images import MAX_PIXELS
 from sreclip.features.checks import Reject
 from sreclip.features.header import Dtype, Provenance
 from sreclip.features.progress import Progress, Seconds
@@ -78,7 +77,7 @@ def extract_images(
     batch_size: int = 64,
     workers: int = 0,
     max_rejects: float = 1.0,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int,
     reduced_jpeg: bool = False,
     limit_s: float = 60.0,
     threads: int | None = None,

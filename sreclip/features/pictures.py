@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from torch.utils.data import Dataset
 
-from sreclip.data.images import RejectedPicture, read_image
-from sreclip.data.reading import PictureReader, stored_pictures
+from sreclip.data.images import RejectedImage, read_image
+from sreclip.data.reading import ImageReader, stored_images
 from sreclip.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class PictureSet(Dataset[Item]):
         max_pixels: int,
         least_side: int = 0,
     ) -> None:
-        self.stored = stored_pictures(rows)
-        self.reader = PictureReader(root)
+        self.stored = stored_images(rows)
+        self.reader = ImageReader(root)
         self.preprocess = preprocess
         self.max_pixels, self.least_side = max_pixels, least_side
         self.rejected: dict[int, str] = {}
@@ -87,14 +87,14 @@ class PictureSet(Dataset[Item]):
         start = time.perf_counter()
         try:
             if index in self.rejected:
-                raise RejectedPicture(self.rejected[index])
+                raise RejectedImage(self.rejected[index])
             content = self.reader.read(self.stored[index])
             item.read_s = time.perf_counter() - start
             with self.decoding(index):
                 item.pixels = self.preprocess(
                     read_image(content, max_pixels=self.max_pixels, least_side=self.least_side)
                 )
-        except RejectedPicture as error:
+        except RejectedImage as error:
             item.reason = error.reason
         except DataError as error:
             item.failure = error

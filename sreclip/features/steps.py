@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sreclip.backbones import backbone_of
 from sreclip.data.manifest import MADE_BY, MANIFEST_FILE, Domain, read_manifest_part
 from sreclip.data.shards import shard_key
 from sreclip.errors import StoreError
@@ -30,7 +29,7 @@ def extract_shard(
     extract_images(
         rows,
         Path(plan.summary["root"]),
-        backbone_of(plan.params),
+        plan.params.backbone.load(features.device),
         out,
         rows_key=rows_key,
         dtype=features.dtype,
@@ -67,5 +66,6 @@ def extract_names(plan: Plan, kind: str) -> Path:
 
     names, prompt_names = text_names(plan, kind)
     out = plan.text_features(kind)
-    extract_text(names, prompt_names, plan.params.prompts.templates, backbone_of(plan.params), out)
+    backbone = plan.params.backbone.load(plan.params.features.device)
+    extract_text(names, prompt_names, plan.params.prompts.templates, backbone, out)
     return out

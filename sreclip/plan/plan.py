@@ -170,7 +170,7 @@ class Plan:
     def known(self) -> NDArray[np.bool_]:
         """Known classes, ``(n_classes,)``."""
         names = [entry.name for entry in self.classes]
-        counts = self.summary["source_pictures"]
+        counts = self.summary["source_images"]
         return known_mask(names, [counts[name] for name in names], self.params.split)
 
     def shard(self, rows_key: str) -> Shard:

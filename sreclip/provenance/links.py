@@ -144,7 +144,7 @@ def _before_fits(plan: Plan) -> Iterator[Link]:
         (),
         {
             "task": plan.params.task.name,
-            "pictures": summary["pictures"],
+            "images": summary["images"],
             "classes": summary["classes"],
             "root": summary["root"],
         },
@@ -174,7 +174,7 @@ def _before_fits(plan: Plan) -> Iterator[Link]:
             place(plan, plan.joined_features(domain)),
             plan.rows_key(domain),
             tuple(place(plan, path) for path in plan.domain_features(domain)),
-            {**features, "pictures": summary["pictures"][domain]},
+            {**features, "images": summary["images"][domain]},
         )
     for kind in TEXT_KINDS:
         yield Link(

@@ -10,7 +10,8 @@ from snakemake.exceptions import WorkflowError
 
 from sreclip.config import load_params, parse_params, read_values
 from sreclip.data.manifest import DOMAINS
-from sreclip.data.tasks import FirstLook, first_look, is_as_pulled
+from sreclip.data.task import FirstLook
+from sreclip.data.tasks import load_task
 from sreclip.errors import SreclipError
 from sreclip.plan.plan import Plan
 from sreclip.evaluate.reference import REFERENCE
@@ -46,19 +47,18 @@ try:
     PARAMS_FILE = write_snapshot(PARAMS)
     os.environ.update(SRECLIP_RUN_PARAMS=str(PARAMS_FILE))
     PLAN = Plan(PARAMS)
+    TASK = load_task(PARAMS.task.name)
     # A job does what the main process has found due: it need not walk the pictures again.
     LOOK = (
-        first_look(PARAMS.task.name, PARAMS.task.settings, PLAN.task_dir)
+        TASK.first_look(PARAMS.task.settings, PLAN.task_dir)
         if workflow.is_main_process
         else FirstLook([], None)
     )
     # A clone's folders may all be newer than the results that were pulled into it.
-    PICTURES = (
+    IMAGES = (
         ancient(LOOK.inputs)
         if LOOK.inputs
-        and is_as_pulled(
-            PARAMS.task.name, PARAMS.task.settings, PLAN.task_dir, PLAN.hash_cache
-        )
+        and TASK.is_as_pulled(PARAMS.task.settings, PLAN.task_dir, PLAN.hash_cache)
         else LOOK.inputs
     )
     if LOOK.classes is not None:

@@ -1,6 +1,6 @@
 checkpoint prepare_data:
     input:
-        PICTURES,
+        IMAGES,
     output:
         manifest=PLAN.task_dir / "manifest.parquet",
         classes=PLAN.task_dir / "classes.json",

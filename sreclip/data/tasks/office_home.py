@@ -1,4 +1,4 @@
-"""Office-Home: art, clip art, product pictures and photos of 65 things at the office and at home.
+"""Office-Home: art, clip art, product images and photos of 65 things at the office and at home.
 
 Source: Venkateswara et al., "Deep hashing network for unsupervised domain adaptation", CVPR 2017.
 The split with the first 25 classes in alphabetical order known and 40 unknown is the usual one of
@@ -7,15 +7,16 @@ open-set domain adaptation (for instance Liu et al., STA, CVPR 2019; Bucci et al
 
 from __future__ import annotations
 
-from sreclip.data.benchmarks.classes import read_benchmark_classes
-from sreclip.data.benchmarks.pairs import DomainFolder, PairedSet
+from collections.abc import Mapping
+from typing import Any
+
+from sreclip.data.benchmarks.spec import Benchmark, DomainFolder, PairedSet
 from sreclip.data.benchmarks.task import BenchmarkTask
 
 OFFICE_HOME = PairedSet(
     name="office_home",
     title="Office-Home",
     credits="Office-Home (Venkateswara et al., CVPR 2017), for research that is not commercial.",
-    classes=read_benchmark_classes("office_home"),
     domains={
         "art": DomainFolder(("Art", "art"), 2_427),
         "clipart": DomainFolder(("Clipart", "clipart"), 4_365),
@@ -25,5 +26,10 @@ OFFICE_HOME = PairedSet(
     above=("OfficeHomeDataset_10072016", "OfficeHome", "office_home", "images"),
 )
 
-TASK = BenchmarkTask(OFFICE_HOME.benchmark)
-prepare, first_look, is_as_prepared = TASK.prepare, TASK.first_look, TASK.is_as_prepared
+
+class OfficeHome(BenchmarkTask):
+    """Any two of the four domains."""
+
+    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
+        """Return the benchmark of two domains."""
+        return OFFICE_HOME.benchmark(settings)

@@ -6,15 +6,16 @@ Source: Li et al., "Deeper, broader and artier domain generalization", ICCV 2017
 
 from __future__ import annotations
 
-from sreclip.data.benchmarks.classes import read_benchmark_classes
-from sreclip.data.benchmarks.pairs import DomainFolder, PairedSet
+from collections.abc import Mapping
+from typing import Any
+
+from sreclip.data.benchmarks.spec import Benchmark, DomainFolder, PairedSet
 from sreclip.data.benchmarks.task import BenchmarkTask
 
 PACS = PairedSet(
     name="pacs",
     title="PACS",
     credits="PACS (Li et al., ICCV 2017), for research that is not commercial.",
-    classes=read_benchmark_classes("pacs"),
     domains={
         "art_painting": DomainFolder(("art_painting",), 2_048),
         "cartoon": DomainFolder(("cartoon",), 2_344),
@@ -24,5 +25,10 @@ PACS = PairedSet(
     above=("PACS", "pacs", "images", "kfold", "pacs_data"),
 )
 
-TASK = BenchmarkTask(PACS.benchmark)
-prepare, first_look, is_as_prepared = TASK.prepare, TASK.first_look, TASK.is_as_prepared
+
+class Pacs(BenchmarkTask):
+    """Any two of the four domains."""
+
+    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
+        """Return the benchmark of two domains."""
+        return PACS.benchmark(settings)
