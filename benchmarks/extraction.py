@@ -232,6 +232,7 @@ def measure(options: Options, folder: Path) -> Result:
             rows_key="benchmark",
             batch_size=options.batch,
             workers=options.workers,
+            max_pixels=FeatureSettings().max_pixels,
             threads=options.threads,
             progress=False,
         )

@@ -202,9 +202,7 @@ def _checked(table: pa.Table, path: Path) -> pd.DataFrame:
     try:
         rows = table.to_pandas().astype({name: COLUMNS[name] for name in table.column_names})
     except (TypeError, ValueError) as error:
-        raise StoreError(
-            f"{path}: a column has values of another kind ({error})", _AGAIN
-        ) from error
+        raise StoreError(f"{path}: a column has the wrong type ({error})", _AGAIN) from error
     # Sorted, since a hash table of millions of rows would leave a hundred megabytes behind.
     if "row_id" in rows and not np.diff(np.sort(rows["row_id"].to_numpy())).all():
         twice = rows[rows["row_id"].duplicated()].iloc[0]

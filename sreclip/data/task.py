@@ -17,6 +17,7 @@ from sreclip.data.manifest import (
     read_summary,
 )
 from sreclip.data.place import Place, image_names
+from sreclip.errors import DataError
 
 
 class TaskImage(NamedTuple):
@@ -110,14 +111,11 @@ class Task(ABC):
         return FirstLook([], None)
 
     def is_as_prepared(self, settings: Mapping[str, Any], folder: Path) -> bool:
-        """Tell whether classes, names and sizes of the images are those of the prepared task.
-
-        Raises
-        ------
-        DataError
-            As `prepare`.
-        """
-        here = self.prepare(settings, folder)
+        """Tell whether classes, names and sizes of the images are those of the prepared task."""
+        try:
+            here = self.prepare(settings, folder)
+        except DataError:  # preparing it again will tell the user
+            return False
         if list(here.classes) != read_classes(folder):
             return False
         rows = read_manifest(folder, ["path", "size", "member"])
@@ -143,11 +141,6 @@ class Task(ABC):
             As in `first_look`.
         hash_cache : Path
             Exists once the task was prepared on this machine; from then on times count.
-
-        Raises
-        ------
-        DataError
-            As `prepare`.
         """
         if hash_cache.exists() or not (folder / MANIFEST_FILE).exists():
             return False

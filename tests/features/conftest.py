@@ -46,7 +46,8 @@ def extract(root: Path) -> Callable[..., ExtractionReport]:
     def run(rows: pd.DataFrame, out: Path, **settings: object) -> ExtractionReport:
         folder = settings.pop("root", root)
         backbone = settings.pop("backbone", None) or fake_backbone.FakeBackbone()
-        settings = {"rows_key": "rows", "batch_size": 7, "progress": False, **settings}
+        defaults = {"rows_key": "rows", "batch_size": 7, "max_pixels": 10**6, "progress": False}
+        settings = {**defaults, **settings}
         return extract_images(rows, folder, backbone, out, **settings)
 
     return run

@@ -102,6 +102,7 @@ if __name__ == "__main__":
         target,
         rows_key="rows",
         batch_size=100,
+        max_pixels=10**6,
         workers=1,
         progress=False,
     )

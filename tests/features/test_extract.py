@@ -93,7 +93,7 @@ def test_rejected_pictures_are_flagged_and_listed(
         assert tuple(images.rejects) == report.rejects
         reasons = [reject.reason for reject in images.rejects]
     assert "empty" in reasons[1]
-    assert "folder" in reasons[2]
+    assert "not a regular file" in reasons[2]
     assert "200 x 200" in reasons[3]
     join_shards(tmp_path / "joined.h5", [tmp_path / "a.h5"])
     table = check_rejects([tmp_path / "joined.h5"], 5 / 30)
