@@ -190,6 +190,7 @@ def measure(options: Options, folder: Path) -> Result:
     """Let all take turns."""
     import torch
 
+    from sreclip.config.models import FeatureSettings
     from sreclip.features.extract import extract_images
     from sreclip.features.loading import Batch
     from sreclip.features.pictures import PictureSet

@@ -158,7 +158,7 @@ def test_a_picture_that_changed_since_the_manifest(
     workers: int,
 ) -> None:
     change(root / "source" / "0012.png")
-    with pytest.raises(DataError, match=rf"0012\.png is not the picture.*{message}") as caught:
+    with pytest.raises(DataError, match=rf"0012\.png is not the image.*{message}") as caught:
         extract(rows, tmp_path / "out" / "a.h5", workers=workers)
     assert "prepare-data" in caught.value.hint
     assert list((tmp_path / "out").iterdir()) == []

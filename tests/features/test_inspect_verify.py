@@ -63,7 +63,7 @@ def test_describe_and_render(tree: Tree) -> None:
     for path in tree.values():
         console.print(render(path))
     text = console.file.getvalue()
-    for word in ("20 x 16", "source/0007.png: not a picture", "fake", "50", "a [b]{}[/b]", "good"):
+    for word in ("20 x 16", "source/0007.png: not an image", "fake", "50", "a [b]{}[/b]", "good"):
         assert word in text
 
 
