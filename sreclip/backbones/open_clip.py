@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from sreclip.backbones.weights import state_sha256, unit_rows, usable_device
 from sreclip.errors import ConfigError
+from sreclip.registry import nearest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,9 +105,7 @@ def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbo
     name, pretrained = settings["model"], settings["pretrained"]
     where = usable_device(device)
     if name not in open_clip.list_models():
-        raise ConfigError(
-            f"open_clip has no model {name!r}", _nearest(name, open_clip.list_models())
-        )
+        raise ConfigError(f"open_clip has no model {name!r}", _hint(name, open_clip.list_models()))
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:
         model = _from_tag(name, pretrained)
@@ -116,7 +114,7 @@ def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbo
     else:
         raise ConfigError(
             f"open_clip: {pretrained!r} is not a pretrained tag of {name}",
-            f"{_nearest(pretrained, tags)} Or give the path of a checkpoint file "
+            f"{_hint(pretrained, tags)} Or give the path of a checkpoint file "
             f"({', '.join(CHECKPOINT_SUFFIXES)})",
         )
     return OpenClipBackbone(model, name, label, settings["precision"], where)
@@ -166,11 +164,9 @@ def _refuse_unsafe(path: Path) -> None:
         ) from error
 
 
-def _nearest(wanted: str, choices: list[str]) -> str:
-    near = difflib.get_close_matches(wanted, choices, n=3)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"choose from: {', '.join(choices) or 'none listed'}."
+def _hint(wanted: str, choices: list[str]) -> str:
+    guess = nearest(wanted, choices)
+    return f"did you mean {guess}?" if guess else f"choose from: {', '.join(choices) or 'none'}."
 
 
 def _short(error: Exception) -> str:

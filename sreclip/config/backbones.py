@@ -65,17 +65,9 @@ class BackboneSettings(Section):
         return self._chosen.label or self.name
 
     def load(self, device: str) -> Backbone:
-        """Load the backbone.
+        """Load the backbone on a device such as ``cpu`` or ``cuda:0``.
 
-        Parameters
-        ----------
-        device : str
-            Such as ``cpu`` or ``cuda:0``.
-
-        Raises
-        ------
-        ConfigError
-            The backbone cannot be made from these settings, or not on this machine.
+        Raises `ConfigError` if it cannot be made from these settings, or not on this machine.
         """
         load = load_registered("backbone", self.name, BACKBONES)
         backbone: Backbone = load(self._chosen.model_dump(), self.label, device)

@@ -9,15 +9,7 @@ import yaml
 
 
 def missing_params(params: Path, pipeline: Path) -> list[str]:
-    """Return the parameters that stages depend on and that a file leaves to their defaults.
-
-    Parameters
-    ----------
-    params : Path
-        A file that `load_params` reads.
-    pipeline : Path
-        ``dvc.yaml``; nothing is missing if it cannot be read.
-    """
+    """Return the parameters that stages of ``dvc.yaml`` name and a file leaves to defaults."""
     try:
         stages = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"].values()
         names = [str(name) for stage in stages for name in stage.get("params", [])]

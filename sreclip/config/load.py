@@ -16,13 +16,7 @@ MERGE_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
 
 
 def load_params(path: Path) -> Params:
-    """Read a YAML file of parameters.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read (see `read_values`), or a value cannot be used.
-    """
+    """Read a YAML file of parameters; raises as `read_values` and `parse_params`."""
     return parse_params(read_values(path), str(path))
 
 

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from sreclip.config.section import OneOf, Section
 from sreclip.data.tasks import TASKS
 from sreclip.data.tasks.domainnet import DOMAINNET, MINI
-from sreclip.data.tasks.office_home import OFFICE_HOME
-from sreclip.data.tasks.pacs import PACS
+from sreclip.data.tasks.office_home import OfficeHome
+from sreclip.data.tasks.pacs import Pacs
 
 
 class OpenmojiSettings(Section):
@@ -76,7 +76,7 @@ class PairSettings(BenchmarkSettings):
         return self
 
 
-PacsDomain = Annotated[str, OneOf(tuple(PACS.domains))]
+PacsDomain = Annotated[str, OneOf(tuple(Pacs.paired.domains))]
 
 
 class PacsSettings(PairSettings):
@@ -86,7 +86,7 @@ class PacsSettings(PairSettings):
     target: PacsDomain = Field("art_painting", description="Target domain.")
 
 
-OfficeHomeDomain = Annotated[str, OneOf(tuple(OFFICE_HOME.domains))]
+OfficeHomeDomain = Annotated[str, OneOf(tuple(OfficeHome.paired.domains))]
 
 
 class OfficeHomeSettings(PairSettings):

@@ -77,17 +77,10 @@ def changed_error(path: Path) -> DataError:
 
 
 def list_archive(root: Path, path: str) -> Archive:
-    """List the members of a tar archive.
+    """List the members of a tar archive, ``path`` below the data root.
 
     Hidden members are skipped as hidden files are. Links, devices and sparse files are counted
     among the ignored and never followed.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    path : str
-        The archive, relative to the root.
 
     Raises
     ------
@@ -130,13 +123,7 @@ def stamp_of(descriptor: int) -> tuple[int, int]:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file; opening a FIFO would wait, opening a device can act.
-
-    Raises
-    ------
-    OSError
-        It cannot be opened, or is not a regular file.
-    """
+    """Open a regular file, else raise `OSError`: opening a FIFO waits, opening a device can act."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     return path.open("rb")
@@ -144,13 +131,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open an archive for as long as the block lasts.
-
-    Raises
-    ------
-    DataError
-        It cannot be opened, or reading it fails within the block.
-    """
+    """Open an archive; an `OSError` here or within the block becomes a `DataError`."""
     try:
         with open_regular(path) as handle:
             yield handle
@@ -176,12 +157,7 @@ class FileOpener:
     def descriptor(self, path: str) -> int:
         """Open a file, relative to the root.
 
-        Raises
-        ------
-        OSError
-            It cannot be opened, or is not a regular file.
-        DataError
-            The path leaves the root.
+        Raises as `resolve_inside` and `open_regular`.
         """
         if self._handle is None or path != self._path:
             self.close()

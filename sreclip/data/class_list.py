@@ -37,13 +37,7 @@ def display_name(name: str) -> str:
 
 
 def read_utf8(path: Path, what: str, hint: str) -> str:
-    """Read a text that the user wrote, with or without a byte order mark.
-
-    Raises
-    ------
-    DataError
-        It cannot be read, or is not UTF-8.
-    """
+    """Read UTF-8 text that the user wrote, with or without a byte order mark."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -29,18 +29,13 @@ def settle_duplicates(
     rows : DataFrame
         Hashed rows of a manifest, target labels included.
     rule : {'error', 'drop_target', 'keep'}
-        Stop, remove such images from the target, or keep both.
+        Raise `DataError`, remove such images from the target, or keep both.
 
     Returns
     -------
     rows : DataFrame
     repeats : dict
-        ``across``, ``dropped``, ``within`` and ``source_with_two_labels`` of ``summary.json``.
-
-    Raises
-    ------
-    DataError
-        The rule is ``error`` and there are some; or all target images would be removed.
+        ``duplicates`` of ``summary.json``.
     """
     contents = _contents(rows)
     source = (rows["domain"] == "source").to_numpy(dtype=bool)

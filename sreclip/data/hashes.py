@@ -51,8 +51,6 @@ def hash_images(
 
     Parameters
     ----------
-    root : Path
-        Data root.
     rows : DataFrame
         ``row_id``, ``path``, ``member``, ``offset`` and ``size``; the last is null for files.
         Those of one archive follow one another.
@@ -62,8 +60,6 @@ def hash_images(
         Parquet file with what was hashed before; replaced at the end. An image is not read when
         its place, its size, and the size and modification time of its file are those in the
         cache.
-    progress : bool
-        Show a bar.
 
     Raises
     ------

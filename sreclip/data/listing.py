@@ -52,11 +52,7 @@ class Listing:
 def list_images(root: Path, start: str) -> Listing:
     """List what lies below ``start``, a folder or an archive below the root.
 
-    Raises
-    ------
-    DataError
-        As `sreclip.data.walk.walk` and `sreclip.data.archives.list_archive`; or an archive is
-        compressed.
+    Raises as `walk` and `list_archive`; `DataError` if an archive is compressed.
     """
     listing = Listing()
     if is_archive(root, start):
@@ -95,16 +91,10 @@ def ignored_files(suffixes: Counter[str]) -> str:
 def folders_and_archives(
     root: Path, starts: Iterable[str], prepared: Path
 ) -> tuple[dict[str, list[str]], list[Path]]:
-    """Find the folders below all starts, and all archives, opening few folders if possible.
+    """Return the folders below all starts (as `walk_folders`), and all archives.
 
     As long as no folder is newer than the manifest in the folder ``prepared``, the archives are
-    those that it was made from.
-
-    Returns
-    -------
-    folders : dict
-        Each folder below the root, with the names of its archives if it was opened.
-    archives : list of Path
+    those that it was made from, and few folders are opened.
     """
     starts = list(starts)
     seen = _folders_below(root, starts)

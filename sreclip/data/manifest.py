@@ -73,13 +73,7 @@ def row_id(domain: str, name: str) -> int:
 
 
 def withdraw_task(folder: Path) -> None:
-    """Remove the manifest before the files that belong to it are replaced.
-
-    Raises
-    ------
-    StoreError
-        The folder cannot be written.
-    """
+    """Remove the manifest before the files that belong to it are replaced."""
     path = folder / MANIFEST_FILE
     try:
         path.unlink(missing_ok=True)
@@ -95,16 +89,8 @@ def write_task(
 ) -> None:
     """Write the files of a task, the manifest last.
 
-    Parameters
-    ----------
-    folder : Path
-        Made when missing.
-    rows : DataFrame
-        `COLUMNS`, sorted by domain, path and member. Target labels go to the label file alone.
-    classes : sequence of ClassEntry
-        In label order.
-    summary : dict
-        Content of ``summary.json``.
+    ``rows`` has `COLUMNS`, sorted by domain, path and member; its target labels go to the label
+    file alone.
     """
     withdraw_task(folder)
     target = rows["domain"] == "target"
@@ -124,12 +110,7 @@ def _write_parquet(path: Path, frame: pd.DataFrame) -> None:
 def read_manifest(folder: Path, columns: Sequence[str] = tuple(COLUMNS)) -> pd.DataFrame:
     """Read the manifest rows, in the order of the file.
 
-    Parameters
-    ----------
-    folder : Path
-        Task directory.
-    columns : sequence of str
-        Some of `COLUMNS`: with millions of rows it pays to name only those that are needed.
+    With millions of rows it pays to name only the columns that are needed.
 
     Raises
     ------
@@ -147,10 +128,7 @@ def read_manifest(folder: Path, columns: Sequence[str] = tuple(COLUMNS)) -> pd.D
 def read_manifest_part(folder: Path, start: int, stop: int) -> pd.DataFrame:
     """Read only the rows from ``start`` to before ``stop``, such as those of a shard.
 
-    Raises
-    ------
-    StoreError, DataError
-        As `read_manifest`; or there are no such rows.
+    Raises as `read_manifest`; `StoreError` if there are no such rows.
     """
     path = folder / MANIFEST_FILE
     with _open_parquet(path, COLUMNS) as file:
@@ -168,10 +146,7 @@ def read_manifest_part(folder: Path, start: int, stop: int) -> pd.DataFrame:
 def find_rows(folder: Path, row_ids: Sequence[int]) -> pd.DataFrame:
     """Read a few rows by their ids, in the order of the ids.
 
-    Raises
-    ------
-    StoreError, DataError
-        As `read_manifest`; or there is no such row.
+    Raises as `read_manifest`; `StoreError` if there is no such row.
     """
     import pyarrow as pa
 
@@ -215,14 +190,9 @@ def _checked(table: pa.Table, path: Path) -> pd.DataFrame:
 
 
 def read_target_labels(folder: Path, row_ids: Iterable[int]) -> np.ndarray:
-    """Read labels of target rows in the order of ``row_ids``, -1 where none is known.
+    """Read labels of target rows, int64 ``(n_rows,)``, -1 where none is known.
 
     Only ``evaluate`` may call this.
-
-    Returns
-    -------
-    ndarray
-        int64, ``(n_rows,)``.
     """
     path = folder / LABELS_FILE
     with _open_parquet(path, ("row_id", "label")) as file:

@@ -54,12 +54,7 @@ def image_names(rows: pd.DataFrame) -> pd.Series:
 
 
 def resolve_inside(root: Path, relative: str) -> Path:
-    """Join a manifest path to the data root.
-
-    Returns
-    -------
-    Path
-        Absolute, links followed. It need not exist.
+    """Join a manifest path to the data root: absolute, links followed; it need not exist.
 
     Raises
     ------
@@ -82,13 +77,7 @@ def resolve_inside(root: Path, relative: str) -> Path:
 
 
 def check_paths(paths: pd.Series, where: str) -> None:
-    """Refuse paths that are empty, absolute or climb, without looking at the disk.
-
-    Raises
-    ------
-    DataError
-        Naming the first such path and its row, counted from 0.
-    """
+    """Raise `DataError` for a path that is empty, absolute or climbs, without touching the disk."""
     # Dots and slashes in suspect places are rare: only those rows get the exact test.
     suspect = paths.isna() | paths.str.startswith("/") | paths.str.contains("..", regex=False)
     suspect |= paths == ""

@@ -44,35 +44,22 @@ def prepare_data(
 
     Parameters
     ----------
-    task : str
-        A name in `sreclip.data.tasks.TASKS`.
-    settings : Mapping
-        The task's own settings.
+    task, settings
+        A registered task, and its own settings.
     folder : Path
         Where the files go.
-    shard_size : int
-        Mean number of rows per shard.
-    duplicates : {'error', 'drop_target', 'keep'}
-        What to do with one image (by SHA-256) in both domains.
+    shard_size, duplicates
+        As in `cut_shards` and `settle_duplicates`.
     hash_cache : Path
         Where hashes are remembered between runs: not in ``folder``, since it holds times.
     progress : bool
-        Show bars.
+        Show a bar.
 
     Returns
     -------
     dict
         The content of ``summary.json``. It counts the target's images, not its labels: those
         are for ``evaluate``.
-
-    Raises
-    ------
-    ConfigError
-        The task is not registered.
-    DataError
-        The task's images or classes cannot be used.
-    StoreError
-        The folder cannot be written.
     """
     data = load_task(task).prepare(settings, folder)
     rows = image_rows(data)
@@ -93,17 +80,9 @@ def prepare_data(
 def image_rows(data: TaskData) -> pd.DataFrame:
     """Return a task's images as rows, sorted by domain, path and member.
 
-    Returns
-    -------
-    DataFrame
-        ``row_id``, ``path``, ``domain``, ``label``, ``member``, ``offset`` and ``size``, target
-        labels included; the size is null for images that are files.
-
-    Raises
-    ------
-    DataError
-        An image is listed twice, has a label that is not a class, or is a source image without
-        one.
+    They have all `COLUMNS` but ``sha256``, target labels included; the size is null for images
+    that are files. Raises `DataError` if an image is listed twice, has a label that is not a
+    class, or is a source image without one.
     """
     import pandas as pd
     import pyarrow as pa

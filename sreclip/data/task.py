@@ -80,33 +80,15 @@ class Task(ABC):
 
     @abstractmethod
     def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
-        """List the images and the classes.
+        """List the images and the classes; raise `DataError` if they cannot be used.
 
-        Parameters
-        ----------
-        settings : Mapping
-        folder : Path
-            Where the task may keep files that it makes.
-
-        Raises
-        ------
-        DataError
-            The images or the classes cannot be used.
+        The task may keep files that it makes in ``folder``.
         """
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
         """Tell what the task depends on, without reading images. By default: nothing.
 
-        Parameters
-        ----------
-        settings : Mapping
-        folder : Path
-            Where the task's files are, if it was prepared before.
-
-        Raises
-        ------
-        DataError
-            The task's folders or its class list cannot be used.
+        The task's files are in ``folder``, if it was prepared before.
         """
         return FirstLook([], None)
 
@@ -133,14 +115,8 @@ class Task(ABC):
         """Tell whether the task was prepared on another machine and is the same here.
 
         After a clone and a pull every folder may be newer than the manifest. Then modification
-        times mean nothing, and `is_as_prepared` tells whether images came or went.
-
-        Parameters
-        ----------
-        settings, folder
-            As in `first_look`.
-        hash_cache : Path
-            Exists once the task was prepared on this machine; from then on times count.
+        times mean nothing, and `is_as_prepared` tells whether images came or went. From the
+        first preparation on this machine, which leaves ``hash_cache``, times count.
         """
         if hash_cache.exists() or not (folder / MANIFEST_FILE).exists():
             return False

@@ -15,6 +15,9 @@ IMAGE_SUFFIXES = frozenset(
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
 )
 
+# The real folders that lie behind us where a link made the path jump.
+_Trail = tuple[str, ...]
+
 
 class Listed(NamedTuple):
     """One folder below the root, and the sorted names of its files.
@@ -48,33 +51,21 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
         folder cannot be read.
     """
     real_root = os.path.realpath(root)
-    # The trail holds the real folders that lie behind us where a link made the path jump.
-    stack: list[tuple[str, tuple[str, ...]]] = [(start, ())]
+    stack: list[tuple[str, _Trail]] = [(start, ())]
     while stack:
         folder, trail = stack.pop()
         found = Listed(folder, [], [], [])
-        below: list[tuple[str, tuple[str, ...]]] = []
-        for entry in _entries(root, folder):
-            name = entry.name
-            if name.startswith("."):
-                continue
-            if not name.isascii():
-                _check_name(folder, name)
-            is_link = entry.is_symlink()
-            jump = _follow(entry, real_root, trail) if is_link else trail
-            if jump is not None and entry.is_dir(follow_symlinks=is_link):
-                below.append((f"{folder}/{name}", jump))
-                continue
-            kind = suffix(name) if entry.is_file(follow_symlinks=is_link) else ""
+        below, files = _scan(root, folder, real_root, trail)
+        for entry in files:
+            kind = suffix(entry.name) if entry.is_file() else ""
             if kind in IMAGE_SUFFIXES:
-                found.images.append(name)
+                found.images.append(entry.name)
             else:
-                (found.archives if kind == ARCHIVE_SUFFIX else found.ignored).append(name)
+                (found.archives if kind == ARCHIVE_SUFFIX else found.ignored).append(entry.name)
         for names in found[1:]:
             names.sort()
         yield found
-        below.sort(reverse=True)
-        stack += below
+        stack += sorted(((name, jump) for name, jump, _ in below), reverse=True)
 
 
 def walk_folders(
@@ -96,31 +87,40 @@ def walk_folders(
     """
     real_root = os.path.realpath(root)
     # The device of the folder above, if link counts told its subfolders.
-    stack: list[tuple[str, tuple[str, ...], int | None]] = [(start, (), None)]
+    stack: list[tuple[str, _Trail, int | None]] = [(start, (), None)]
     while stack:
         folder, trail, device = stack.pop()
         status = (root / folder).stat()
         if not open_all and status.st_dev == device and status.st_nlink == 2:
             yield folder, []
             continue
-        real: list[str] = []
-        archives: list[str] = []
-        for entry in _entries(root, folder):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                real.append(entry.name)
-                continue
-            if entry.is_symlink():
-                jump = _follow(entry, real_root, trail)
-                if jump is not None:
-                    stack.append((f"{folder}/{entry.name}", jump, None))
-                    continue
-            if suffix(entry.name) == ARCHIVE_SUFFIX:
-                archives.append(entry.name)
-        yield folder, archives
-        counted = bool(real) and status.st_nlink == 2 + len(real)
-        stack += [(f"{folder}/{name}", trail, status.st_dev if counted else None) for name in real]
+        below, files = _scan(root, folder, real_root, trail)
+        yield folder, [entry.name for entry in files if suffix(entry.name) == ARCHIVE_SUFFIX]
+        n_real = sum(not is_link for *_, is_link in below)
+        counted = n_real > 0 and status.st_nlink == 2 + n_real
+        for name, jump, is_link in below:
+            stack.append((name, jump, status.st_dev if counted and not is_link else None))
+
+
+def _scan(
+    root: Path, folder: str, real_root: str, trail: _Trail
+) -> tuple[list[tuple[str, _Trail, bool]], list[os.DirEntry[str]]]:
+    """Return the folders in a folder, with trails and which are links, and everything else."""
+    below: list[tuple[str, _Trail, bool]] = []
+    files: list[os.DirEntry[str]] = []
+    for entry in _entries(root, folder):
+        name = entry.name
+        if name.startswith("."):
+            continue
+        if not name.isascii():
+            _check_name(folder, name)
+        is_link = entry.is_symlink()
+        jump = _follow(entry, real_root, trail) if is_link else trail
+        if jump is not None and entry.is_dir(follow_symlinks=is_link):
+            below.append((f"{folder}/{name}", jump, is_link))
+        else:
+            files.append(entry)
+    return below, files
 
 
 def _entries(root: Path, folder: str) -> Iterator[os.DirEntry[str]]:
@@ -143,9 +143,7 @@ def _check_name(folder: str, name: str) -> None:
         ) from error
 
 
-def _follow(
-    entry: os.DirEntry[str], real_root: str, trail: tuple[str, ...]
-) -> tuple[str, ...] | None:
+def _follow(entry: os.DirEntry[str], real_root: str, trail: _Trail) -> _Trail | None:
     """Check a link; return the trail for the folder it leads to, None when it leads to a file."""
     real = os.path.realpath(entry.path)
     if not _holds(real_root, real):

@@ -157,10 +157,10 @@ def test_sizes_of_the_other_sets():
 
 def test_domains_in_the_settings_are_those_of_the_sets():
     from sreclip.data.tasks.domainnet import DOMAINNET, MINI
-    from sreclip.data.tasks.office_home import OFFICE_HOME
-    from sreclip.data.tasks.pacs import PACS
+    from sreclip.data.tasks.office_home import OfficeHome
+    from sreclip.data.tasks.pacs import Pacs
 
-    for paired in (DOMAINNET, OFFICE_HOME, PACS):
+    for paired in (DOMAINNET, OfficeHome.paired, Pacs.paired):
         for domain in paired.domains:
             other = next(name for name in paired.domains if name != domain)
             settings_of(paired.name, Path("x"), source=domain, target=other)

@@ -28,13 +28,7 @@ class Line(NamedTuple):
 
 
 def read_list(path: Path) -> Iterator[Line]:
-    """Read a list; empty lines are skipped.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, or a line has another form.
-    """
+    """Read a list; raise `DataError` if the file cannot be read, or a line has another form."""
     for where, text in _lines(path):
         written, _, number = text.rpartition(" ")
         if not written.strip() or not number.isascii() or not number.isdecimal():
@@ -45,17 +39,8 @@ def read_list(path: Path) -> Iterator[Line]:
 def read_synsets(path: Path, labels: Mapping[str, int]) -> list[int]:
     """Read which label each class number means: one WordNet id per line, words after it.
 
-    Parameters
-    ----------
-    path : Path
-        Such as WebVision's ``info/synsets.txt``.
-    labels : Mapping
-        Label of each id.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, or an id is no class of the benchmark or appears twice.
+    ``labels`` has the label of each id. Raises `DataError` if the file cannot be read, or an id is
+    no class of the benchmark or appears twice.
     """
     numbers: list[int] = []
     seen: dict[str, str] = {}
@@ -84,12 +69,8 @@ class Resolver:
     """Finds the images that paths in a list mean, even if the list is from another machine.
 
     A path means the image whose name has the same end: its own name and the folder it lies in,
-    or the name alone if the list gives no folder.
-
-    Parameters
-    ----------
-    names : iterable of str
-        The images that exist, by path below the root.
+    or the name alone if the list gives no folder. ``names`` are the paths of the images that
+    exist, below the root.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

@@ -47,17 +47,8 @@ class Side:
 class Benchmark:
     """A public data set with a published protocol.
 
-    Attributes
-    ----------
-    name : str
-        Task name.
-    title : str
-    table : sequence of BenchmarkClass
-        In label order.
-    sides : Mapping
-        Both domains.
-    credits : str
-        Who made the images, and under which terms.
+    ``name`` is that of the task, ``table`` has the classes in label order, ``credits`` says who
+    made the images, and under which terms.
     """
 
     name: str

@@ -45,15 +45,7 @@ class Survey:
 
 
 def survey(benchmark: Benchmark, settings: Mapping[str, Any]) -> Survey:
-    """Look at what is there.
-
-    Parameters
-    ----------
-    benchmark : Benchmark
-    settings : Mapping
-        ``root``; ``source_folder`` and ``target_folder``, a folder or an archive below it, or
-        None for the usual ones; ``source_list`` and ``target_list``, files that list images with
-        class numbers; ``synsets``, the file that says which class a number means.
+    """Look at what is there, with the settings of `BenchmarkTask`.
 
     Raises
     ------
@@ -98,10 +90,7 @@ def find_starts(
 ) -> tuple[Path, dict[Domain, str]]:
     """Return the root, and where each domain lies below it.
 
-    Raises
-    ------
-    DataError
-        The root or a domain is missing, or it is not clear which of several folders is meant.
+    Raises `DataError` if one is missing, or it is not clear which of several folders is meant.
     """
     section = f"task.{benchmark.name}"
     root = Path(settings["root"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from sreclip.data.benchmarks.spec import Benchmark
+from sreclip.data.benchmarks.spec import Benchmark, PairedSet
 from sreclip.data.benchmarks.survey import Survey, find_starts, list_paths, survey, synsets_path
 from sreclip.data.listing import folders_and_archives, is_archive
 from sreclip.data.manifest import DOMAINS
@@ -27,14 +27,7 @@ class BenchmarkTask(Task):
         return survey(self.benchmark(settings), settings)
 
     def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
-        """List the images of both domains.
-
-        Raises
-        ------
-        DataError
-            As `survey`; or there are problems with the images: a class without any, a folder
-            that is no class, a list that disagrees with the folders.
-        """
+        """List the images of both domains; problems with them are a `DataError`."""
         return task_data(self.survey(settings))
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
@@ -57,14 +50,18 @@ class BenchmarkTask(Task):
         return FirstLook(sorted(set(inputs)), classes)
 
 
-def task_data(found: Survey) -> TaskData:
-    """Turn a survey without problems into a task's images.
+class PairedTask(BenchmarkTask):
+    """Any two domains of one set."""
 
-    Raises
-    ------
-    DataError
-        There are problems: all of them, and how to see each image.
-    """
+    paired: ClassVar[PairedSet]
+
+    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
+        """Return the benchmark of the chosen domains."""
+        return self.paired.benchmark(settings)
+
+
+def task_data(found: Survey) -> TaskData:
+    """Turn a survey without problems into a task's images; else raise `DataError` with all."""
     benchmark = found.benchmark
     if found.problems:
         lines = [f"  {domain}: {problem}" for domain, problem in found.problems]

@@ -22,13 +22,7 @@ TASKS: dict[str, str] = {
 
 
 def load_task(name: str) -> Task:
-    """Make a registered task.
-
-    Raises
-    ------
-    ConfigError
-        The task is not registered; names the nearest that is.
-    """
+    """Make a registered task; raise `ConfigError` if there is none of that name."""
     task: Task = load_registered("task", name, TASKS)()
     return task
 

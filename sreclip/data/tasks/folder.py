@@ -42,11 +42,8 @@ class FolderTask(Task):
     def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
         """List the images of both domains and the classes.
 
-        Raises
-        ------
-        DataError
-            A folder is missing, empty, not in the list, or like another; a link leaves the root;
-            an archive cannot be used.
+        Raises `DataError` if a folder is missing, empty, not in the list, or like another, a link
+        leaves the root, or an archive cannot be used.
         """
         root, starts = _layout(settings)
         list_path = _class_list(settings)

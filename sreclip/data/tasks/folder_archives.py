@@ -40,13 +40,7 @@ class ClassNames:
         return display_name(folder) in self._folders
 
     def folder_of(self, labels: Sequence[str | int], image: str) -> str:
-        """Return the one class, by its folder name, that all labels of an image mean.
-
-        Raises
-        ------
-        DataError
-            They mean none, or more than one.
-        """
+        """Return the one class, by its folder name, that all labels of an image mean."""
         if self._listed is None:
             # If a name is given, too, a number need not be understood.
             labels = [label for label in labels if isinstance(label, str)] or labels

@@ -7,29 +7,25 @@ open-set domain adaptation (for instance Liu et al., STA, CVPR 2019; Bucci et al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from sreclip.data.benchmarks.spec import Benchmark, DomainFolder, PairedSet
-from sreclip.data.benchmarks.task import BenchmarkTask
-
-OFFICE_HOME = PairedSet(
-    name="office_home",
-    title="Office-Home",
-    credits="Office-Home (Venkateswara et al., CVPR 2017), for research that is not commercial.",
-    domains={
-        "art": DomainFolder(("Art", "art"), 2_427),
-        "clipart": DomainFolder(("Clipart", "clipart"), 4_365),
-        "product": DomainFolder(("Product", "product"), 4_439),
-        "real_world": DomainFolder(("Real World", "Real_World", "RealWorld", "real_world"), 4_357),
-    },
-    above=("OfficeHomeDataset_10072016", "OfficeHome", "office_home", "images"),
-)
+from sreclip.data.benchmarks.spec import DomainFolder, PairedSet
+from sreclip.data.benchmarks.task import PairedTask
 
 
-class OfficeHome(BenchmarkTask):
+class OfficeHome(PairedTask):
     """Any two of the four domains."""
 
-    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
-        """Return the benchmark of two domains."""
-        return OFFICE_HOME.benchmark(settings)
+    paired = PairedSet(
+        name="office_home",
+        title="Office-Home",
+        credits="Office-Home (Venkateswara et al., CVPR 2017), for research that is not "
+        "commercial.",
+        domains={
+            "art": DomainFolder(("Art", "art"), 2_427),
+            "clipart": DomainFolder(("Clipart", "clipart"), 4_365),
+            "product": DomainFolder(("Product", "product"), 4_439),
+            "real_world": DomainFolder(
+                ("Real World", "Real_World", "RealWorld", "real_world"), 4_357
+            ),
+        },
+        above=("OfficeHomeDataset_10072016", "OfficeHome", "office_home", "images"),
+    )

