@@ -27,11 +27,11 @@ pytestmark = pytest.mark.workflow
 
 # Path below the data root, and a word of the reason.
 UNREADABLE = {
-    "source/cat/text.jpg": "not a picture",
+    "source/cat/text.jpg": "not an image",
     "source/dog/truncated.jpg": "truncated",
     "target/cat/empty.png": "0 bytes",
     "target/car/bomb.png": "pixels",
-    "target/car/text.jpg": "not a picture",
+    "target/car/text.jpg": "not an image",
     "target/dog/truncated.jpg": "truncated",
 }
 ODD = (
