@@ -121,7 +121,7 @@ def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbo
 
 
 def _from_tag(name: str, tag: str) -> Any:
-    # open_clip only warns when a tag was trained with QuickGELU and the model lacks it.
+    # open_clip only warns when a tag was trained with QuickGELU and the model has not.
     quick_gelu = bool(get_pretrained_cfg(name, tag).get("quick_gelu", False))
     try:
         return open_clip.create_model(

@@ -1,4 +1,4 @@
-"""Where an image's bytes are, and that this is below the data root."""
+"""Where an image's bytes are; paths that leave the data root are refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def places_of(rows: pd.DataFrame) -> list[Place]:
         rows[name].to_numpy(object, na_value=None).tolist()  # type: ignore[call-overload]
         for name in Place._fields
     ]
-    return [Place(*values) for values in zip(*columns, strict=True)]
+    return list(map(Place, *columns))
 
 
 def image_names(rows: pd.DataFrame) -> pd.Series:

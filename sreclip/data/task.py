@@ -1,4 +1,4 @@
-"""What a task is: where the images and the classes come from."""
+"""The contract of a task: where the images and the classes come from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sreclip.errors import DataError
 
 
 class TaskImage(NamedTuple):
-    """One image as a task finds it; ``label`` is None where the layout does not tell it."""
+    """One image as a task finds it; ``label`` is None where the layout does not say it."""
 
     place: Place
     domain: Domain
@@ -57,7 +57,7 @@ class TaskData:
 
 
 class FirstLook(NamedTuple):
-    """What a task tells before it is prepared.
+    """What is known of a task before it is prepared.
 
     Attributes
     ----------
@@ -115,8 +115,8 @@ class Task(ABC):
         """Tell whether the task was prepared on another machine and is the same here.
 
         After a clone and a pull every folder may be newer than the manifest. Then modification
-        times mean nothing, and `is_as_prepared` tells whether images came or went. From the
-        first preparation on this machine, which leaves ``hash_cache``, times count.
+        times mean nothing, and `is_as_prepared` tells whether images were added or removed. After
+        the first preparation on this machine, which leaves ``hash_cache``, times count.
         """
         if hash_cache.exists() or not (folder / MANIFEST_FILE).exists():
             return False

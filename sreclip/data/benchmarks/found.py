@@ -1,4 +1,4 @@
-"""What one domain of a benchmark holds, told by its class folders."""
+"""The images of one domain of a benchmark, by its class folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Found:
-    """What one domain holds.
+    """The images of one domain.
 
     Attributes
     ----------

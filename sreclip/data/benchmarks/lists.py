@@ -105,92 +105,90 @@ def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
     return alike
 
 
+class _LineError(Exception):
+    """What is wrong with a line, the way out, and how to name the line."""
+
+    def __init__(self, what: str, hint: str, item: object) -> None:
+        super().__init__(what, hint, str(item))
+
+
 class ListReader:
     """Takes the images that lists name, by class number and folder, which must agree."""
 
     def __init__(self, side: Side, listing: Listing, numbers: Sequence[int] | None) -> None:
         self._side, self._listing, self._numbers = side, listing, numbers
         self._with_images = set(side.folders.values())
+        self._resolver = Resolver(listing.places)
+        # Where each image was named first.
+        self._seen: dict[str, str] = {}
         # The label that a number was first seen with, and where.
         self._meant: dict[int, tuple[int, str]] = {}
-        # What is wrong, by complaint and way out.
-        self._wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
 
     def read(self, here: Found) -> None:
         """Read the lists of a domain; what is wrong becomes its problems."""
-        places = self._listing.places
-        resolver = Resolver(places)
-        seen: dict[str, str] = {}
+        wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
         for line in (line for path in here.lists for line in read_list(path)):
-            names = resolver.find(line.path)
-            if not names:
-                self._note(
-                    "lines name no image that is here",
-                    "get the images, or another list",
-                    f"{line.where} ({line.path})",
-                )
-            elif len(names) > 1:
-                self._note(
-                    "lines fit more than one image",
-                    "name the folder that counts",
-                    f"{line.where} ({line.path})",
-                )
-            elif names[0] in seen:
-                self._note(
-                    "lines name an image again",
-                    "remove one of each pair",
-                    f"{line.where} ({names[0]}, first at {seen[names[0]]})",
-                )
-            else:
-                seen[names[0]] = line.where
-                label = self._label(names[0], line)
-                if label is not None:
-                    here.places[label].append(places[names[0]])
+            try:
+                name = self._image(line)
+                here.places[self._label(name, line)].append(self._listing.places[name])
+            except _LineError as error:
+                what, hint, item = error.args
+                wrong[what, hint].append(item)
         here.problems += [
-            Problem(f"{len(items)} {what}", hint, items)
-            for (what, hint), items in self._wrong.items()
+            Problem(f"{len(items)} {what}", hint, items) for (what, hint), items in wrong.items()
         ]
-        for old, new in sorted(resolver.prefixes.items()):
+        for old, new in sorted(self._resolver.prefixes.items()):
             here.notes.append(f"{old} of the list is {new or '.'} here")
-        left = len(places) - len(seen)
+        left = len(self._listing.places) - len(self._seen)
         if left:
             here.notes.append(f"images that no list names, left out: {left}")
 
-    def _note(self, what: str, hint: str, item: str) -> None:
-        self._wrong[what, hint].append(item)
+    def _image(self, line: Line) -> str:
+        """Return the name of the one image that a line means."""
+        item = f"{line.where} ({line.path})"
+        names = self._resolver.find(line.path)
+        if not names:
+            hint = "get the images, or another list"
+            raise _LineError("lines name no image that is here", hint, item)
+        if len(names) > 1:
+            raise _LineError("lines fit more than one image", "name the folder that counts", item)
+        first = self._seen.setdefault(names[0], line.where)
+        if first != line.where:
+            item = f"{line.where} ({names[0]}, first at {first})"
+            raise _LineError("lines name an image again", "remove one of each pair", item)
+        return names[0]
 
-    def _label(self, name: str, line: Line) -> int | None:
-        """Return the label that folder and number agree on; else note what is wrong."""
+    def _label(self, name: str, line: Line) -> int:
+        """Return the label that folder and number agree on."""
         folder = class_folder(name, self._side)
         by_folder = None if folder is None else self._side.folders[folder]
-        first = ""
-        if self._numbers is None:
-            by_number, first = self._meant.get(line.number, (by_folder, ""))
-            if by_number is None:
-                self._note(
-                    "lines have a class number that nothing explains",
-                    "give the list of WordNet ids in the order of the numbers (synsets)",
-                    f"{line}",
-                )
-                return None
-            self._meant.setdefault(line.number, (by_number, line.where))
-        elif line.number < len(self._numbers):
-            by_number = self._numbers[line.number]
-        else:
-            self._note("lines have a class number that is too large", "fix the list", f"{line}")
-            return None
+        by_number, first = self._meaning(line, by_folder)
         if by_folder is not None and by_folder != by_number:
-            self._note(
+            raise _LineError(
                 "lines have a class number that disagrees with the folder",
                 "fix the list or the folder",
                 f"{line.where} ({name} {line.number})" + (f", unlike {first}" if first else ""),
             )
-            return None
         if by_number not in self._with_images:
-            self._note(
+            raise _LineError(
                 "lines are of classes that have no images in this domain",
                 "remove them: labelled images of unknown classes are not part of the protocol",
-                f"{line}",
+                line,
             )
-            return None
         return by_number
+
+    def _meaning(self, line: Line, by_folder: int | None) -> tuple[int, str]:
+        """Return the label of a line's number, and the line that told it, if one did."""
+        if self._numbers is None:
+            label, first = self._meant.get(line.number, (by_folder, ""))
+            if label is None:
+                raise _LineError(
+                    "lines have a class number that nothing explains",
+                    "give the list of WordNet ids in the order of the numbers (synsets)",
+                    line,
+                )
+            self._meant.setdefault(line.number, (label, line.where))
+            return label, first
+        if line.number >= len(self._numbers):
+            raise _LineError("lines have a class number that is too large", "fix the list", line)
+        return self._numbers[line.number], ""

@@ -1,4 +1,4 @@
-"""What a benchmark says of itself: its classes, and where and how each domain names them."""
+"""Descriptions of benchmarks: their classes, and where and how each domain names them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Side:
         Published number of images by label, if it is published per class.
     numbers : sequence of int or None
         Label that each number of the published lists of images means; None if only the folders
-        in the lists tell.
+        in the lists say it.
     """
 
     title: str

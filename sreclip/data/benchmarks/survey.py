@@ -1,4 +1,4 @@
-"""What is there of a benchmark, compared with what was published."""
+"""Compares the images of a benchmark below a root with what was published."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sreclip.errors import DataError
 
 @dataclass(frozen=True)
 class Survey:
-    """What is there of a benchmark, for both domains."""
+    """The images of a benchmark below a root, of both domains."""
 
     benchmark: Benchmark
     root: Path
@@ -45,7 +45,7 @@ class Survey:
 
 
 def survey(benchmark: Benchmark, settings: Mapping[str, Any]) -> Survey:
-    """Look at what is there, with the settings of `BenchmarkTask`.
+    """List both domains, with the settings of `BenchmarkTask`.
 
     Raises
     ------

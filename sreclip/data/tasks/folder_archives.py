@@ -1,4 +1,4 @@
-"""The class of an image in an archive: told by its folder there, or by a label beside it.
+"""The class of an image in an archive: that of its folder there, or of a label beside it.
 
 A label beside an image is a member of the same name that ends in ``.cls`` (the number or the name
 of a class) or ``.json`` (an object with ``label``, ``class`` or ``cls``), as in WebDataset.
@@ -92,7 +92,7 @@ class ClassNames:
 def with_classes(
     root: Path, archive: Archive, start: str, names: ClassNames
 ) -> Iterator[tuple[str | None, Place]]:
-    """Pair each image of an archive with the folder name of its class, None if nothing tells.
+    """Pair each image of an archive with the folder name of its class, None if neither says it.
 
     A label beside the image goes before the folder that the image lies in. Labels that belong to
     no image are counted among the archive's ignored members.
