@@ -44,7 +44,7 @@ class PictureSet(Dataset[Item]):
     Parameters
     ----------
     rows : DataFrame
-        ``path``, ``size`` and ``sha256``; ``member`` and ``offset`` of those in archives.
+        ``path``, ``member``, ``offset``, ``size`` and ``sha256``.
     root : Path
         Data root.
     preprocess : callable
