@@ -87,6 +87,8 @@ def manifest(root: Path, count: int) -> pd.DataFrame:
             "domain": "source",
             "size": [len(contents[path]) for path in chosen],
             "sha256": [hashlib.sha256(contents[path]).hexdigest() for path in chosen],
+            "member": None,
+            "offset": None,
         }
     )
 

@@ -64,9 +64,10 @@ def planted_classes(shape: Shape) -> list[ClassEntry]:
 
 def write_planted_task(plan: Plan, shape: Shape) -> None:
     """Prepare the task: made-up paths and hashes, class sizes as equal as can be."""
-    from sreclip.data.manifest import TaskData, write_task
+    from sreclip.data.manifest import write_task
     from sreclip.data.prepare import summarise_task
     from sreclip.data.shards import cut_shards, write_shards
+    from sreclip.data.task import TaskData
 
     classes = planted_classes(shape)
     data = TaskData(Path(plan.params.task.folder.root), (), classes, notes=("planted",))
@@ -82,7 +83,7 @@ def write_planted_task(plan: Plan, shape: Shape) -> None:
         n_shards=len(shards),
     )
     write_shards(plan.task.path, shards)
-    write_task(plan.task.path, rows, data, summary)
+    write_task(plan.task.path, rows, classes, summary)
 
 
 def _rows(wnids: Sequence[str], shape: Shape) -> pd.DataFrame:
@@ -109,6 +110,8 @@ def _rows(wnids: Sequence[str], shape: Shape) -> pd.DataFrame:
                     "label": labels,
                     "size": 1,
                     "sha256": [hashlib.sha256(path.encode()).hexdigest() for path in paths],
+                    "member": None,
+                    "offset": None,
                 }
             )
         )

@@ -86,7 +86,7 @@ class Run:
             "prompts": {"templates": ["a photo of a {}."]},
             "methods": {"run": list(self.methods), **settings},
             "train": {"seeds": [0]},
-            "report": {"pictures": 0},
+            "report": {"images": 0},
         }
         params = parse_params(values, "the benchmark's parameters")
         return Plan(params, self.folder)

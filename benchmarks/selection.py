@@ -22,7 +22,6 @@ from measuring import commit
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from sreclip.backbones import backbone_of
 from sreclip.config import load_params
 from sreclip.config.methods import Settings
 from sreclip.data.manifest import read_manifest, read_target_labels
@@ -87,7 +86,7 @@ def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
     source = open_domain(plan, "source")
     row_id = source.row_id[source.ok]
     rows = read_manifest(plan.task.path).set_index("row_id", drop=False).loc[row_id]
-    backbone = backbone_of(plan.params)
+    backbone = plan.params.backbone.load(plan.params.features.device)
     images = ImageDataset(
         rows,
         Path(plan.summary["root"]),

@@ -94,13 +94,13 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         hash_cache=plan.hash_cache,
         progress=not quiet,
     )
-    pictures = summary["pictures"]
+    images = summary["images"]
     log.info(
         "%s: %d classes, %d source and %d target images in %d shards",
         task.name,
         summary["classes"],
-        pictures["source"],
-        pictures["target"],
+        images["source"],
+        images["target"],
         summary["shards"],
     )
     for note in summary["notes"]:

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from sreclip.data.images import RejectedPicture, read_image
-from sreclip.data.reading import PictureReader, stored_pictures
+from sreclip.data.images import RejectedImage, read_image
+from sreclip.data.reading import ImageReader, stored_images
 from sreclip.errors import DataError
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ class ImageDataset(Dataset[Batch]):
         max_pixels: int,
         least_side: int = 0,
     ) -> None:
-        self.stored = stored_pictures(rows)
-        self.reader = PictureReader(root)
+        self.stored = stored_images(rows)
+        self.reader = ImageReader(root)
         self.preprocess = preprocess
         self.max_pixels, self.least_side = max_pixels, least_side
         self.rejected: dict[int, str] = {}
@@ -127,13 +127,13 @@ class ImageDataset(Dataset[Batch]):
         start = time.perf_counter()
         try:
             if index in self.rejected:
-                raise RejectedPicture(self.rejected[index])
+                raise RejectedImage(self.rejected[index])
             content = self.reader.read(self.stored[index])
             item.read_s = time.perf_counter() - start
             with self.decoding(index):
                 image = read_image(content, max_pixels=self.max_pixels, least_side=self.least_side)
                 item.pixels = self.preprocess(image)[None]
-        except RejectedPicture as error:
+        except RejectedImage as error:
             item.reasons = [error.reason]
         except DataError as error:
             item.failure = error

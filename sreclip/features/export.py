@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.manifest import DOMAINS, read_manifest, shown_names
+from sreclip.data.manifest import DOMAINS, read_manifest
+from sreclip.data.place import image_names
 from sreclip.errors import ConfigError
 from sreclip.features.header import Header
 from sreclip.features.planned import open_domain, read_names
@@ -100,7 +101,7 @@ def _table(plan: Plan, what: str) -> _Table:
     wanted = ["row_id", "path", "member", "domain", "label"]
     manifest = read_manifest(plan.task.path, wanted)[shards[0].start : shards[-1].stop]
     rows = manifest[["row_id"]].assign(
-        path=shown_names(manifest), domain=manifest["domain"].astype(str), ok=images.ok
+        path=image_names(manifest), domain=manifest["domain"].astype(str), ok=images.ok
     )
     if domain == "source":
         rows["label"] = manifest["label"].to_numpy(dtype=np.int64)

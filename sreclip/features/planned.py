@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sreclip.backbones import backbone_of
+from sreclip.backbones.base import Backbone
 from sreclip.data.manifest import MADE_BY, MANIFEST_FILE, Domain, read_manifest_part
 from sreclip.data.shards import shard_key
 from sreclip.errors import StoreError
@@ -43,7 +43,7 @@ def extract_shard(
     extract_images(
         rows,
         Path(plan.summary["root"]),
-        backbone_of(plan.params),
+        _backbone(plan),
         out,
         plan.params.features,
         rows_key=rows_key,
@@ -53,10 +53,14 @@ def extract_shard(
     return out
 
 
+def _backbone(plan: Plan) -> Backbone:
+    return plan.params.backbone.load(plan.params.features.device)
+
+
 def extract_names(plan: Plan, kind: str) -> Path:
     """Encode the names of ``classes`` or ``nodes`` with every template."""
     names, prompt_names = text_names(plan, kind)
-    templates, backbone = plan.params.prompts.templates, backbone_of(plan.params)
+    templates, backbone = plan.params.prompts.templates, _backbone(plan)
     out = plan.text(kind).path
     vectors = encode_texts(names, prompt_names, templates, backbone)
     write_text(

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.backbones import backbone_of
 from sreclip.backbones.base import Backbone
 from sreclip.errors import GraphError, StoreError
 from sreclip.graph.relation import text_similarity, wordnet_similarity
@@ -86,7 +85,7 @@ def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
 
     @cache
     def backbone() -> Backbone:
-        return backbone_of(plan.params)
+        return plan.params.backbone.load(plan.params.features.device)
 
     return lambda texts: backbone().encode_text(list(texts)).cpu().numpy()
 

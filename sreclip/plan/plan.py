@@ -124,7 +124,7 @@ class Plan:
         about: dict[str, Any] = {"task": self.params.task.name}
         if (path / "summary.json").exists():
             summary = read_summary(path)
-            about |= {name: summary.get(name) for name in ("pictures", "classes", "root")}
+            about |= {name: summary.get(name) for name in ("images", "classes", "root")}
         return about
 
     @property
@@ -166,7 +166,7 @@ class Plan:
     def known(self) -> NDArray[np.bool_]:
         """Known classes, ``(n_classes,)``."""
         names = [entry.name for entry in self.classes]
-        counts = self.summary["source_pictures"]
+        counts = self.summary["source_images"]
         return known_mask(names, [counts[name] for name in names], self.params.split)
 
     @property

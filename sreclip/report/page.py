@@ -160,7 +160,7 @@ def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "training": blocks.training_block(results, n_seeds),
         "strip": make_strip(plan, last),
         "strip_seed": params.report.seed,
-        "strip_wanted": params.report.pictures,
+        "strip_wanted": params.report.images,
         "share_right": plain(100 * share_of_right(last), 1),
         "rejects": list_rejects(plan),
         "params_yaml": params_yaml(plan),

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from sreclip.config import Params
-from sreclip.data.images import RejectedPicture
+from sreclip.config.models import BackboneSettings
 from sreclip.data.manifest import read_manifest
 from sreclip.data.prepare import prepare_data
-from sreclip.data.reading import PictureReader, Stored, read_picture, stored_pictures
+from sreclip.data.reading import ImageReader, StoredImage
 from sreclip.errors import DataError, StoreError
 from sreclip.features.dataset import ImageDataset
 from sreclip.features.extract import ExtractionReport
@@ -40,12 +40,20 @@ def pack(archive: Path, files: dict[str, bytes]) -> None:
             tar.addfile(info, io.BytesIO(content))
 
 
+def prepare(root: Path, folder: Path, shard_size: int) -> None:
+    settings = {"root": str(root), "source": "source", "target": "target", "classes": None}
+    cache = folder.with_name(f"{folder.name}.hashes.parquet")
+    prepare_data(
+        "folder", settings, folder, shard_size=shard_size, duplicates="error", hash_cache=cache
+    )
+
+
 def rows_of(root: Path, folder: Path) -> pd.DataFrame:
     """Manifest rows of the source of a data root; a target is put there when it lacks one."""
     if not (root / "target").exists():
         (root / "target").mkdir()
         (root / "target" / "a.png").write_bytes(b"target")
-    prepare_data("folder", {"root": str(root)}, folder, shard_size=1000)
+    prepare(root, folder, shard_size=1000)
     rows = read_manifest(folder)
     return rows[rows["domain"] == "source"].reset_index(drop=True)
 
@@ -114,26 +122,6 @@ def test_the_dataset_pickles_with_an_open_archive(
     torch.testing.assert_close(again[0].pixels, first)
 
 
-def test_one_archive_is_open_at_a_time(packed: Path, packed_rows: pd.DataFrame) -> None:
-    reader = PictureReader(packed)
-    handles = set()
-    for stored in stored_pictures(packed_rows):
-        reader.read(stored)
-        handles.add(id(reader._handle))
-    assert len(handles) <= 2
-    last = reader._handle
-    reader.close()
-    assert last is not None and last.closed
-
-
-def test_reading_one_image_of_the_manifest(
-    packed: Path, packed_rows: pd.DataFrame, contents: dict[str, bytes]
-) -> None:
-    for stored, name in zip(stored_pictures(packed_rows), sorted(contents), strict=True):
-        assert stored.name.endswith(f".tar/dog/{name}")
-        assert read_picture(packed, stored) == contents[name]
-
-
 def replace_in(archive: Path, name: str, content: bytes) -> None:
     """Overwrite a member of the same length in place, and keep the archive's time."""
     times = archive.stat()
@@ -181,9 +169,7 @@ def test_an_archive_that_changed_since_the_manifest(
     workers: int,
 ) -> None:
     change(packed / "source/a.tar")
-    with pytest.raises(
-        DataError, match=rf"a\.tar/dog/\S+ is not the (?:picture|image).*{message}"
-    ) as caught:
+    with pytest.raises(DataError, match=rf"a\.tar/dog/\S+ is not the image.*{message}") as caught:
         extract(packed_rows, tmp_path / "out" / "a.h5", root=packed, workers=workers)
     assert "prepare-data" in caught.value.hint
     assert not (tmp_path / "out").exists()
@@ -195,14 +181,14 @@ def test_the_pixels_are_those_of_the_bytes_that_were_hashed(
     """An archive replaced between reading and decoding changes nothing."""
     images = ImageDataset(packed_rows, packed, fake.Backbone().preprocess, 1000)
     before = images[7].pixels
-    read = PictureReader.read
+    read = ImageReader.read
 
-    def replaced(self: PictureReader, stored: Stored) -> bytes:
+    def replaced(self: ImageReader, stored: StoredImage) -> bytes:
         content = read(self, stored)
-        (packed / stored.path).write_bytes(b"another")
+        (packed / stored.place.path).write_bytes(b"another")
         return content
 
-    monkeypatch.setattr(PictureReader, "read", replaced)
+    monkeypatch.setattr(ImageReader, "read", replaced)
     torch.testing.assert_close(images[7].pixels, before)
 
 
@@ -248,24 +234,19 @@ def test_a_member_that_was_unreadable_when_it_was_listed(
         extract(packed_rows, tmp_path / "b.h5", root=packed)
 
 
-def test_what_is_too_large_to_be_an_image_is_not_read(packed: Path) -> None:
-    with pytest.raises(RejectedPicture, match="bytes are more than"):
-        read_picture(packed, Stored("source/a.tar", 1 << 40, "0" * 64, "x", 0))
-
-
 @pytest.fixture
 def plan(packed: Path, tmp_path: Path) -> Plan:
     task = {"name": "folder", "folder": {"root": str(packed)}, "shard_size": 9}
     plan = Plan(Params.model_validate({"task": task}), tmp_path)
     rows_of(packed, tmp_path / "task")
-    prepare_data("folder", task["folder"], plan.task.path, shard_size=9)
+    prepare(packed, plan.task.path, shard_size=9)
     return plan
 
 
 def test_a_shard_reads_its_own_rows(
     plan: Plan, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sreclip.features.planned.backbone_of", lambda params: fake.Backbone())
+    monkeypatch.setattr(BackboneSettings, "load", lambda self, device: fake.Backbone())
     rows = read_manifest(plan.task.path)
     monkeypatch.delattr("sreclip.data.manifest.read_manifest")
     shards = plan.domain_shards("source")

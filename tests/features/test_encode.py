@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sreclip.backbones import load_backbone
+from sreclip.config.models import BackboneSettings
 from sreclip.features.dataset import Batch
 from sreclip.features.encode import encode_batches
 from sreclip.features.extract import ExtractionReport
@@ -113,7 +113,7 @@ def test_on_a_gpu_the_rows_are_those_of_one_batch_at_a_time(
     precision: str, checkpoint: Path
 ) -> None:
     settings = {"model": MODEL, "pretrained": str(checkpoint), "precision": precision}
-    backbone = load_backbone("open_clip", settings, "cuda")
+    backbone = BackboneSettings(name="open_clip", open_clip=settings).load("cuda")
     generator = torch.Generator().manual_seed(0)
     pixels = [torch.randn(32, 3, 224, 224, generator=generator) for _ in range(40)]
     alone = [backbone.encode_image(one).cpu().numpy() for one in pixels]

@@ -14,6 +14,7 @@ import pytest
 from safetensors import safe_open
 
 from sreclip.config import Params
+from sreclip.config.models import BackboneSettings
 from sreclip.data.manifest import read_manifest
 from sreclip.data.prepare import prepare_data
 from sreclip.errors import ConfigError, StoreError
@@ -37,7 +38,7 @@ def plan(tmp_path: Path, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch)
     prepare_data("folder", task["folder"], plan.task.path, shard_size=6)
     backbone = fake.Backbone()
     backbone.label = plan.params.backbone.label
-    monkeypatch.setattr("sreclip.features.planned.backbone_of", lambda params: backbone)
+    monkeypatch.setattr(BackboneSettings, "load", lambda self, device: backbone)
     for shard in plan.shards:
         extract_shard(plan, shard.key, progress=False)
     extract_names(plan, "classes")

@@ -273,9 +273,9 @@ def test_one_seed_one_method_nothing_rejected(small: Callable[..., str]) -> None
 
 
 def test_without_the_baseline_there_are_no_gains(small: Callable[..., str]) -> None:
-    page = small(methods=("clip_adapter",), report={"pictures": 0})
+    page = small(methods=("clip_adapter",), report={"images": 0})
     assert "zero_shot is not among the methods of this run" in section(page, "gains")
-    assert "No pictures were asked for" in section(page, "pictures")
+    assert "No images were asked for" in section(page, "pictures")
 
 
 def test_rejected_pictures_without_features_are_counted(page: str) -> None:

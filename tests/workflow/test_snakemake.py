@@ -63,7 +63,7 @@ def test_provenance_leads_back_to_the_pictures(done: Project) -> None:
     chain = found["chain"]
     assert [step["stage"] for step in chain[:3]] == ["published report", "page", "comparison"]
     assert chain[-1]["stage"] == "task"
-    assert chain[-1]["about"]["pictures"] == {"source": 18, "target": 24}
+    assert chain[-1]["about"]["images"] == {"source": 18, "target": 24}
     paths = {step["path"] for step in chain}
     assert all(made_from in paths for step in chain for made_from in step["inputs"])
     for step in chain[1:]:
