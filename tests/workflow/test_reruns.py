@@ -37,6 +37,29 @@ def test_the_page_is_the_table() -> None:
     assert PAGE.read_text() == page(), "write it with: python -m tests.workflow.reruns"
 
 
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file and folder with its size and time, but for what Snakemake and Python keep."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if not {".snakemake", "__pycache__", ".git"} & set(path.relative_to(folder).parts)
+    }
+
+
+def test_reading_the_snakefile_writes_nothing(made: Project, tmp_path: Path) -> None:
+    """In a clone without a pull, where a stamp is there and the page beside it is not."""
+    made.run("git", "clone", "--quiet", str(made.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.run("sreclip", "--version")
+    before = tree(clone.folder)
+    assert any(name.startswith("reports/made-from/") for name in before)
+    for arguments in (("--dry-run", "all"), ("--lint",), ("--dry-run", "sweep"), ("--list-rules",)):
+        clone.snakemake(*arguments)
+        assert tree(clone.folder) == before, arguments
+    assert "reports/index.html is missing" in clone.run("sreclip", "provenance", "reports").stdout
+    clone.run("sreclip", "diff", "HEAD", ".")
+
+
 def test_a_fresh_clone_has_nothing_to_do(clone: Project) -> None:
     assert clone.changed() == {}
     assert clone.planned_jobs("all") == {}
