@@ -7,10 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from sreclip.config.section import OneOf, Section
+from sreclip.data.benchmarks.domains import DOMAINNET, MINI_DOMAINNET, OFFICE_HOME, PACS
 from sreclip.data.tasks import TASKS
-from sreclip.data.tasks.domainnet import DOMAINNET, MINI
-from sreclip.data.tasks.office_home import OfficeHome
-from sreclip.data.tasks.pacs import Pacs
 
 
 class OpenmojiSettings(Section):
@@ -76,7 +74,7 @@ class PairSettings(BenchmarkSettings):
         return self
 
 
-PacsDomain = Annotated[str, OneOf(tuple(Pacs.paired.domains))]
+PacsDomain = Annotated[str, OneOf(tuple(PACS))]
 
 
 class PacsSettings(PairSettings):
@@ -86,7 +84,7 @@ class PacsSettings(PairSettings):
     target: PacsDomain = Field("art_painting", description="Target domain.")
 
 
-OfficeHomeDomain = Annotated[str, OneOf(tuple(OfficeHome.paired.domains))]
+OfficeHomeDomain = Annotated[str, OneOf(tuple(OFFICE_HOME))]
 
 
 class OfficeHomeSettings(PairSettings):
@@ -96,7 +94,7 @@ class OfficeHomeSettings(PairSettings):
     target: OfficeHomeDomain = Field("art", description="Target domain.")
 
 
-DomainNetDomain = Annotated[str, OneOf(tuple(DOMAINNET.domains))]
+DomainNetDomain = Annotated[str, OneOf(tuple(DOMAINNET))]
 
 
 class DomainNetSettings(PairSettings):
@@ -108,8 +106,8 @@ class DomainNetSettings(PairSettings):
 
     @model_validator(mode="after")
     def _mini_has_the_domains(self) -> DomainNetSettings:
-        if self.mini and not {self.source, self.target} <= set(MINI.domains):
-            raise ValueError(f"the mini version has the domains {', '.join(MINI.domains)}")
+        if self.mini and not {self.source, self.target} <= set(MINI_DOMAINNET):
+            raise ValueError(f"the mini version has the domains {', '.join(MINI_DOMAINNET)}")
         return self
 
 

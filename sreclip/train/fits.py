@@ -8,12 +8,12 @@ from sreclip.config.methods import Settings
 from sreclip.methods import METHODS
 from sreclip.methods.scores import ImageScores
 from sreclip.registry import load_registered
-from sreclip.train.inputs import FitInputs
 
 if TYPE_CHECKING:
     import torch
 
     from sreclip.methods.base import Method, Progress
+    from sreclip.train.inputs import FitInputs
 
 
 def make_method(

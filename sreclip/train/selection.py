@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,9 @@ from sreclip.evaluate.accuracy import class_mean, harmonic_mean, predictions
 from sreclip.methods.scores import ImageScores
 from sreclip.plan.plan import Plan
 from sreclip.train.fits import fit, make_method, score_target
-from sreclip.train.inputs import FitInputs
+
+if TYPE_CHECKING:
+    from sreclip.train.inputs import FitInputs
 
 
 @dataclass(frozen=True)

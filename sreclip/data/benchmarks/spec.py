@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from sreclip.data.benchmarks.classes import BenchmarkClass, read_benchmark_classes
+from sreclip.data.benchmarks.domains import DomainFolder
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
 
 
@@ -66,13 +67,6 @@ class Benchmark:
     def known(self) -> list[bool]:
         """The published split, ``(n_classes,)``."""
         return [item.known for item in self.table]
-
-
-class DomainFolder(NamedTuple):
-    """A domain of a `PairedSet`: how copies write its folder, and its published image count."""
-
-    spellings: Sequence[str]
-    total: int | None
 
 
 @dataclass(frozen=True)

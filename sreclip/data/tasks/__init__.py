@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sreclip.data.task import Task
 from sreclip.registry import load_registered
 
 if TYPE_CHECKING:
     from sreclip.data.benchmarks.task import BenchmarkTask
+    from sreclip.data.task import Task
 
 TASKS: dict[str, str] = {
     "domainnet": "sreclip.data.tasks.domainnet:DomainNet",

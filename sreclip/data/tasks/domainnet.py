@@ -12,35 +12,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sreclip.data.benchmarks.spec import Benchmark, DomainFolder, PairedSet
+from sreclip.data.benchmarks import domains
+from sreclip.data.benchmarks.spec import Benchmark, PairedSet
 from sreclip.data.benchmarks.task import BenchmarkTask
 
 CREDITS = "DomainNet (Peng et al., ICCV 2019), for research that is not commercial."
-# Images in the cleaned version's lists, training and test together.
-TOTALS = {
-    "clipart": 48_129,
-    "infograph": 51_605,
-    "painting": 72_266,
-    "quickdraw": 172_500,
-    "real": 172_947,
-    "sketch": 69_128,
-}
 ABOVE = ("DomainNet", "domainnet", "domain_net")
 
 DOMAINNET = PairedSet(
     name="domainnet",
     title="DomainNet",
     credits=CREDITS,
-    domains={name: DomainFolder((name,), total) for name, total in TOTALS.items()},
+    domains=domains.DOMAINNET,
     above=ABOVE,
 )
 MINI = PairedSet(
     name="domainnet",
     title="miniDomainNet",
     credits=f"{CREDITS} Classes of the mini version by Zhou et al. (IEEE TIP 2021).",
-    domains={
-        name: DomainFolder((name,), None) for name in ("clipart", "painting", "real", "sketch")
-    },
+    domains=domains.MINI_DOMAINNET,
     above=ABOVE,
     part=True,
 )

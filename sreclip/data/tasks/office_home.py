@@ -7,7 +7,8 @@ open-set domain adaptation (for instance Liu et al., STA, CVPR 2019; Bucci et al
 
 from __future__ import annotations
 
-from sreclip.data.benchmarks.spec import DomainFolder, PairedSet
+from sreclip.data.benchmarks.domains import OFFICE_HOME
+from sreclip.data.benchmarks.spec import PairedSet
 from sreclip.data.benchmarks.task import PairedTask
 
 
@@ -19,13 +20,6 @@ class OfficeHome(PairedTask):
         title="Office-Home",
         credits="Office-Home (Venkateswara et al., CVPR 2017), for research that is not "
         "commercial.",
-        domains={
-            "art": DomainFolder(("Art", "art"), 2_427),
-            "clipart": DomainFolder(("Clipart", "clipart"), 4_365),
-            "product": DomainFolder(("Product", "product"), 4_439),
-            "real_world": DomainFolder(
-                ("Real World", "Real_World", "RealWorld", "real_world"), 4_357
-            ),
-        },
+        domains=OFFICE_HOME,
         above=("OfficeHomeDataset_10072016", "OfficeHome", "office_home", "images"),
     )

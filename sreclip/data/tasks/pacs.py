@@ -6,7 +6,8 @@ Source: Li et al., "Deeper, broader and artier domain generalization", ICCV 2017
 
 from __future__ import annotations
 
-from sreclip.data.benchmarks.spec import DomainFolder, PairedSet
+from sreclip.data.benchmarks.domains import PACS
+from sreclip.data.benchmarks.spec import PairedSet
 from sreclip.data.benchmarks.task import PairedTask
 
 
@@ -17,11 +18,6 @@ class Pacs(PairedTask):
         name="pacs",
         title="PACS",
         credits="PACS (Li et al., ICCV 2017), for research that is not commercial.",
-        domains={
-            "art_painting": DomainFolder(("art_painting",), 2_048),
-            "cartoon": DomainFolder(("cartoon",), 2_344),
-            "photo": DomainFolder(("photo",), 1_670),
-            "sketch": DomainFolder(("sketch",), 3_929),
-        },
+        domains=PACS,
         above=("PACS", "pacs", "images", "kfold", "pacs_data"),
     )
