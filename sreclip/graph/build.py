@@ -15,12 +15,9 @@ from sreclip.backbones.base import Backbone
 from sreclip.errors import DamagedError, GraphError, StoreError
 from sreclip.files import atomic_path
 from sreclip.graph.compact import pack, unpack
+from sreclip.graph.construct import build_relation_graph, graph_from_senses
 from sreclip.graph.relation import text_similarity, wordnet_similarity
-from sreclip.graph.relation_graph import (
-    RelationGraph,
-    build_relation_graph,
-    graph_from_senses,
-)
+from sreclip.graph.relation_graph import RelationGraph
 from sreclip.graph.senses import SenseMap, choose_senses
 from sreclip.graph.wordnet import WordNet
 from sreclip.plan.plan import Plan
@@ -31,9 +28,9 @@ log = logging.getLogger("sreclip")
 
 
 def build_graph(plan: Plan) -> None:
-    """Map the task's classes to WordNet, close the hierarchy, write graph and similarities.
+    """Map the task's classes to WordNet, add all hypernyms, write graph and similarities.
 
-    The backbone's text encoder is loaded only when a class comes without a WordNet id.
+    The backbone's text encoder is loaded only if a class has no WordNet id.
 
     ``similarity.safetensors`` holds the WordNet similarities as `sreclip.graph.compact.pack` gives
     them.
@@ -62,32 +59,27 @@ def build_graph(plan: Plan) -> None:
     graph = graph_from_senses(
         senses, text_similarity=unmapped_text, include_imagenet=settings.include_imagenet
     )
-    similarity = wordnet_similarity(graph, settings.similarity)
+    similarity = wordnet_similarity(graph.class_wnids, settings.similarity)
     graph.save(plan.graph["graph.json"])
     with atomic_path(plan.graph["similarity.safetensors"]) as temporary:
         save_file(pack(similarity), temporary, metadata={"key": plan.graph.key})
 
 
-def doubt_note(senses: SenseMap, wordnet: WordNet | None = None) -> str:
-    """Say which classes' senses were chosen by little, one a line; nothing where none was."""
-    wordnet, chosen = (
-        wordnet or WordNet.bundled(),
-        dict(zip(senses.names, senses.wnids, strict=True)),
-    )
+def doubt_note(senses: SenseMap) -> str:
+    """Name the classes whose sense was a close choice, one per line; empty if there is none."""
+    wordnet = WordNet.bundled()
     lines = [
         f"  {name}: taken for {wnid} ({', '.join(wordnet.lemmas(wnid)[:3])})"
-        for name in senses.doubtful()
-        if (wnid := chosen[name]) is not None
+        for name, wnid in senses.doubtful()
     ]
     if not lines:
         return ""
-    return "\n".join(
-        ["note: senses that won by little; pin another in graph.senses where one is wrong:", *lines]
-    )
+    head = "note: senses that were a close choice; pin another in graph.senses if one is wrong:"
+    return "\n".join([head, *lines])
 
 
 def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
-    """Give the backbone's text encoder, loaded when it is first asked."""
+    """Return the backbone's text encoder, which is loaded on its first call."""
 
     @cache
     def backbone() -> Backbone:
@@ -132,12 +124,12 @@ def read_similarity(plan: Plan) -> NDArray[np.float32]:
 
 
 def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
-    """Build the graph of a list of WordNet ids, one a line.
+    """Build the graph of a list of WordNet ids, one per line.
 
     Raises
     ------
     GraphError
-        The file cannot be read, or a line is no noun of WordNet 3.0.
+        The file cannot be read, or a line is not a noun of WordNet 3.0.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -145,5 +137,5 @@ def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
         raise GraphError(f"{path} cannot be read ({error})") from error
     wnids = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not wnids:
-        raise GraphError(f"{path} holds no WordNet id", "write one id a line, such as n02084071")
+        raise GraphError(f"{path} has no WordNet id", "write one id per line, such as n02084071")
     return build_relation_graph(wnids, include_imagenet=include_imagenet)

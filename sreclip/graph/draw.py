@@ -1,4 +1,4 @@
-"""The relation graph for people: a text tree, an SVG file and an interactive figure."""
+"""Drawings of the relation graph: a text tree, an SVG file and an interactive figure."""
 
 from __future__ import annotations
 
@@ -18,61 +18,45 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from rich.tree import Tree
 
-# Blue and orange of Okabe and Ito's palette: told apart without colour vision, too.
+# Blue and orange of Okabe and Ito's palette, safe for colour-blind readers.
 COLOURS = {"known": "#0072b2", "unknown": "#d55e00", "class": "#0072b2", "hypernym": "#8a8f98"}
 ROW_PIXELS = 20
 LAYER_PIXELS = 150
 LINE_COLOUR = "#c3c7cf"
 FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
 
+Known = Sequence[bool] | np.ndarray | None
 
-def _kinds(graph: RelationGraph, known: Sequence[bool] | np.ndarray | None) -> list[str]:
-    """``known``, ``unknown``, ``class`` (no mask given) or ``hypernym`` for each node."""
+
+def _kinds(graph: RelationGraph, known: Known) -> list[str]:
+    """Return ``known``, ``unknown``, ``class`` (without a mask) or ``hypernym`` for each node."""
     kinds = ["hypernym"] * graph.n_nodes
-    if known is not None and len(known) != graph.n_classes:
-        raise GraphError(f"{graph.n_classes} classes but {len(known)} known/unknown marks")
     for i, node in enumerate(graph.class_nodes.tolist()):
         kinds[node] = "class" if known is None else ("known" if known[i] else "unknown")
     return kinds
 
 
 def _label(graph: RelationGraph, node: int, kind: str) -> str:
-    """A class's own name; the first lemma of a hypernym."""
+    """Return a class's own name, or the first lemma of a hypernym."""
     return graph.names[node] if kind != "hypernym" else graph.names[node].split(", ")[0]
 
 
-def text_tree(
-    graph: RelationGraph,
-    known: Sequence[bool] | np.ndarray | None = None,
-    *,
-    collapse: bool = True,
-    title: str = "relation graph",
-) -> Tree:
-    """Classes below their hypernyms, to print with rich.
+def text_tree(graph: RelationGraph, known: Known = None) -> Tree:
+    """Return classes below their hypernyms, to print with rich.
 
     Parameters
     ----------
     graph : RelationGraph
-        What to show.
     known : bool array, (n_classes,), optional
         Marks known classes with a filled and unknown ones with an open circle.
-    collapse : bool
-        Leave out hypernyms with a single branch.
-    title : str
-        The top line.
-
-    Raises
-    ------
-    GraphError
-        ``known`` has another length.
     """
     from rich.text import Text
     from rich.tree import Tree
 
     kinds = _kinds(graph, known)
-    drawing = outline(graph, collapse=collapse)
+    drawing = outline(graph)
     marks = {"known": "\u25cf ", "unknown": "\u25cb ", "class": "\u25cf ", "hypernym": ""}
-    # Terminal colours, readable on a dark and on a light ground.
+    # Terminal colours that are readable on dark and on light.
     styles = {"known": "bold blue", "unknown": "bold yellow", "class": "bold", "hypernym": "dim"}
 
     def add(branch: Tree, node: int) -> None:
@@ -84,32 +68,21 @@ def text_tree(
         for child in drawing.children[node]:
             add(below, child)
 
-    tree = Tree(Text(title))
+    tree = Tree(Text("relation graph"))
     for root in drawing.roots:
         add(tree, root)
     return tree
 
 
-def layered_layout(graph: RelationGraph, *, collapse: bool = True) -> np.ndarray:
-    """Positions of a tidy tree that grows to the right.
-
-    Parameters
-    ----------
-    graph : RelationGraph
-        What to lay out.
-    collapse : bool
-        Leave out hypernyms with a single branch.
+def tidy_layout(n_nodes: int, drawing: Outline) -> np.ndarray:
+    """Return the positions of a tidy tree that grows to the right.
 
     Returns
     -------
     float64 array, (n_nodes, 2)
-        x: layer (0 for a root, a parent's layer + 1 else); y: row, 0 for the first leaf, a
+        x: layer (0 for a root, else a parent's layer + 1); y: row, 0 for the first leaf, a
         parent halfway between its first and its last child. NaN for a node that is not drawn.
     """
-    return _positions(graph.n_nodes, outline(graph, collapse=collapse))
-
-
-def _positions(n_nodes: int, drawing: Outline) -> np.ndarray:
     positions = np.full((n_nodes, 2), np.nan)
     row = 0
 
@@ -130,24 +103,11 @@ def _positions(n_nodes: int, drawing: Outline) -> np.ndarray:
     return positions
 
 
-def svg_text(
-    graph: RelationGraph,
-    known: Sequence[bool] | np.ndarray | None = None,
-    *,
-    collapse: bool = True,
-) -> str:
-    """The drawing as a stand-alone SVG document.
-
-    Solid lines are the tree; dashed ones are further hypernym edges.
-
-    Raises
-    ------
-    GraphError
-        ``known`` has another length.
-    """
+def svg_text(graph: RelationGraph, known: Known = None) -> str:
+    """Return the drawing as an SVG document; dashed lines are further hypernym edges."""
     kinds = _kinds(graph, known)
-    drawing = outline(graph, collapse=collapse)
-    positions = _positions(graph.n_nodes, drawing)
+    drawing = outline(graph)
+    positions = tidy_layout(graph.n_nodes, drawing)
     margin, legend = 24, 34
     x = margin + 8 + positions[:, 0] * LAYER_PIXELS
     y = margin + legend + positions[:, 1] * ROW_PIXELS
@@ -182,7 +142,7 @@ def _svg_node(
     x, y = place
     colour = COLOURS[kind]
     inner = bool(drawing.children[node])
-    # The label of an inner node stands on the line that leads to it, a leaf's behind its dot.
+    # The label of an inner node is on the line that leads to it, a leaf's beside its dot.
     at_root = inner and drawing.parent[node] is None
     if inner:
         where = f'x="{x - 8 if at_root else x - 6:.1f}" y="{y - 6:.1f}"'
@@ -203,7 +163,7 @@ def _svg_node(
 
 
 def _svg_legend(kinds: list[str], margin: int, has_cross: bool) -> list[str]:
-    """A line of the kinds that the drawing holds."""
+    """Return one line with the kinds of nodes in the drawing."""
     titles = {
         "known": "known class",
         "unknown": "unknown class",
@@ -228,42 +188,29 @@ def _svg_legend(kinds: list[str], margin: int, has_cross: bool) -> list[str]:
     return parts
 
 
-def draw_to_file(
-    graph: RelationGraph, path: Path, known: Sequence[bool] | np.ndarray | None = None
-) -> None:
-    """Draw a graph as ``.svg``, or as ``.html`` that can be explored.
+def draw_to_file(graph: RelationGraph, path: Path, known: Known = None) -> None:
+    """Draw a graph as ``.svg`` or as interactive ``.html``.
 
     Raises
     ------
     GraphError
-        The path ends in something else.
+        The path has another ending.
     """
     if path.suffix == ".svg":
         write_text(path, svg_text(graph, known))
     elif path.suffix == ".html":
         write_text(path, draw_figure(graph, known).to_html(include_plotlyjs=True))
     else:
-        raise GraphError(f"{path}: the picture must end in .svg or .html")
+        raise GraphError(f"{path}: the name must end in .svg or .html")
 
 
-def draw_figure(
-    graph: RelationGraph,
-    known: Sequence[bool] | np.ndarray | None = None,
-    *,
-    collapse: bool = True,
-) -> Figure:
-    """The drawing as a plotly figure: hover shows lemmas and WordNet id.
-
-    Raises
-    ------
-    GraphError
-        ``known`` has another length.
-    """
+def draw_figure(graph: RelationGraph, known: Known = None) -> Figure:
+    """Return the drawing as a plotly figure: hover shows lemmas and WordNet id."""
     import plotly.graph_objects as go
 
     kinds = _kinds(graph, known)
-    drawing = outline(graph, collapse=collapse)
-    positions = _positions(graph.n_nodes, drawing)
+    drawing = outline(graph)
+    positions = tidy_layout(graph.n_nodes, drawing)
     lines = _line_points(positions, drawing)
     figure = go.Figure(
         go.Scatter(
@@ -294,7 +241,7 @@ def draw_figure(
 def _line_points(
     positions: np.ndarray, drawing: Outline
 ) -> tuple[list[float | None], list[float | None]]:
-    """Elbow lines of the tree as one broken line."""
+    """Return the elbow lines of the tree as one line with gaps."""
     x: list[float | None] = []
     y: list[float | None] = []
     for child, up in drawing.parent.items():

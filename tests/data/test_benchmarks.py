@@ -28,7 +28,7 @@ from sreclip.data.tasks import (
     load_task,
 )
 from sreclip.errors import ConfigError, DataError, SreclipError
-from sreclip.graph import build_relation_graph
+from sreclip.graph.construct import build_relation_graph
 from sreclip.graph.wordnet import WordNet
 from sreclip.plan.split import known_mask
 
