@@ -30,7 +30,7 @@ def results(
     """Print the results table of the last run, and where its page is."""
     from rich.console import Console
 
-    from sreclip.report.last import last_results
+    from sreclip.report.terminal import last_results
 
     Console().print(last_results(None if params is None else plan_of(params)))
 

@@ -1,13 +1,15 @@
-"""Training curves: one small figure a loss term."""
+"""Training curves: one small figure per loss term."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sreclip.report.figures import NEUTRAL, empty_figure
+from sreclip.files import read_csv
+from sreclip.report.figures import empty_figure
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -15,24 +17,33 @@ if TYPE_CHECKING:
 MOST_POINTS = 200
 BAND_OPACITY = 0.2
 
+# Seed, step and one value per term; a term may be absent in some steps.
+History = Sequence[Mapping[str, float]]
 
-def training_figures(
-    history: Sequence[Mapping[str, float]], colour: str = NEUTRAL
-) -> dict[str, Figure]:
-    """Loss terms of all seeds: their mean and the range from the lowest to the highest seed.
 
-    Parameters
-    ----------
-    history : sequence of Mapping
-        ``seed``, ``step`` and one value a term; a term may be absent in some steps.
-    colour : str
-        CSS colour of the line.
+def read_history(path: Path) -> dict[str, list[dict[str, float]]]:
+    """Read the loss terms of all fits: for each method, records of seed, step and terms.
 
-    Returns
-    -------
-    dict
-        A figure by term, in the order in which terms come up.
+    Raises
+    ------
+    StoreError
+        The table is missing or damaged.
     """
+    return read_csv(path, _records, what="loss terms", made_by="sreclip compare")
+
+
+def _records(rows: Iterable[Mapping[str, str]]) -> dict[str, list[dict[str, float]]]:
+    records: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
+    for row in rows:
+        seed, step = row["seed"], row["step"]
+        record = records.setdefault(row["method"], {}).setdefault((seed, step), {})
+        record.update(seed=float(seed), step=float(step))
+        record[row["term"]] = float(row["value"])
+    return {method: list(steps.values()) for method, steps in records.items()}
+
+
+def training_figures(history: History, colour: str) -> dict[str, Figure]:
+    """Draw each loss term: its mean over seeds and the range from the lowest to the highest."""
     terms = list(dict.fromkeys(key for record in history for key in record))
     return {
         term: _term_figure(*over_seeds(history, term), colour)
@@ -42,12 +53,12 @@ def training_figures(
 
 
 def over_seeds(
-    history: Sequence[Mapping[str, float]], term: str
+    history: History, term: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, mean, lowest and highest value over seeds, in at most `MOST_POINTS` blocks.
+    """Return steps, mean, lowest and highest value over seeds, in at most `MOST_POINTS` blocks.
 
     Each seed's values are averaged in blocks of steps first, so that the range is that of the
-    seeds and not that of single batches.
+    seeds, not of single batches.
     """
     records = [
         (record["step"], record["seed"], record[term]) for record in history if term in record
@@ -102,5 +113,5 @@ def _term_figure(
 
 
 def _short(values: np.ndarray) -> list[float]:
-    """Five significant digits, to keep the page small."""
+    """Keep five significant digits, so that the page stays small."""
     return [float(f"{value:.5g}") for value in values]

@@ -1,4 +1,4 @@
-"""Pictures that extraction could not read, for the page."""
+"""Images that extraction could not read, for the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_ROWS = 200
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """One rejected picture."""
+    """One rejected image."""
 
     domain: str
     path: str
@@ -24,7 +24,7 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class Rejects:
-    """The first `MOST_ROWS` rejected pictures and how many there are; or why they are not known."""
+    """The first `MOST_ROWS` rejected images and how many there are; or why that is not known."""
 
     rows: list[RejectedRow]
     count: int
