@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -48,15 +47,14 @@ def test_imagenet_neighbours_are_not_drawn(i2awa: dict[str, Any]) -> None:
 def test_layout_is_tidy(i2awa: dict[str, Any]) -> None:
     graph = build_relation_graph(i2awa["class_wnids"])
     drawing = outline(graph)
-    positions = tidy_layout(graph.n_nodes, drawing)
-    drawn = np.flatnonzero(~np.isnan(positions[:, 0]))
-    assert set(drawn.tolist()) == set(drawing.parent)
-    leaves = [n for n in drawn if not drawing.children[n]]
-    assert sorted(positions[leaves, 1]) == list(range(len(leaves)))
+    places = tidy_layout(drawing)
+    assert set(places) == set(drawing.parent)
+    leaves = [node for node in places if not drawing.children[node]]
+    assert sorted(places[leaf][1] for leaf in leaves) == list(range(len(leaves)))
     for child, parent in drawing.parent.items():
         if parent is not None:
-            assert positions[child, 0] == positions[parent, 0] + 1
-    assert len({tuple(place) for place in positions[drawn]}) == len(drawn)
+            assert places[child][0] == places[parent][0] + 1
+    assert len(set(places.values())) == len(places)
 
 
 def test_svg_is_well_formed_and_escaped(tmp_path: Path, tiny: WordNet) -> None:
