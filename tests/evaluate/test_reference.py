@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import pytest
 
 from sreclip.evaluate import reference
 from sreclip.evaluate.metrics import ACCURACIES
