@@ -87,6 +87,8 @@ def manifest(root: Path, count: int) -> pd.DataFrame:
             "domain": "source",
             "size": [len(contents[path]) for path in chosen],
             "sha256": [hashlib.sha256(contents[path]).hexdigest() for path in chosen],
+            "member": None,
+            "offset": None,
         }
     )
 
@@ -190,9 +192,9 @@ def measure(options: Options, folder: Path) -> Result:
     """Let all take turns."""
     import torch
 
+    from sreclip.config.models import FeatureSettings
+    from sreclip.features.dataset import Batch, ImageDataset
     from sreclip.features.extract import extract_images
-    from sreclip.features.loading import Batch
-    from sreclip.features.pictures import PictureSet
 
     torch.set_num_threads(options.threads)
     root = options.root
@@ -202,9 +204,9 @@ def measure(options: Options, folder: Path) -> Result:
         make_pictures(root, min(options.pictures, 256))
     rows = manifest(root, options.pictures)
     backbone = random_backbone(options.model, options.precision, options.device)
-    pictures = PictureSet(rows, root, backbone.preprocess, 1 << 28)
+    pictures = ImageDataset(rows, root, backbone.preprocess, 1 << 28)
     sample = [pictures[n] for n in range(min(options.batch, len(rows)))]
-    pixels = Batch.of_items(sample).pixels
+    pixels = Batch.joined(sample).pixels
     if pixels is None:
         raise SystemExit(f"no picture below {root} can be decoded")
     bare = Bare(backbone, pixels)
@@ -229,9 +231,8 @@ def measure(options: Options, folder: Path) -> Result:
             root,
             backbone,
             folder / f"{n}.h5",
+            FeatureSettings(batch_size=options.batch, workers=options.workers),
             rows_key="benchmark",
-            batch_size=options.batch,
-            workers=options.workers,
             threads=options.threads,
             progress=False,
         )
@@ -247,11 +248,10 @@ def measure(options: Options, folder: Path) -> Result:
 
 def apart(ours: Path, plain: Path) -> float:
     """Largest 1 - cosine between rows that should be the same."""
-    from sreclip.features.store import open_images
+    from sreclip.features.images import open_images
 
     theirs = np.load(plain).astype(np.float32)
-    with open_images(ours) as images:
-        mine = images.features[:].astype(np.float32)
+    mine = open_images([ours]).features[:].astype(np.float32)
     cosine = (mine * theirs).sum(1) / np.linalg.norm(mine, axis=1) / np.linalg.norm(theirs, axis=1)
     return float((1 - cosine).max())
 
@@ -262,7 +262,8 @@ def table(result: Result, options: Options) -> Iterator[str]:
         statistics.median(values)
         for values in (result.ours, result.plain, result.bare, result.decode_core)
     )
-    report = result.reports[len(result.reports) // 2]
+    middle = len(result.reports) // 2
+    report, wall = result.reports[middle], result.ours[middle] * options.pictures
     yield "| | |"
     yield "| --- | ---: |"
     yield f"| ours / plain loop | {number(plain / ours)} |"
@@ -271,7 +272,7 @@ def table(result: Result, options: Options) -> Iterator[str]:
         limit = options.threads / (decode + core)
         yield f"| ours / limit of the cores | {number(1 / ours / limit)} |"
     yield f"| ours / bare model | {number(bare / ours)} |"
-    yield f"| writing, share of the time | {100 * report.seconds.write / report.wall_s:.2f} % |"
+    yield f"| writing, fraction of the time | {100 * report.seconds.write / wall:.2f} % |"
     yield f"| ours, pictures/s | {number(1 / ours, 1)} |"
     yield f"| plain loop, pictures/s | {number(1 / plain, 1)} |"
     yield f"| bare model, pictures/s | {number(1 / bare, 1)} |"

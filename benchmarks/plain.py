@@ -229,7 +229,7 @@ class PlainSreClip:
         )
         self.source_rows = shuffled(len(inputs.source_features), settings.batch_size)
         self.target_rows = shuffled(len(inputs.target_features), settings.batch_size)
-        self.rank = PlainRank(1 - inputs.graph.relation, settings.rank_pairs)
+        self.rank = PlainRank(1 - inputs.graph.relation, settings.rank_sample)
         self.texts = torch.cat([inputs.text.features, inputs.graph.node_features])
 
     def images(self, x: Tensor) -> Tensor:

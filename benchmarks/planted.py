@@ -64,9 +64,10 @@ def planted_classes(shape: Shape) -> list[ClassEntry]:
 
 def write_planted_task(plan: Plan, shape: Shape) -> None:
     """Prepare the task: made-up paths and hashes, class sizes as equal as can be."""
-    from sreclip.data.manifest import TaskData, write_task
+    from sreclip.data.manifest import write_task
     from sreclip.data.prepare import summarise_task
     from sreclip.data.shards import cut_shards, write_shards
+    from sreclip.data.task import TaskData
 
     classes = planted_classes(shape)
     data = TaskData(Path(plan.params.task.folder.root), (), classes, notes=("planted",))
@@ -82,7 +83,7 @@ def write_planted_task(plan: Plan, shape: Shape) -> None:
         n_shards=len(shards),
     )
     write_shards(plan.task.path, shards)
-    write_task(plan.task.path, rows, data, summary)
+    write_task(plan.task.path, rows, classes, summary)
 
 
 def _rows(wnids: Sequence[str], shape: Shape) -> pd.DataFrame:
@@ -109,6 +110,8 @@ def _rows(wnids: Sequence[str], shape: Shape) -> pd.DataFrame:
                     "label": labels,
                     "size": 1,
                     "sha256": [hashlib.sha256(path.encode()).hexdigest() for path in paths],
+                    "member": None,
+                    "offset": None,
                 }
             )
         )
@@ -156,24 +159,21 @@ def node_vectors(graph: RelationGraph, vectors: str) -> NDArray[np.float32]:
 
 def write_planted_texts(plan: Plan, vectors: str) -> None:
     """Write the text vectors of classes and nodes."""
-    from sreclip.features.expected import text_names
-    from sreclip.features.writer import write_text
+    from sreclip.features.planned import text_names
+    from sreclip.features.text import TextVectors, write_text
     from sreclip.graph.build import read_graph
 
     graph = read_graph(plan)
-    nodes = node_vectors(graph, vectors)
+    nodes, templates = node_vectors(graph, vectors), plan.params.prompts.templates
     for kind, features in (("classes", nodes[graph.class_nodes]), ("nodes", nodes)):
         names, prompt_names = text_names(plan, kind, graph)
         write_text(
             plan.text(kind).path,
             provenance(plan, "float32"),
+            TextVectors(np.repeat(features[:, None], len(templates), axis=1), features),
             names=names,
             prompt_names=prompt_names,
-            templates=plan.params.prompts.templates,
-            features=features,
-            template_features=np.repeat(
-                features[:, None], len(plan.params.prompts.templates), axis=1
-            ),
+            templates=templates,
         )
 
 
@@ -195,9 +195,8 @@ def provenance(plan: Plan, dtype: str) -> Any:
 def write_planted_images(plan: Plan) -> None:
     """Write the feature file of every shard."""
     from sreclip.data.manifest import read_manifest_part
-    from sreclip.features.checks import Reject
-    from sreclip.features.store import read_text
-    from sreclip.features.writer import image_writer
+    from sreclip.features.images import Reject, write_images
+    from sreclip.features.text import read_text
 
     centres = image_centres(read_text(plan.text("classes").path).features)
     labels = planted_labels(plan)
@@ -206,19 +205,18 @@ def write_planted_images(plan: Plan) -> None:
         rows = read_manifest_part(plan.task.path, shard.start, shard.stop)
         out = plan.shard_features(shard.key).path
         row_ids = rows["row_id"].to_numpy()
-        with image_writer(out, row_ids, about, rows_key=shard.key, domain=shard.domain) as writer:
-            rng = np.random.default_rng(int(shard.key, 16))
-            for start in range(0, len(shard), ROWS):
-                part = slice(start, min(start + ROWS, len(shard)))
-                own = labels[shard.start + part.start : shard.start + part.stop]
-                features = noisy(centres[shard.domain][own], rng)
-                ok = row_ids[part] % REJECTED_ONE_IN != 0
-                features[~ok] = 0
-                rejects = [
-                    Reject(int(row_ids[at]), rows["path"].iloc[at], "planted")
-                    for at in part.start + np.flatnonzero(~ok)
-                ]
-                writer.append(features, ok, rejects)
+        features = np.empty((len(shard), DIM), dtype=about.dtype)
+        rng = np.random.default_rng(int(shard.key, 16))
+        for start in range(0, len(shard), ROWS):
+            part = slice(start, min(start + ROWS, len(shard)))
+            own = labels[shard.start + part.start : shard.start + part.stop]
+            features[part] = noisy(centres[shard.domain][own], rng)
+        bad = np.flatnonzero(row_ids % REJECTED_ONE_IN == 0)
+        features[bad] = 0
+        rejects = [Reject(int(row_ids[at]), rows["path"].iloc[at], "planted") for at in bad]
+        write_images(
+            out, about, row_ids, features, rejects, rows_key=shard.key, domain=shard.domain
+        )
 
 
 def image_centres(texts: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -1,9 +1,9 @@
-"""Reading features: the joined file in order, in shuffled chunks and by rows, beside plain reads.
+"""Reading features: shards in order, in shuffled chunks and by rows, beside plain reads.
 
     python benchmarks/reading.py                       # 1,300,000 x 512, as I2WebV's source domain
     python benchmarks/reading.py --rows 40000 --out reading.md
 
-The files are made first, by the store itself. All reads are of a warm page cache, unless
+The files are made first, by sreclip's own writer. All reads are of a warm page cache, unless
 `--cold` drops it before each (root, Linux). `docs/performance.md` says what the lines mean.
 """
 
@@ -22,16 +22,15 @@ import numpy as np
 from measuring import commit, machine, number
 
 from sreclip.features.header import Provenance
-from sreclip.features.store import ImageFeatures, join_shards, open_images
-from sreclip.features.writer import image_writer
+from sreclip.features.images import ImageFeatures, open_images, write_images
 
 CHUNK = 4096
 RANDOM_ROWS = 20 * CHUNK
 PROVENANCE = Provenance("made-up", "0" * 64, "none", "float32", "float16", 100.0, 512)
 
 
-def make_files(folder: Path, rows: int) -> None:
-    """Write ``(rows, 512)`` unit rows: joined shards, a plain data set, raw bytes."""
+def make_files(folder: Path, rows: int) -> list[Path]:
+    """Write ``(rows, 512)`` unit rows: shards, a plain data set, raw bytes; return the shards."""
     generator = np.random.default_rng(0)
     raw, shards = folder / "raw.bin", []
     with raw.open("wb") as handle, h5py.File(folder / "plain.h5", "w") as file:
@@ -40,15 +39,13 @@ def make_files(folder: Path, rows: int) -> None:
             row_id = np.arange(start, min(start + CHUNK, rows))
             block = generator.standard_normal((len(row_id), PROVENANCE.dim), dtype=np.float32)
             block /= np.linalg.norm(block, axis=1, keepdims=True)
+            half = block.astype(np.float16)
             shards.append(folder / f"{start}.h5")
             key = f"rows-{start}"
-            with image_writer(
-                shards[-1], row_id, PROVENANCE, rows_key=key, domain="source"
-            ) as writer:
-                writer.append(block, np.ones(len(row_id), dtype=bool), [])
-            plain[start : start + len(block)] = block
-            handle.write(block.astype(np.float16).tobytes())
-    join_shards(folder / "joined.h5", shards)
+            write_images(shards[-1], PROVENANCE, row_id, half, [], rows_key=key, domain="source")
+            plain[start : start + len(half)] = half
+            handle.write(half.tobytes())
+    return shards
 
 
 def drop_page_cache() -> None:
@@ -58,7 +55,7 @@ def drop_page_cache() -> None:
 
 
 def per_second(read: Callable[[], int], rounds: int, cold: bool) -> float:
-    """Rows a second, median."""
+    """Rows per second, median."""
     speeds = []
     for _ in range(rounds):
         if cold:
@@ -94,7 +91,7 @@ def read_raw(path: Path) -> int:
 
 
 def read_chunks(images: ImageFeatures, order: np.ndarray) -> int:
-    """Read chunks of the joined file in this order."""
+    """Read chunks in this order."""
     return sum(len(images.features[start : start + CHUNK]) for start in order.tolist())
 
 
@@ -109,12 +106,12 @@ def portions(positions: np.ndarray) -> list[np.ndarray]:
 
 
 def measure(rows: int, rounds: int, cold: bool, folder: Path) -> Iterator[tuple[str, float, float]]:
-    """Name each way to read, with its rows a second and those of plain HDF5."""
+    """Name each way to read, with its rows per second and those of plain HDF5."""
 
     def speed(read: Callable[[], int]) -> float:
         return per_second(read, rounds, cold)
 
-    make_files(folder, rows)
+    shards = make_files(folder, rows)
     generator = np.random.default_rng(1)
     starts = np.arange(0, rows, CHUNK)
     shuffled = generator.permutation(starts)
@@ -122,14 +119,14 @@ def measure(rows: int, rounds: int, cold: bool, folder: Path) -> Iterator[tuple[
     plain = speed(lambda: read_plain(folder / "plain.h5"))
     yield "plain HDF5 data set, in order", plain, plain
     yield "raw bytes", speed(lambda: read_raw(folder / "raw.bin")), plain
-    with open_images(folder / "joined.h5") as images:
-        yield "joined file, in order", speed(lambda: read_chunks(images, starts)), plain
-        name = f"joined file, chunks of {CHUNK:,} rows shuffled"
-        yield name, speed(lambda: read_chunks(images, shuffled)), plain
-        plain = speed(lambda: read_plain_rows(folder / "plain.h5", scattered))
-        name = f"{len(scattered):,} random rows"
-        yield f"plain HDF5 data set, {name}", plain, plain
-        yield f"joined file, {name}", speed(lambda: read_rows(images, scattered)), plain
+    images = open_images(shards)
+    yield "shards, in order", speed(lambda: read_chunks(images, starts)), plain
+    name = f"shards, chunks of {CHUNK:,} rows shuffled"
+    yield name, speed(lambda: read_chunks(images, shuffled)), plain
+    plain = speed(lambda: read_plain_rows(folder / "plain.h5", scattered))
+    name = f"{len(scattered):,} random rows"
+    yield f"plain HDF5 data set, {name}", plain, plain
+    yield f"shards, {name}", speed(lambda: read_rows(images, scattered)), plain
 
 
 def main() -> None:

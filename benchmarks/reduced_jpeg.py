@@ -21,9 +21,11 @@ from extraction import made_up_picture
 from measuring import commit, machine, timed
 from PIL import Image
 
-from sreclip.backbones import load_backbone
+from sreclip.config.models import BackboneSettings, FeatureSettings
 from sreclip.data.images import read_image
 from sreclip.features.extract import REDUCED_SIDES
+
+MAX_PIXELS = FeatureSettings().max_pixels
 
 
 def jpeg(picture: Image.Image) -> bytes:
@@ -46,7 +48,7 @@ def enlarged(root: Path, count: int, times: int) -> Iterator[bytes]:
     if not files:
         raise SystemExit(f"no JPEG files below {root}")
     for path in files[:: max(1, len(files) // count)][:count]:
-        picture = read_image(path)
+        picture = read_image(path.read_bytes(), max_pixels=MAX_PIXELS)
         size = (picture.width * times, picture.height * times)
         yield jpeg(picture.resize(size, Image.Resampling.BICUBIC))
 
@@ -64,14 +66,15 @@ def main() -> None:
         contents = list(made_up(arguments.pictures, (2000, 1500)))
     else:
         contents = list(enlarged(arguments.root, arguments.pictures, arguments.enlarge))
-    sizes = {read_image(content).size for content in contents}
+    sizes = {read_image(content, max_pixels=MAX_PIXELS).size for content in contents}
     torch.set_num_threads(1)
-    backbone = load_backbone("mini", {})
+    backbone = BackboneSettings(name="mini").load("cpu")
     rows, seconds = {}, {}
     for side in (0, REDUCED_SIDES * backbone.image_size, backbone.image_size):
-        reads = [partial(read_image, content, least_side=side) for content in contents]
-        seconds[side] = statistics.median(timed(read, 1)[0] for read in reads)
-        pixels = torch.stack([backbone.preprocess(read()) for read in reads])
+        read = partial(read_image, max_pixels=MAX_PIXELS, least_side=side)
+        reads = [partial(read, content) for content in contents]
+        seconds[side] = statistics.median(timed(each, 1)[0] for each in reads)
+        pixels = torch.stack([backbone.preprocess(each()) for each in reads])
         rows[side] = backbone.encode_image(pixels).double().numpy()
     shown = ", ".join(f"{width} x {height}" for width, height in sorted(sizes)[:3])
     print(f"{len(contents)} pictures of {shown}; {machine()}; commit {commit()}.\n")

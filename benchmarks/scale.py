@@ -86,7 +86,7 @@ class Run:
             "prompts": {"templates": ["a photo of a {}."]},
             "methods": {"run": list(self.methods), **settings},
             "train": {"seeds": [0]},
-            "report": {"pictures": 0},
+            "report": {"images": 0},
         }
         params = parse_params(values, "the benchmark's parameters")
         return Plan(params, self.folder)
@@ -137,12 +137,6 @@ def images(plan: Plan, shape: Shape, argument: str) -> None:
     write_planted_images(plan)
 
 
-def join(plan: Plan, shape: Shape, argument: str) -> None:
-    from sreclip.features.steps import join_domain
-
-    join_domain(plan, argument)  # type: ignore[arg-type]
-
-
 def read(plan: Plan, shape: Shape, argument: str) -> None:
     from sreclip.train.inputs import load_inputs
 
@@ -150,7 +144,7 @@ def read(plan: Plan, shape: Shape, argument: str) -> None:
 
 
 def fit(plan: Plan, shape: Shape, argument: str) -> None:
-    from sreclip.train.fits import fit_method
+    from sreclip.train.method import fit_method
 
     fit_method(plan, argument, progress=False)
 
@@ -175,7 +169,7 @@ def page(plan: Plan, shape: Shape, argument: str) -> None:
 
 ACTIONS: dict[str, Callable[[Plan, Shape, str], None]] = {
     function.__name__: function
-    for function in (prepare, graph, texts, images, join, read, fit, evaluate, compare, page)
+    for function in (prepare, graph, texts, images, read, fit, evaluate, compare, page)
 }
 
 
@@ -185,8 +179,6 @@ def steps_of(methods: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
     yield "graph and similarities", "graph", ""
     yield "text vectors", "texts", ""
     yield "image features, written", "images", ""
-    yield "join source", "join", "source"
-    yield "join target", "join", "target"
     yield "inputs of a fit, read", "read", ""
     for name in methods:
         yield f"fit `{name}`", "fit", name

@@ -22,17 +22,15 @@ from measuring import commit
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from sreclip.backbones import backbone_of
 from sreclip.config import load_params
 from sreclip.config.methods import Settings
 from sreclip.data.manifest import read_manifest, read_target_labels
 from sreclip.errors import SreclipError
+from sreclip.features.dataset import ImageDataset
 from sreclip.features.encode import encode_batches
-from sreclip.features.expected import expected_joined
 from sreclip.features.loading import load_batches
-from sreclip.features.pictures import PictureSet
+from sreclip.features.planned import open_domain
 from sreclip.features.progress import Seconds
-from sreclip.features.store import open_images
 from sreclip.plan.plan import Plan
 from sreclip.plan.sweep import Sweep
 from sreclip.train.fits import fit, make_method, score_target
@@ -81,21 +79,21 @@ def stylised(picture: Image.Image) -> Image.Image:
 
 
 def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
-    """Features of the source pictures in other styles, in the joined file's order, and labels.
+    """Features of the source pictures in other styles, in the order of the features, and labels.
 
     Pictures that extraction rejected are left out.
     """
-    with open_images(plan.joined_features("source"), expected_joined(plan, "source")) as source:
-        row_id = source.row_id[source.ok]
+    source = open_domain(plan, "source")
+    row_id = source.row_id[source.ok]
     rows = read_manifest(plan.task.path).set_index("row_id", drop=False).loc[row_id]
-    backbone = backbone_of(plan.params)
-    pictures = PictureSet(
+    backbone = plan.params.backbone.load(plan.params.features.device)
+    images = ImageDataset(
         rows,
         Path(plan.summary["root"]),
         lambda picture: backbone.preprocess(stylised(picture)),
         plan.params.features.max_pixels,
     )
-    batches = encode_batches(backbone, load_batches(pictures, BATCH, 0), Seconds())
+    batches = encode_batches(backbone, load_batches(images, BATCH, 0, limit_s=60), Seconds())
     features = np.concatenate([encoded[batch.ok] for batch, encoded in batches])
     stored = getattr(torch, plan.params.features.dtype)
     return torch.from_numpy(features).to(stored), rows["label"].to_numpy(dtype=np.int64)

@@ -146,7 +146,7 @@ def take_turns(
     seconds: dict[str, list[float]] = {"ours": [], **{name: [] for name in others}}
     begun = time.perf_counter()
 
-    def show(step: int, total: int, terms: dict[str, float]) -> None:
+    def show(step: int, total: int, loss: float) -> None:
         nonlocal begun
         seconds["ours"].append(time.perf_counter() - begun)
         if step % turn == 0:
@@ -189,7 +189,7 @@ def measure_fit(
     begun = time.perf_counter()
     method = make_method(row.method, short, row.seed)
     seconds = take_turns(method, inputs, {}, 1)["ours"]
-    scores = score_target(method, short, inputs.target_features)
+    scores = score_target(method, inputs.target_features)
     end, peak = time.perf_counter() - begun, peak_mb()
     medians = by_phase(seconds, phases)
     missing = [replace(phase, planned=phase.planned - phase.measured) for phase in phases]

@@ -36,7 +36,7 @@ from scipy.special import logsumexp
 from timm.data import ImageNetInfo
 from tqdm import tqdm
 
-from sreclip.backbones.mini import MAP_FILE, PictureEncoder, SentenceEncoder
+from sreclip.backbones.mini import MAP_FILE, ImageEncoder, SentenceEncoder
 from sreclip.data.tasks import openmoji
 from sreclip.files import atomic_path
 
@@ -118,7 +118,7 @@ def chosen_emoji() -> list[openmoji.Emoji]:
 
 
 def picture_features(
-    encoder: PictureEncoder, items: Sequence[openmoji.Emoji], style: openmoji.Style
+    encoder: ImageEncoder, items: Sequence[openmoji.Emoji], style: openmoji.Style
 ) -> np.ndarray:
     """Draw and encode, ``(n_items, 1280)``."""
     rows = []
@@ -144,7 +144,7 @@ def ensembles(encoder: SentenceEncoder, names: Sequence[Sequence[str]]) -> np.nd
     return np.add.reduceat(vectors, starts) / np.array(counts)[:, None]
 
 
-def photograph_mean(encoder: PictureEncoder) -> np.ndarray:
+def photograph_mean(encoder: ImageEncoder) -> np.ndarray:
     """Mean of ReLU6(N(bias, scale^2)) for each channel, ``(1280,)``."""
     norm = encoder.network.bn2
     bias = norm.bias.detach().double().numpy()
@@ -157,7 +157,7 @@ def photograph_mean(encoder: PictureEncoder) -> np.ndarray:
 def collect() -> Pairs:
     """Draw, encode and caption everything that the fit needs."""
     device = torch.device("cpu")
-    pictures, sentences = PictureEncoder(device), SentenceEncoder(device)
+    pictures, sentences = ImageEncoder(device), SentenceEncoder(device)
     items = chosen_emoji()
     names = [
         list(dict.fromkeys((emoji.name, emoji.short_name.replace("_", " ")))) for emoji in items

@@ -1,17 +1,17 @@
-"""Registries: a name, and where the code for it lives, imported only when it is used."""
+"""Registries: names, and where the code for each lives, imported only when it is used."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sreclip.errors import ConfigError
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """Give the allowed name that looks most like ``name``, if any does."""
+    """Return the allowed name that looks most like ``name``, if any does."""
     matches = difflib.get_close_matches(str(name), [str(item) for item in allowed], 1, 0.5)
     return matches[0] if matches else None
 
@@ -25,25 +25,8 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
     )
 
 
-def one_of(kind: str, registry: Mapping[str, str]) -> Callable[[type, str], str]:
-    """Make a pydantic validator that accepts the names of ``registry``."""
-
-    def check(cls: type, name: str) -> str:
-        if name not in registry:
-            raise ValueError(unknown_name(kind, name, registry))
-        return name
-
-    return classmethod(check)  # type: ignore[return-value]
-
-
 def load_registered(kind: str, name: str, registry: Mapping[str, str]) -> Any:
-    """Import what ``registry`` has under ``name`` (written ``module:attribute``).
-
-    Raises
-    ------
-    ConfigError
-        The name is not registered.
-    """
+    """Import what ``registry`` has under ``name`` (written ``module:attribute``)."""
     if name not in registry:
         raise ConfigError(unknown_name(kind, name, registry))
     module, _, attribute = registry[name].partition(":")

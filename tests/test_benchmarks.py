@@ -90,7 +90,7 @@ def test_extraction_beside_a_plain_loop(tmp_path: Path) -> None:
     rows = two_columns(done.stdout)
     for label in ("ours / plain loop", "ours / limit of the cores", "ours / bare model"):
         assert float(rows[label]) > 0
-    assert re.fullmatch(r"\d+\.\d\d %", rows["writing, share of the time"])
+    assert re.fullmatch(r"\d+\.\d\d %", rows["writing, fraction of the time"])
     assert 0 < float(rows["1 - cosine to float32, at most"]) < 1e-2
     assert re.fullmatch(r"read \d+%, decode .*model \d+%, write \d+%; .*", rows["work of ours"])
 
@@ -109,7 +109,7 @@ def test_reading_beside_plain_reads(tmp_path: Path) -> None:
     for label in ("in order", "9,000 random rows"):
         assert rows[f"plain HDF5 data set, {label}"] == "1.00"
     for label in ("in order", "chunks of 4,096 rows shuffled", "9,000 random rows"):
-        assert float(rows[f"joined file, {label}"]) > 0
+        assert float(rows[f"shards, {label}"]) > 0
     assert list(tmp_path.iterdir()) == []
 
 

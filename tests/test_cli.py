@@ -134,7 +134,7 @@ def test_build_graph_of_50_ids_is_the_published_graph(
     [
         ("n02084071\nn99999999\n", "n99999999"),
         ("n02084071\ndog\n", "dog"),
-        ("n02084071\nn02084071\n", "n02084071 is there twice"),
+        ("n02084071\nn02084071\n", "n02084071 appears twice"),
         ("# nothing\n\n", "wnids.txt"),
         (None, "wnids.txt"),
     ],
@@ -210,7 +210,7 @@ def test_verify(run: Run, tmp_path: Path) -> None:
     assert done.status == 2
     assert "nowhere" in done.err
     (tmp_path / "cached").mkdir()
-    assert "0 feature files" in run("verify", "cached").out
+    assert "0 HDF5 files" in run("verify", "cached").out
     (tmp_path / "cached/odd.h5").write_text("x")
     (tmp_path / "cached/.odd.h5.1.tmp").write_text("x")
     done = run("verify", "cached")
@@ -258,6 +258,8 @@ def test_extract_images_needs_a_shard(run: Run, arguments: tuple[str, ...]) -> N
         ("extract-images", "--domain", "source", "--shard", "0"),
         ("extract-images", "--key", "0123456789ab"),
         ("extract-text", "classes"),
+        ("export-features", "source", "a.h5"),
+        ("export-features", "nodes", "a.h5"),
         ("build-graph",),
         ("train", "zero_shot"),
         ("evaluate", "zero_shot"),

@@ -1,4 +1,4 @@
-"""What every backbone offers: pictures and texts in, unit-norm vectors out."""
+"""What every backbone offers: images and texts in, unit-norm vectors out."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Backbone(Protocol):
     precision : str
         Number format of the forward pass: ``float32``, ``bfloat16`` or ``float16``.
     preprocessing : str
-        The picture transform in words; part of the content key.
+        The image transform in words; part of the content key.
     image_size : int
-        Pixels of the short side after the transform's resizing, before it cuts.
+        Pixels of the short side after the transform's resizing, before it crops.
     device : torch.device
         Where the model is.
     """
@@ -42,7 +42,7 @@ class Backbone(Protocol):
     device: torch.device
 
     def preprocess(self, image: Image) -> torch.Tensor:
-        """Turn an RGB picture into pixels of shape ``(3, height, width)``, float32."""
+        """Turn an RGB image into pixels of shape ``(3, height, width)``, float32."""
         ...
 
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:

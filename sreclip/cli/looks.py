@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -65,9 +65,9 @@ def ablate(
 
 @app.command(rich_help_panel=LOOKS)
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A feature file (.h5).", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="A cached file (.h5).", metavar="FILE")],
 ) -> None:
-    """Print what a feature file holds."""
+    """Print what a cached HDF5 file holds."""
     from rich.console import Console
 
     from sreclip.features.inspect import render
@@ -83,22 +83,38 @@ def verify(
         typer.Option("--set-aside", help="Rename damaged files, so that the next run makes them."),
     ] = False,
 ) -> None:
-    """Check every cached feature file against its key and checksums."""
-    from sreclip.features.verify import count_files, verify_tree
+    """Check every cached HDF5 file against its checksums."""
+    from sreclip.features.verify import verify_tree
 
-    problems = verify_tree(folder)
+    problems, count = verify_tree(folder)
     for problem in problems:
         print(problem)
         if aside and not problem.unfinished:
             print(f"  -> set aside as {set_aside(problem.path)}")
     if problems:
         log.error(
-            "%d feature files are damaged\n"
+            "%d of the HDF5 files are damaged\n"
             "  -> what DVC has comes back with: dvc checkout --force results/features",
             len(problems),
         )
         raise typer.Exit(1)
-    print(f"{folder}: {count_files(folder)} feature files, all whole")
+    print(f"{folder}: {count} HDF5 files, all whole")
+
+
+@app.command(rich_help_panel=LOOKS)
+def export_features(
+    what: Annotated[
+        Literal["source", "target", "classes", "nodes"],
+        typer.Argument(help="Images of a domain, or texts.", metavar="DOMAIN"),
+    ],
+    file: Annotated[Path, typer.Argument(help=".h5, .npy or .safetensors.", metavar="FILE")],
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Write features as one plain file for other programs: source, target, classes or nodes."""
+    from sreclip.features.export import export_features as export
+
+    for path in export(plan_of(params), what, file):
+        log.info("%s", path)
 
 
 @app.command(rich_help_panel=LOOKS)

@@ -94,13 +94,13 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         hash_cache=plan.hash_cache,
         progress=not quiet,
     )
-    pictures = summary["pictures"]
+    images = summary["images"]
     log.info(
         "%s: %d classes, %d source and %d target images in %d shards",
         task.name,
         summary["classes"],
-        pictures["source"],
-        pictures["target"],
+        images["source"],
+        images["target"],
         summary["shards"],
     )
     for note in summary["notes"]:
@@ -128,7 +128,7 @@ def extract_images(
     quiet: Quiet = False,
 ) -> None:
     """Encode the images of one shard into one HDF5 file."""
-    from sreclip.features.steps import extract_shard
+    from sreclip.features.planned import extract_shard
 
     plan = plan_of(params)
     if key is None:
@@ -153,7 +153,7 @@ def extract_text(
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Encode the names of classes or graph nodes with every prompt template."""
-    from sreclip.features.steps import extract_names
+    from sreclip.features.planned import extract_names
 
     plan = plan_of(params)
     extract_names(plan, kind)
@@ -197,7 +197,7 @@ def train(
 ) -> None:
     """Fit one method, once per seed, on the cached features."""
     from sreclip.plan.sweep import Sweep
-    from sreclip.train.fits import fit_method
+    from sreclip.train.method import fit_method
 
     plan = plan_of(params)
     name = registered_method(method)

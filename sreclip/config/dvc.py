@@ -1,4 +1,4 @@
-"""What DVC asks of a parameter file beyond what sreclip does: that its stages' keys stand there."""
+"""What DVC asks of a parameter file beyond what sreclip does: that it has its stages' keys."""
 
 from __future__ import annotations
 
@@ -9,25 +9,17 @@ import yaml
 
 
 def missing_params(params: Path, pipeline: Path) -> list[str]:
-    """Parameters that stages depend on and that a file leaves to their defaults.
-
-    Parameters
-    ----------
-    params : Path
-        A file that `load_params` reads.
-    pipeline : Path
-        ``dvc.yaml``; nothing is missing where there is none, or none that can be read.
-    """
+    """Return the parameters that stages of ``dvc.yaml`` name and a file leaves to defaults."""
     try:
         stages = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"].values()
-        names = [name for stage in stages for name in stage.get("params", [])]
+        names = [str(name) for stage in stages for name in stage.get("params", [])]
     except (OSError, yaml.YAMLError, KeyError, AttributeError, TypeError):
         return []
-    values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
-    return [name for name in dict.fromkeys(names) if not _stands(values, str(name).split("."))]
+    values = yaml.safe_load(params.read_text(encoding="utf-8"))
+    return [name for name in dict.fromkeys(names) if not _has(values, name.split("."))]
 
 
-def _stands(values: Any, parts: list[str]) -> bool:
+def _has(values: Any, parts: list[str]) -> bool:
     for part in parts:
         if not isinstance(values, dict) or part not in values:
             return False

@@ -16,26 +16,28 @@ MERGE_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
 
 
 def load_params(path: Path) -> Params:
-    """Read a YAML file of parameters.
-
-    Raises
-    ------
-    ConfigError
-        The file is missing, is not such a file (`read_values`), or a value cannot be used.
-    """
+    """Read a YAML file of parameters; raises as `read_values` and `parse_params`."""
     return parse_params(read_values(path), str(path))
 
 
 def read_values(path: Path) -> Any:
-    """Read a YAML file, more strictly than other readers of it do.
+    """Read a YAML file, more strictly than other YAML readers do.
 
     Raises
     ------
     ConfigError
-        The file is missing, is not YAML, holds the markers of an unfinished merge, or a key twice.
+        The file is missing, is not YAML, has the markers of an unfinished merge, or a key twice.
     """
-    text = _read(path)
-    _refuse_markers(text, path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(MERGE_MARKERS):
+            raise ConfigError(
+                f"{path}, line {number}: a merge marker ({line[:7]})",
+                "finish the merge: keep one side, remove the markers",
+            )
     try:
         return yaml.load(text, _EachKeyOnce) or {}  # noqa: S506 - a kind of SafeLoader
     except yaml.YAMLError as error:
@@ -51,35 +53,19 @@ class _EachKeyOnce(yaml.SafeLoader):
             line = key.start_mark.line + 1
             if key.value in lines:
                 raise yaml.YAMLError(
-                    f"line {line}: {key.value!r} stands in line {lines[key.value]} already"
+                    f"line {line}: {key.value!r} is in line {lines[key.value]} already"
                 )
             lines[key.value] = line
         return super().construct_mapping(node, deep=deep)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
-
-
-def _refuse_markers(text: str, path: Path) -> None:
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith(MERGE_MARKERS):
-            raise ConfigError(
-                f"{path}, line {number}: a merge marker ({line[:7]})",
-                "finish the merge: keep one side, remove the markers",
-            )
-
-
 def parse_params(values: Any, origin: str = "parameters") -> Params:
-    """Check a nested mapping against the models.
+    """Check a nested mapping against the models; ``origin`` names it in errors.
 
     Raises
     ------
     ConfigError
-        Every problem at once, a line each: key path, what was found, what is allowed.
+        All problems, one per line: key path, what was found, what is allowed.
     """
     try:
         return Params.model_validate(values)

@@ -1,4 +1,11 @@
-"""Settings of the methods, one model a method; formulas are in ``docs/methods.md``."""
+"""Settings of the methods, one model per method.
+
+A model is the one place that says what can be set: the parameter file, the constructors and the
+documentation are made from it. Formulas are in ``docs/methods.md``.
+
+A new method is a model here, a line in `MethodsSettings`, and a class of the same name, without
+``Settings``, in the module ``sreclip/methods/NAME.py``.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +15,65 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, field_validator
 
 from sreclip.config.section import Section
-from sreclip.methods import METHODS
 from sreclip.refinement import Neighbours, Refinement
 from sreclip.registry import nearest, unknown_name
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+# What several methods have with different defaults.
+AdamRate = Annotated[float, Field(gt=0, description="Adam's learning rate.")]
+Steps = Annotated[int, Field(ge=0, description="Optimization steps.")]
+SourceBatch = Annotated[int, Field(ge=1, description="Source images per step.")]
+PairedBatch = Annotated[int, Field(ge=1, description="Source images and target images per step.")]
+GcnWidth = Annotated[int, Field(ge=1, description="Hidden width of the graph convolution.")]
+Dropout = Annotated[float, Field(ge=0, lt=1, description="Dropout before each graph convolution.")]
+AdapterRate = Annotated[float, Field(gt=0, description="SGD's rate for the image adapter.")]
+GcnRate = Annotated[float, Field(gt=0, description="SGD's rate for the graph convolution.")]
+Rank = Annotated[float, Field(ge=0, description="Weight of the rank loss on class distances.")]
+RankSample = Annotated[
+    int, Field(ge=1, description="Pairs of class distances drawn per step, beyond 64 classes.")
+]
+Entropy = Annotated[float, Field(ge=0, description="Weight of the target predictions' entropy.")]
+Diversity = Annotated[
+    float, Field(ge=0, description="Weight of the entropy of the mean prediction over a bank.")
+]
+BankSize = Annotated[int, Field(ge=1, description="Target images in that bank.")]
+Balance = Annotated[float, Field(ge=0, description="Weight of the limited balance u + c^2 / u.")]
+UnknownMass = Annotated[
+    Fraction,
+    Field(
+        description="c: the unknown probability mass that the balance aims at. The authors use "
+        "0.09 (UODTN) and 0.3 (TSCE, SRE-CLIP) for I2AwA, 0.82 for I2WebV."
+    ),
+]
+Calibration = Annotated[
+    Literal["none", "zero_shot", "class_prior"],
+    Field(
+        description="Shift of the unknown logits, without labels. `zero_shot`: as many target "
+        "images go to unknown classes as with the frozen model; `class_prior`: in addition at "
+        "least the fraction that unknown classes are of all classes."
+    ),
+]
 
 
 class Settings(Section):
-    """Settings of one method: those here, which every method has, and its constructor's."""
+    """What every method has."""
 
     # What `sreclip ablate` takes away: a name, and the settings that switch it off.
     ablation: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    calibrated_stacking: bool = Field(
-        False,
-        description="After the fit, shift unknown logits so that as many target images go to "
-        "unknown classes as with the frozen model.",
-    )
+    calibration: Calibration = "none"
     refine: Refinement = Field(
         "none", description="Transductive refinement of the target's logits, as the last step."
     )
     neighbours: Neighbours = Field(
         "exact",
-        description="How the nearest target images are found, by the method or by `refine`; "
-        "`approximate` misses some and saves time beyond 32,768 images.",
+        description="How the method or `refine` finds the nearest target images; `approximate` "
+        "misses some and saves time beyond 32,768 images.",
     )
-
-    @property
-    def constructor(self) -> dict[str, Any]:
-        """Arguments of the method itself."""
-        return self.model_dump(exclude=set(Settings.model_fields))
 
     @property
     def parts(self) -> dict[str, dict[str, Any]]:
@@ -53,7 +85,7 @@ class Settings(Section):
         }
 
     def changed(self, overrides: Mapping[str, Any]) -> Self:
-        """Give these settings with some values replaced.
+        """Return these settings with some values replaced.
 
         Raises
         ------
@@ -77,17 +109,17 @@ class Settings(Section):
 
 
 class ZeroShotSettings(Settings):
-    """Frozen CLIP; nothing to set."""
+    """Frozen CLIP."""
 
 
 class ClipAdapterSettings(Settings):
     """CLIP-Adapter on the image side."""
 
-    ratio: Share = Field(0.2, description="Share of the adapted feature in the mix.")
-    reduction: int = Field(4, ge=1, description="The bottleneck's width is dim / reduction.")
-    lr: Positive = Field(1e-3, description="Adam's learning rate.")
-    steps: int = Field(300, ge=0, description="Optimisation steps.")
-    batch_size: int = Field(256, ge=1, description="Source images a step.")
+    ratio: Fraction = Field(0.2, description="Fraction of the adapted feature in the mix.")
+    reduction: Count = Field(4, description="The width of the bottleneck is dim / reduction.")
+    lr: AdamRate = 1e-3
+    steps: Steps = 300
+    batch_size: SourceBatch = 256
 
 
 class LinearProbeSettings(Settings):
@@ -95,15 +127,15 @@ class LinearProbeSettings(Settings):
 
     l2_low: Positive = Field(1e-4, description="Weakest L2 penalty tried.")
     l2_high: Positive = Field(10.0, description="Strongest L2 penalty tried.")
-    l2_count: int = Field(6, ge=1, description="Penalties tried, from low to high by equal ratios.")
+    l2_count: Count = Field(6, description="Penalties tried, from low to high by equal ratios.")
     holdout: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="Share of each class's source images that chooses the penalty."
+        0.2, description="Fraction of each class's source images that chooses the penalty."
     )
     shots: int = Field(
         0,
         ge=0,
-        description="Source images of each known class that are taken, at most; 0: all. Images "
-        "times known classes must not pass 67 million.",
+        description="Most source images per known class; 0: all. Images times known classes must "
+        "not pass 67 million.",
     )
 
 
@@ -112,10 +144,10 @@ class TipAdapterSettings(Settings):
 
     alpha: NonNegative = Field(1.17, description="Weight of the cache.")
     beta: NonNegative = Field(1.0, description="Sharpness of the affinity to a cached feature.")
-    shots: int = Field(16, ge=1, description="Cached source images of each known class, at most.")
+    shots: Count = Field(16, description="Most cached source images per known class.")
     centered: bool = Field(
         True,
-        description="Keep an image's mean known logit; without it (the original) the cache lifts "
+        description="Keep an image's mean known logit; without it (the original) the cache raises "
         "known classes alone.",
     )
 
@@ -125,36 +157,43 @@ class TipAdapterFSettings(TipAdapterSettings):
 
     lr: Positive = Field(1e-3, description="AdamW's learning rate at the start of its cosine.")
     epochs: int = Field(20, ge=0, description="Passes over the cached images.")
-    batch_size: int = Field(256, ge=1, description="Cached images a step.")
+    batch_size: SourceBatch = 256
 
 
 class TaskResSettings(Settings):
     """TaskRes: a learned residual on the class vectors."""
 
     alpha: NonNegative = Field(0.5, description="Weight of the residual.")
-    lr: Positive = Field(2e-3, description="Adam's learning rate.")
-    steps: int = Field(300, ge=0, description="Optimisation steps.")
-    batch_size: int = Field(256, ge=1, description="Source images a step.")
+    lr: AdamRate = 2e-3
+    steps: Steps = 300
+    batch_size: SourceBatch = 256
 
 
 class TransClipSettings(Settings):
-    """TransCLIP, zero-shot form; nothing to set."""
+    """TransCLIP, zero-shot form."""
 
 
 class ZlapSettings(Settings):
     """ZLaP: label propagation from class texts to target images."""
 
-    k: int = Field(
-        5, ge=1, description="Nearest images (itself among them) and nearest texts of an image."
+    k: Count = Field(
+        5, description="Nearest images (itself among them) and nearest texts per image."
     )
     gamma: Positive = Field(5.0, description="Power of the cosines between images and texts.")
     alpha: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.3, description="Share of a score that comes from neighbours."
+        0.3, description="Fraction of a score that comes from neighbours."
     )
     tolerance: Positive = Field(1e-6, description="Bound on the relative residual of the solution.")
 
 
-class GcnZslSettings(Settings):
+class GcnSettings(Settings):
+    """A graph convolution."""
+
+    gcn_width: GcnWidth = 1024
+    dropout: Dropout = 0.5
+
+
+class GcnZslSettings(GcnSettings):
     """zGCN, dGCN: a graph convolution regresses known classifiers and gives unknown ones."""
 
     graph: Literal["hierarchy", "dense"] = Field(
@@ -162,68 +201,84 @@ class GcnZslSettings(Settings):
         description="Convolutions on parents and children, or (dGCN) on all descendants and then "
         "all ancestors.",
     )
-    max_distance: int = Field(
-        4, ge=1, description="Dense graph: relatives at this distance or beyond share a weight."
+    max_distance: Count = Field(
+        4, description="Dense graph: relatives at this distance or beyond have one weight."
     )
-    width: int = Field(1024, ge=1, description="Hidden width of the graph convolution.")
-    dropout: Dropout = Field(0.5, description="Dropout before each graph convolution.")
-    lr: Positive = Field(1e-3, description="Adam's learning rate.")
+    lr: AdamRate = 1e-3
     weight_decay: NonNegative = Field(5e-4, description="Adam's weight decay.")
-    steps: int = Field(300, ge=0, description="Optimisation steps, each on the whole graph.")
+    steps: Steps = 300
 
 
-class RegressionSettings(Settings):
-    """How a graph convolution first regresses the known classifiers."""
+class RegressionSettings(GcnSettings):
+    """A graph convolution that first regresses the class means of known source images."""
 
-    regression_steps: int = Field(
-        300, ge=0, description="First steps, in which the GCN regresses known class means."
-    )
-    regression_lr: Positive = Field(1e-3, description="Adam's learning rate in those steps.")
-    regression_weight_decay: NonNegative = Field(
-        5e-4, description="Adam's weight decay in those steps."
-    )
+    regression_steps: int = Field(300, ge=0, description="First steps: the regression.")
+    regression_lr: Positive = Field(1e-3, description="Adam's learning rate in the regression.")
+    regression_weight_decay: NonNegative = Field(5e-4, description="Adam's decay of weights there.")
 
 
-class BgcnSettings(RegressionSettings):
-    """bGCN: classifiers from a graph convolution, and a balance on unknown classes."""
+class SgdSettings(Settings):
+    """SGD with Nesterov momentum and a decaying rate; logits are cosines over a temperature."""
 
-    width: int = Field(1024, ge=1, description="Hidden width of the graph convolution.")
-    dropout: Dropout = Field(0.5, description="Dropout before each graph convolution.")
-    temperature: Positive = Field(0.05, description="T: logits are cosines divided by it.")
-    tie: NonNegative = Field(1.5, description="Weight of the distance of classifiers to the GCN's.")
-    balance: NonNegative = Field(3.0, description="Weight of the limited balance u + c^2 / u.")
-    c: Share = Field(
-        0.09,
-        description="Unknown mass that the balance aims at: the authors' number for I2AwA.",
-    )
-    adapter_lr: Positive = Field(2e-4, description="SGD's learning rate for the image adapter.")
-    classifier_lr: Positive = Field(5e-4, description="SGD's learning rate for the classifiers.")
-    gcn_lr: Positive = Field(5e-4, description="SGD's learning rate for the graph convolution.")
+    temperature: Positive = Field(0.05, description="Logits are cosines divided by it.")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Nesterov momentum.")
     weight_decay: NonNegative = Field(1e-4, description="SGD's weight decay.")
     decay: NonNegative = Field(
-        1e-3, description="The rate in step i is (1 + decay i)^-decay_power."
+        1e-3,
+        description="The rate is (1 + decay i)^-decay_power times its start, i counting the steps "
+        "of SGD after a warm-up.",
     )
     decay_power: NonNegative = Field(0.75, description="Power of that decay.")
-    steps: int = Field(1200, ge=0, description="Optimisation steps after the regression.")
-    batch_size: int = Field(90, ge=1, description="Source images and target images a step.")
+
+
+class BgcnSettings(SgdSettings, RegressionSettings):
+    """bGCN: classifiers from a graph convolution, and a balance on unknown classes."""
+
+    tie: NonNegative = Field(1.5, description="Weight of the distance of classifiers to the GCN's.")
+    balance: Balance = 3.0
+    c: UnknownMass = 0.09
+    adapter_lr: AdapterRate = 2e-4
+    classifier_lr: Positive = Field(5e-4, description="SGD's rate for the classifiers.")
+    gcn_lr: GcnRate = 5e-4
+    steps: Steps = 1200
+    batch_size: PairedBatch = 90
 
 
 class UodtnSettings(BgcnSettings):
     """UODTN: bGCN and the distance between matched images of the two domains."""
 
     matching: NonNegative = Field(0.7, description="Weight of the distance of matched images.")
-    agreement: Share = Field(
+    agreement: Fraction = Field(
         0.6,
         description="A pair is matched when its predictions agree by more than this: the sum of "
         "their products over known classes.",
     )
-    match_chunk: int = Field(
-        1024, ge=1, description="Images of each domain that are paired with each other at a time."
+    match_chunk: Count = Field(
+        1024, description="Images of each domain that are paired with each other at a time."
     )
 
 
-class SreClipReferenceSettings(Settings):
+class SemanticSettings(SgdSettings, GcnSettings):
+    """The terms that TSCE and the reference form of SRE-CLIP have in common."""
+
+    rank: Rank
+    rank_pairs: Literal["as_intended", "as_coded"] = Field(
+        "as_intended",
+        description="Class distances the rank loss compares: between classes, or (as in the "
+        "authors' code) only those of a class to itself, which are float noise.",
+    )
+    rank_sample: RankSample = 4096
+    entropy: Entropy
+    diversity: Diversity = 5.0
+    bank_size: BankSize = 768
+    balance: Balance = 5.0
+    c: UnknownMass = 0.3
+    adapter_lr: AdapterRate = 1e-3
+    gcn_lr: GcnRate = 5e-3
+    batch_size: PairedBatch = 256
+
+
+class SreClipReferenceSettings(SemanticSettings):
     """SRE-CLIP after its authors' published code, term by term."""
 
     ablation: ClassVar = {
@@ -234,90 +289,36 @@ class SreClipReferenceSettings(Settings):
         "balance": {"balance": 0.0},
     }
 
-    width: int = Field(1024, ge=1, description="Width of adapter output and prototypes.")
-    gcn_width: int = Field(1024, ge=1, description="Hidden width of the graph convolution.")
-    dropout: Dropout = Field(0.5, description="Dropout before each graph convolution.")
-    temperature: Positive = Field(0.05, description="T: logits are cosines divided by it.")
-    rank: NonNegative = Field(100.0, description="Weight of the rank loss in the source loss.")
-    rank_pairs: Literal["as_intended", "as_coded"] = Field(
-        "as_intended",
-        description="Class distances the rank loss compares: between classes, or (as in the "
-        "authors' code) only those of a class to itself, which are float noise.",
-    )
-    rank_sample: int = Field(
-        4096, ge=1, description="Pairs of class distances drawn a step where there are too many."
-    )
+    rank: Rank = 100.0
+    entropy: Entropy = 3.0
+    width: Count = Field(1024, description="Width of adapter output and prototypes.")
     relation: NonNegative = Field(
         0.01, description="Weight of the semantic relation structure in the source loss."
     )
     source: NonNegative = Field(1.5, description="Weight of the source loss after the warm-up.")
-    entropy: NonNegative = Field(3.0, description="Weight of the target predictions' entropy.")
-    diversity: NonNegative = Field(
-        5.0, description="Weight of the entropy of the mean prediction over the bank."
-    )
-    bank_size: int = Field(768, ge=1, description="Target features in the bank.")
-    balance: NonNegative = Field(5.0, description="Weight of the limited balance u + c^2 / u.")
-    c: Share = Field(
-        0.3,
-        description="Unknown mass that the balance aims at: the authors' number for I2AwA "
-        "(0.82 for I2WebV).",
-    )
-    adapter_lr: Positive = Field(1e-3, description="SGD's learning rate for the adapter.")
-    gcn_lr: Positive = Field(5e-3, description="SGD's learning rate for the graph convolution.")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Nesterov momentum.")
-    weight_decay: NonNegative = Field(1e-4, description="SGD's weight decay.")
-    decay: NonNegative = Field(
-        1e-3, description="The rate after the warm-up is (1 + decay i)^-decay_power."
-    )
-    decay_power: NonNegative = Field(0.75, description="Power of that decay.")
     warmup_steps: int = Field(600, ge=0, description="First steps, with the source loss alone.")
-    steps: int = Field(3000, ge=0, description="Optimisation steps, warm-up included.")
-    batch_size: int = Field(256, ge=1, description="Source images and target images a step.")
+    steps: Steps = 3000
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="Numbers in which adapter and graph convolution run; losses: float32.",
     )
 
 
-class TsceSettings(RegressionSettings):
-    """TSCE: the reference SRE-CLIP without relation term, attention adapter and warm-up."""
+class TsceSettings(SemanticSettings, RegressionSettings):
+    """TSCE: what the reference was made from."""
 
-    gcn_width: int = Field(1024, ge=1, description="Hidden width of the graph convolution.")
-    dropout: Dropout = Field(0.5, description="Dropout before each graph convolution.")
-    temperature: Positive = Field(0.05, description="T: logits are cosines divided by it.")
-    rank: NonNegative = Field(10.0, description="Weight of the rank loss.")
-    rank_pairs: Literal["as_intended", "as_coded"] = Field(
-        "as_intended",
-        description="Class distances the rank loss compares: between classes, or (as in the "
-        "authors' code) only those of a class to itself, which are float noise.",
-    )
-    rank_sample: int = Field(
-        4096, ge=1, description="Pairs of class distances drawn a step where there are too many."
-    )
-    entropy: NonNegative = Field(5.0, description="Weight of the target predictions' entropy.")
-    diversity: NonNegative = Field(
-        5.0, description="Weight of the entropy of the mean prediction over the bank."
-    )
-    bank_size: int = Field(768, ge=1, description="Target features in the bank.")
-    balance: NonNegative = Field(5.0, description="Weight of the limited balance u + c^2 / u.")
-    c: Share = Field(
-        0.3,
-        description="Unknown mass that the balance aims at: the authors' number for I2AwA "
-        "(0.82 for I2WebV).",
-    )
-    adapter_lr: Positive = Field(1e-3, description="SGD's learning rate for the image adapter.")
-    gcn_lr: Positive = Field(5e-3, description="SGD's learning rate for the graph convolution.")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Nesterov momentum.")
-    weight_decay: NonNegative = Field(1e-4, description="SGD's weight decay.")
-    decay: NonNegative = Field(
-        1e-3, description="The rate in step i is (1 + decay i)^-decay_power."
-    )
-    decay_power: NonNegative = Field(0.75, description="Power of that decay.")
-    steps: int = Field(2000, ge=0, description="Optimisation steps after the regression.")
-    batch_size: int = Field(256, ge=1, description="Source images and target images a step.")
+    # What TSCE fixes of the settings of the reference.
+    relation: ClassVar[float] = 0.0
+    source: ClassVar[float] = 1.0
+    warmup_steps: ClassVar[int] = 0
+    precision: ClassVar[str] = "float32"
+
+    rank: Rank = 10.0
+    entropy: Entropy = 5.0
+    steps: Steps = 2000
 
 
-class SreClipSettings(Settings):
+class SreClipSettings(GcnSettings):
     """SRE-CLIP as rebuilt here: it starts as zero-shot CLIP and is held close to it."""
 
     ablation: ClassVar = {
@@ -329,53 +330,53 @@ class SreClipSettings(Settings):
         "entropy": {"entropy": 0.0},
         "diversity": {"diversity": 0.0},
         "balance": {"balance": 0.0},
-        "calibration": {"calibration": False},
-        "class prior": {"class_prior": False},
+        "class prior": {"calibration": "zero_shot"},
+        # After the class prior: of all parts together the later one counts.
+        "calibration": {"calibration": "none"},
         "attention": {"attention": False},
     }
 
+    calibration: Calibration = "class_prior"
     image_scale: NonNegative = Field(0.5, description="a_v: weight of the image-side residual.")
     class_scale: NonNegative = Field(0.5, description="a_e: weight of the class-side residual.")
-    width: int = Field(64, ge=1, description="Width of attention and bottleneck MLP.")
-    gcn_width: int = Field(128, ge=1, description="Hidden width of the graph convolution.")
-    dropout: Dropout = Field(0.3, description="Dropout before each graph convolution.")
+    width: Count = Field(64, description="Width of attention and bottleneck MLP.")
+    gcn_width: GcnWidth = 128
+    dropout: Dropout = 0.3
     attention: bool = Field(True, description="Attention of the image over class and node texts.")
     source: NonNegative = Field(1.0, description="Weight of the source cross-entropy over known.")
     relation: NonNegative = Field(0.1, description="Weight of the semantic relation structure.")
     relation_temperature: Positive = Field(
         0.1, description="tau_r: temperature of the softmax over a class's relations."
     )
-    rank: NonNegative = Field(1.0, description="Weight of the rank loss on class vectors.")
-    rank_pairs: int = Field(4096, ge=1, description="Pairs of class distances sampled a step.")
+    rank: Rank = 1.0
+    rank_sample: RankSample = 4096
     retention: NonNegative = Field(
         0.0, description="Weight of the KL from the zero-shot distribution on target images."
     )
     unknown_retention: NonNegative = Field(
         3.0, description="Weight of the same KL among unknown classes alone, on all images."
     )
-    calibration: bool = Field(
-        True,
-        description="Shift unknown logits so that as many target images go to unknown classes as "
-        "with the frozen model.",
-    )
-    class_prior: bool = Field(
-        True,
-        description="In that shift, aim at the share of unknown classes among all where the frozen "
-        "model sends fewer images to unknown classes.",
-    )
     anchor: NonNegative = Field(1.0, description="Weight of 1 - e_c.w_c.")
     self_training: NonNegative = Field(1.0, description="Weight of KL to the refined soft labels.")
     rounds: int = Field(2, ge=0, description="Rounds of self-training after the first fit.")
-    entropy: NonNegative = Field(0.0, description="Weight of the target predictions' entropy.")
-    diversity: NonNegative = Field(0.0, description="Weight of the diversity over a bank.")
-    bank_size: int = Field(768, ge=1, description="Target predictions in the diversity bank.")
+    entropy: Entropy = 0.0
+    diversity: Diversity = 0.0
+    bank_size: BankSize = 768
     balance: NonNegative = Field(
-        0.0, description="Weight of the limited balance of unknown mass (prior: frozen model's)."
+        0.0, description="Weight of the limited balance u + c^2 / u; c is the frozen model's u."
     )
     lr: Positive = Field(1e-3, description="AdamW's learning rate.")
     weight_decay: NonNegative = Field(1e-4, description="AdamW's weight decay.")
-    steps: int = Field(200, ge=0, description="Optimisation steps a round.")
-    batch_size: int = Field(256, ge=1, description="Source images and target images a step.")
+    steps: int = Field(200, ge=0, description="Optimization steps per round.")
+    batch_size: PairedBatch = 256
+
+    @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Parts that are on; without a calibration there is no class prior to take away."""
+        parts = super().parts
+        if self.calibration == "none":
+            del parts["class prior"]
+        return parts
 
 
 class MethodsSettings(Section):
@@ -407,19 +408,22 @@ class MethodsSettings(Section):
         return registered_methods(names)
 
     def settings(self, name: str) -> Settings:
-        """Settings of one method."""
+        """Return the settings of one method."""
         return getattr(self, name)
 
     def changed(self, name: str, overrides: Mapping[str, Any]) -> Self:
-        """Give these settings with some values of one method replaced; see `Settings.changed`."""
+        """Return these settings with some values of one method replaced; see `Settings.changed`."""
         return self.model_copy(update={name: self.settings(name).changed(overrides)})
 
 
+METHOD_NAMES = tuple(name for name in MethodsSettings.model_fields if name != "run")
+
+
 def registered_methods(names: list[str]) -> list[str]:
-    """Check that each name is a method's and stands once; for pydantic."""
+    """Check that each name is a method's and appears once; for pydantic."""
     for name in names:
-        if name not in METHODS:
-            raise ValueError(unknown_name("method", name, METHODS))
+        if name not in METHOD_NAMES:
+            raise ValueError(unknown_name("method", name, METHOD_NAMES))
     if len(set(names)) != len(names):
         raise ValueError("a method is named twice")
     return names

@@ -3,146 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sreclip.backbones import BACKBONES
+from sreclip.config.backbones import BackboneSettings
 from sreclip.config.methods import MethodsSettings, registered_methods
-from sreclip.config.section import Section
-from sreclip.data.tasks import TASKS
-from sreclip.registry import one_of
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class OpenmojiSettings(Section):
-    """The demo task: colour emoji as the source domain, line drawings as the target."""
-
-    picture_size: int = Field(
-        224, ge=32, le=2048, description="Side of the rendered pictures, in pixels."
-    )
-
-
-class FolderSettings(Section):
-    """Your own pictures: ``source/<class>/*`` and ``target/*``."""
-
-    root: str = Field("", description="Data root: the folder that holds both domains.")
-    source: str = Field("source", description="Source domain, a folder below the root.")
-    target: str = Field("target", description="Target domain, a folder below the root.")
-    classes: str | None = Field(
-        None,
-        description="Class list (text, CSV or JSON), below the root or absolute; without it the "
-        "classes are the class folders of both domains.",
-    )
-
-
-class BenchmarkSettings(Section):
-    """Where the pictures of a benchmark lie."""
-
-    root: str = Field("", description="Data root: the folder that holds both domains.")
-    source_folder: str | None = Field(
-        None,
-        description="Where the source lies below the root (folder or archive); by default where "
-        "it usually does.",
-    )
-    target_folder: str | None = Field(None, description="The same of the target.")
-    source_list: list[str] = Field(
-        [],
-        description="Files that list source pictures (a path and a class number a line), below the "
-        "root or absolute; without them all pictures in class folders count.",
-    )
-    target_list: list[str] = Field([], description="The same of the target.")
-
-
-class I2AwaSettings(BenchmarkSettings):
-    """I2AwA: web pictures of 40 animals, and AwA2."""
-
-
-class I2WebvSettings(BenchmarkSettings):
-    """I2WebV: ImageNet-1k, and WebVision 2.0's validation pictures."""
-
-    synsets: str | None = Field(
-        None,
-        description="File of WordNet ids in the order of the class numbers, such as WebVision's "
-        "`info/synsets.txt`: needed where a list names pictures that lie in no class folder.",
-    )
-
-
-PacsDomain = Literal["art_painting", "cartoon", "photo", "sketch"]
-
-
-class PacsSettings(BenchmarkSettings):
-    """PACS: any two of its four domains."""
-
-    source: PacsDomain = Field("photo", description="Source domain.")
-    target: PacsDomain = Field("art_painting", description="Target domain.")
-
-
-OfficeHomeDomain = Literal["art", "clipart", "product", "real_world"]
-
-
-class OfficeHomeSettings(BenchmarkSettings):
-    """Office-Home: any two of its four domains."""
-
-    source: OfficeHomeDomain = Field("real_world", description="Source domain.")
-    target: OfficeHomeDomain = Field("art", description="Target domain.")
-
-
-DomainNetDomain = Literal["clipart", "infograph", "painting", "quickdraw", "real", "sketch"]
-
-
-class DomainNetSettings(BenchmarkSettings):
-    """DomainNet: any two of its six domains; or its mini version, of four."""
-
-    source: DomainNetDomain = Field("real", description="Source domain.")
-    target: DomainNetDomain = Field("sketch", description="Target domain.")
-    mini: bool = Field(False, description="Take the 126 classes of miniDomainNet alone.")
-
-    @model_validator(mode="after")
-    def _mini_has_the_domains(self) -> DomainNetSettings:
-        if self.mini and {self.source, self.target} & {"infograph", "quickdraw"}:
-            raise ValueError("the mini version has the domains clipart, painting, real and sketch")
-        return self
-
-
-class TaskSettings(Section):
-    """Which pictures and classes."""
-
-    name: str = Field("openmoji", description="Registered task.")
-    openmoji: OpenmojiSettings = OpenmojiSettings()
-    folder: FolderSettings = FolderSettings()
-    i2awa: I2AwaSettings = I2AwaSettings()
-    i2webv: I2WebvSettings = I2WebvSettings()
-    office_home: OfficeHomeSettings = OfficeHomeSettings()
-    pacs: PacsSettings = PacsSettings()
-    domainnet: DomainNetSettings = DomainNetSettings()
-    duplicates: Literal["error", "drop_target", "keep"] = Field(
-        "error",
-        description="What to do with one picture (by SHA-256) in both domains: stop, drop it from "
-        "the target, or keep both.",
-    )
-    shard_size: int = Field(
-        4096, ge=1, description="Pictures in a feature file, on average; the cut follows content."
-    )
-
-    _registered = field_validator("name")(one_of("task", TASKS))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings of the chosen task alone."""
-        return getattr(self, self.name).model_dump()
-
-    @model_validator(mode="after")
-    def _can_be_found(self) -> TaskSettings:
-        settings = self.settings
-        if settings.get("root") == "":
-            raise ValueError(f"task.{self.name}.root is needed when task.name is '{self.name}'")
-        is_pair = "source_list" in settings and "source" in settings
-        if is_pair and settings["source"] == settings["target"]:
-            raise ValueError(f"task.{self.name}: source and target are the same domain")
-        return self
+from sreclip.config.section import Fraction, Section
+from sreclip.config.tasks import TaskSettings
 
 
 class SplitSettings(Section):
@@ -151,7 +19,7 @@ class SplitSettings(Section):
     unknown: Literal["auto"] | int | list[str] = Field(
         "auto",
         description="Names of the unknown classes; or how many to draw at random; or 'auto': the "
-        "classes without a source picture.",
+        "classes without a source image.",
     )
     seed: int = Field(0, ge=0, description="Seed of the draw when `unknown` is a number.")
 
@@ -165,51 +33,13 @@ class SplitSettings(Section):
         return value
 
 
-class OpenClipSettings(Section):
-    """A CLIP model of open_clip."""
-
-    model: str = Field("ViT-B-16", description="Model name as open_clip lists it.")
-    pretrained: str = Field(
-        "openai", description="Weights tag of that model, or the path of a local checkpoint."
-    )
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Arithmetic of the forward pass."
-    )
-
-
-class MiniSettings(Section):
-    """The small offline substitute; it has nothing to set."""
-
-
-class BackboneSettings(Section):
-    """The frozen image-text model."""
-
-    name: str = Field("mini", description="Registered backbone.")
-    open_clip: OpenClipSettings = OpenClipSettings()
-    mini: MiniSettings = MiniSettings()
-
-    _registered = field_validator("name")(one_of("backbone", BACKBONES))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings of the chosen backbone alone."""
-        return getattr(self, self.name).model_dump()
-
-    @property
-    def label(self) -> str:
-        """Name in results and paths."""
-        if self.name == "open_clip":
-            return f"{self.open_clip.model}-{Path(self.open_clip.pretrained).stem}"
-        return self.name
-
-
 class PromptSettings(Section):
     """Prompt ensemble for class and node names."""
 
     templates: list[str] = Field(
         ["a photo of a {}."],
         min_length=1,
-        description="Sentences with one `{}` each, where the name goes.",
+        description="Sentences with one `{}` each, for the name.",
     )
 
     @field_validator("templates")
@@ -227,26 +57,26 @@ class FeatureSettings(Section):
     dtype: Literal["float16", "float32"] = Field(
         "float16", description="Stored type of image features."
     )
-    batch_size: int = Field(64, ge=1, description="Pictures in a forward pass.")
+    batch_size: int = Field(64, ge=1, description="Images per forward pass.")
     workers: int = Field(1, ge=0, description="Decoding processes beside the model.")
     device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
-    max_rejects: Share = Field(
+    max_rejects: Fraction = Field(
         0.05,
-        description="Largest share of undecodable pictures that is put up with; looked at when the "
-        "features are joined.",
+        description="Largest fraction of undecodable images per domain; checked when features are "
+        "read for a fit.",
     )
     max_pixels: int = Field(
-        178_956_970, ge=1, description="Largest picture that is decoded, in pixels."
+        178_956_970, ge=1, description="Largest image that is decoded, in pixels."
     )
     reduced_jpeg: bool = Field(
         False,
         description="Decode large JPEG files at a half, a quarter or an eighth of their size, at "
-        "least twice what the backbone resizes them to: faster, slightly other features.",
+        "least twice what the backbone resizes them to: faster, slightly different features.",
     )
     decode_limit: float = Field(
         60.0,
         gt=0,
-        description="Seconds after which a picture that is still being decoded is rejected; "
+        description="Seconds after which an image that is still being decoded is rejected; "
         "without decoding processes there is no limit.",
     )
 
@@ -263,13 +93,13 @@ class GraphSettings(Section):
     allow_unmapped: bool = Field(
         False, description="Let a class without a WordNet sense join by text similarity."
     )
-    sense_text_weight: Share = Field(
+    sense_text_weight: Fraction = Field(
         0.5, description="Weight of text similarity against hierarchy closeness in choosing senses."
     )
     similarity: Literal["wu_palmer", "path", "lin"] = Field(
         "wu_palmer", description="WordNet similarity of two classes."
     )
-    text_weight: Share = Field(
+    text_weight: Fraction = Field(
         0.0, description="Weight of the text cosine in the relation R; the rest is WordNet's."
     )
 
@@ -289,16 +119,16 @@ class SelectionSettings(Section):
         "last",
         description="`last`: nothing is chosen; `pseudo_unknown`: by H on held-out source images, "
         "some known classes held out as unknown; `oracle`: by H on the target's labels, an upper "
-        "bound and no result.",
+        "bound and not a result.",
     )
     candidates: Variants = Field(
         {},
-        description="For each method a list of settings to choose from, each a mapping that goes "
-        "over `methods.NAME`; a method without candidates keeps its own.",
+        description="For each method a list of settings to choose from, each a mapping that "
+        "overrides `methods.NAME`; a method without candidates keeps its own.",
     )
     folds: int = Field(3, ge=1, description="Draws of pseudo-unknown classes.")
     holdout: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="Share of each remaining known class's source images that is scored."
+        0.2, description="Fraction of each remaining known class's source images that is scored."
     )
     seed: int = Field(0, ge=0, description="Seed of the draws.")
 
@@ -317,15 +147,15 @@ class TrainSettings(Section):
     """What all methods share in training."""
 
     seeds: list[int] = Field(
-        [0, 1, 2, 3, 4], min_length=1, description="One fit a seed; figures are over these."
+        [0, 1, 2, 3, 4], min_length=1, description="One fit per seed; figures are over these."
     )
     device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
     checkpoints: int = Field(
         0,
         ge=0,
         le=1000,
-        description="Earlier states to keep of each fit in steps, at equal distances; looked at by "
-        "`evaluate.protocol: reference` alone. 9 of the reference's 3,000 steps are every 300th, "
+        description="Earlier states to keep of each fit in steps, at equal distances; used only by "
+        "`evaluate.protocol: reference`. 9 of the reference's 3,000 steps are every 300th, "
         "where its authors test.",
     )
     selection: SelectionSettings = SelectionSettings()
@@ -341,20 +171,20 @@ class TrainSettings(Section):
 class SweepSettings(Section):
     """A table of methods x splits x variants; each combination is one job over all seeds."""
 
-    methods: list[str] = Field([], description="Methods; none named: those of `methods.run`.")
+    methods: list[str] = Field([], description="Methods; if none is named, those of `methods.run`.")
     unknown: list[list[str]] = Field([], description="Splits by name: the unknown classes of each.")
     draws: int = Field(0, ge=0, description="Random splits, by the rule of `split.unknown: N`.")
     first_draw: int = Field(0, ge=0, description="Seed of the first random split.")
     size: int = Field(
-        0, ge=0, description="Unknown classes of a random split; 0: as many as `split` has."
+        0, ge=0, description="Unknown classes per random split; 0: as many as `split` has."
     )
     every: int = Field(
-        0, ge=0, description="Take every choice of so many unknown classes as a split, too."
+        0, ge=0, description="Also take every choice of this many unknown classes as a split."
     )
     variants: Variants = Field(
         {},
-        description="For each method a list of mappings that go over `methods.NAME`, one fit each; "
-        "`{}` stands for the settings as they are.",
+        description="For each method a list of mappings that override `methods.NAME`, one fit per "
+        "mapping; `{}` means the settings as they are.",
     )
     ablate: list[str] = Field(
         [], description="Methods whose parts are switched off, in turn and together."
@@ -385,7 +215,7 @@ class EvaluateSettings(Section):
     bootstrap_seed: int = Field(0, ge=0, description="Seed of the resamples.")
     protocol: Literal["ours", "reference"] = Field(
         "ours",
-        description="`ours`: the last step, mixed batches, no target label has a part in it; "
+        description="`ours`: the last step, mixed batches, no target label is used; "
         "`reference`: as SRE-CLIP's authors evaluate, the best of `train.checkpoints` on the test "
         "labels for each metric and class-sorted batches: for comparison with published numbers "
         "only, never a result.",
@@ -406,9 +236,9 @@ class ReportSettings(Section):
     """The page."""
 
     title: str = Field("sreclip report", description="Title of the page.")
-    pictures: int = Field(24, ge=0, description="Target pictures in the strip.")
+    images: int = Field(24, ge=0, description="Target images in the strip.")
     colors: ColourSettings = ColourSettings()
-    seed: int = Field(0, ge=0, description="Seed that picks the pictures of the strip.")
+    seed: int = Field(0, ge=0, description="Seed that picks the images of the strip.")
 
 
 class Params(Section):

@@ -14,24 +14,23 @@ from sreclip.files import write_text
 
 HEADER = """# Parameters
 
-Made from the models in `sreclip/config/` by `sreclip reference`; a test fails when this page
-drifts from them. Every key of `params.yaml`, its type, its default and what it means. Unknown keys
-are errors.
+Made from the models in `sreclip/config/` by `sreclip reference`. Every key of `params.yaml`, its
+type, its default and what it means. Unknown keys are errors.
 """
 
 
 def schema_text() -> str:
-    """JSON schema of ``params.yaml``."""
+    """Return the JSON schema of ``params.yaml``."""
     return json.dumps(Params.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def reference_text() -> str:
-    """Parameter reference in Markdown, a table a section."""
+    """Return the parameter reference in Markdown, one table per section."""
     return HEADER + "".join(_section(Params, ""))
 
 
 def write_reference(folder: Path) -> list[Path]:
-    """Write ``parameters.md`` and ``params.schema.json`` and give their paths."""
+    """Write ``parameters.md`` and ``params.schema.json`` and return their paths."""
     texts = {"parameters.md": reference_text(), "params.schema.json": schema_text()}
     for name, text in texts.items():
         write_text(folder / name, text)
@@ -64,7 +63,7 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _type_name(model: type[BaseModel], name: str) -> str:
-    """Say type and bounds in words, from the JSON schema, so that both always agree."""
+    """Describe type and bounds in words, from the JSON schema, so that both always agree."""
     schema = model.model_json_schema()["properties"][name]
     options = [_describe(option) for option in schema.get("anyOf", [schema])]
     return " or ".join(options)

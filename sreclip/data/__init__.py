@@ -1,4 +1,4 @@
-"""Tasks, the manifest, and reading pictures."""
+"""Tasks, the manifest, and reading images."""
 
-PREPARE_VERSION = 2
-"""Raise it when a change of code changes what a prepared task holds; it is part of the key."""
+PREPARE_VERSION = 3
+"""Part of a prepared task's key; raise it when a code change alters what the task holds."""

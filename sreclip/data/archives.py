@@ -1,4 +1,4 @@
-"""Pictures in tar archives: listed from the headers and read in place, never unpacked."""
+"""Images in tar archives: listed from the headers and read in place, never unpacked."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
-from sreclip.data.walk import PICTURE_SUFFIXES, suffix
+from sreclip.data.place import Place, resolve_inside
+from sreclip.data.walk import IMAGE_SUFFIXES, suffix
 from sreclip.errors import DataError
 
-# What may hold the class of the picture beside it, as WebDataset lays samples out.
+# What may hold the class of the image beside it, as WebDataset lays samples out.
 LABEL_SUFFIXES = (".cls", ".json")
 _COMPRESSED = (
     *(f".tar.{end}" for end in ("gz", "bz2", "xz", "zst", "lz4", "lzma", "z", "br")),
@@ -27,37 +28,28 @@ _LONGEST_HEADER = 1 << 20
 _BLOCK = 512
 
 
-class Member(NamedTuple):
-    """A file in an archive: its name, and where its bytes lie in the archive."""
-
-    name: str
-    offset: int
-    size: int
-
-
 @dataclass
 class Archive:
-    """What an archive holds, and what the archive was when that was found out.
+    """What an archive holds.
 
     Attributes
     ----------
     path : str
         Relative to the data root.
-    size, mtime_ns : int
-        Of the archive.
-    pictures : list of Member
+    stamp : tuple of int
+        Size and modification time of the archive when it was listed.
+    images : list of Place
         In the order of the archive.
     labels : dict
         Members that may hold a class, by name without suffix.
     ignored : Counter
-        Members that are no pictures, by suffix; links and devices by what they are.
+        Members that are not images, by suffix; links and devices by what they are.
     """
 
     path: str
-    size: int
-    mtime_ns: int
-    pictures: list[Member] = field(default_factory=list)
-    labels: dict[str, list[Member]] = field(default_factory=lambda: defaultdict(list))
+    stamp: tuple[int, int]
+    images: list[Place] = field(default_factory=list)
+    labels: dict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
     ignored: Counter[str] = field(default_factory=Counter)
 
 
@@ -66,84 +58,72 @@ def is_compressed(name: str) -> bool:
     return name.lower().endswith(_COMPRESSED)
 
 
-def refuse_compressed(place: Path) -> DataError:
-    """Word the error for a compressed archive."""
+def compressed_error(path: Path) -> DataError:
+    """Return the error for a compressed archive."""
     return DataError(
-        f"{place}: a compressed archive has no random access: to read one picture, all before it "
+        f"{path}: a compressed archive has no random access: to read one image, all before it "
         "would have to be unpacked",
-        "decompress it to a plain .tar (gunzip, unxz, zstd -d); pictures hardly shrink anyway. If "
-        "its pictures lie beside it, move it out of the data root",
+        "decompress it to a plain .tar (gunzip, unxz, zstd -d); images hardly shrink anyway. If "
+        "its images lie beside it, move it out of the data root",
+    )
+
+
+def changed_error(path: Path) -> DataError:
+    """Return the error for a file that changes while it is in use."""
+    return DataError(
+        f"{path}: the file changed while it was read",
+        "wait until the images are in place and run again",
     )
 
 
 def list_archive(root: Path, path: str) -> Archive:
-    """List the members of a tar archive.
+    """List the members of a tar archive, ``path`` below the data root.
 
-    Hidden members are passed over as hidden files are. Links, devices and sparse files are
-    counted among the ignored and never followed.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    path : str
-        The archive, relative to the root.
+    Hidden members are skipped as hidden files are. Links, devices and sparse files are counted
+    among the ignored and never followed.
 
     Raises
     ------
     DataError
         The archive cannot be read, is compressed, damaged, cut off or changes meanwhile; a
-        member's name is absolute, climbs, is not UTF-8 or stands twice.
+        member's name is absolute, climbs, is not UTF-8 or appears twice.
     """
     full = root / path
     with opened(full) as handle:
-        before = os.fstat(handle.fileno())
-        archive = Archive(path, before.st_size, before.st_mtime_ns)
+        archive = Archive(path, stamp_of(handle.fileno()))
         seen: set[str] = set()
-        for info in _headers(full, handle, before.st_size):
+        for info in _headers(full, handle, archive.stamp[0]):
             name = _safe_name(full, info.name)
             if name is None or info.isdir():
                 continue
             kind = suffix(name)
-            is_picture = kind in PICTURE_SUFFIXES
+            is_image = kind in IMAGE_SUFFIXES
             if not info.isreg() or info.sparse is not None:
                 archive.ignored[_kind(info)] += 1
-            elif is_picture or kind in LABEL_SUFFIXES:
+            elif is_image or kind in LABEL_SUFFIXES:
                 if name in seen:
                     raise DataError(
                         f"{full}: two members are named {name!r}",
-                        "make the archive anew; 'tar -r' and 'tar -u' leave the older one in it",
+                        "make the archive again; 'tar -r' and 'tar -u' keep the older one in it",
                     )
                 seen.add(name)
-                member = Member(name, info.offset_data, info.size)
-                if is_picture:
-                    archive.pictures.append(member)
-                else:
-                    archive.labels[name[: -len(kind)]].append(member)
+                members = archive.images if is_image else archive.labels[name[: -len(kind)]]
+                members.append(Place(path, name, info.offset_data, info.size))
             else:
                 archive.ignored[kind] += 1
-        after = os.fstat(handle.fileno())
-    if (after.st_size, after.st_mtime_ns) != (archive.size, archive.mtime_ns):
-        raise changed_meanwhile(full)
+        if stamp_of(handle.fileno()) != archive.stamp:
+            raise changed_error(full)
     return archive
 
 
-def changed_meanwhile(place: Path) -> DataError:
-    """Word the error for a file that does not keep still."""
-    return DataError(
-        f"{place}: the file changed while it was read",
-        "wait until the pictures are in place and run again",
-    )
+def stamp_of(descriptor: int) -> tuple[int, int]:
+    """Return size and modification time of an open file."""
+    status = os.fstat(descriptor)
+    return status.st_size, status.st_mtime_ns
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading; nothing else is opened, for that may wait or act.
-
-    Raises
-    ------
-    OSError
-        It cannot be opened, or is no regular file.
-    """
+    """Open a regular file, else raise `OSError`: opening a FIFO waits, opening a device can act."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     return path.open("rb")
@@ -151,21 +131,45 @@ def open_regular(path: Path) -> BinaryIO:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open an archive for as long as the block lasts.
-
-    Raises
-    ------
-    DataError
-        It cannot be opened, or reading it fails within the block.
-    """
+    """Open an archive; an `OSError` here or within the block becomes a `DataError`."""
     try:
         with open_regular(path) as handle:
             yield handle
     except OSError as error:
         raise DataError(
             f"{path}: the archive cannot be read ({error.strerror or error})",
-            "make it readable, or take it out of the data root",
+            "make it readable, or move it out of the data root",
         ) from error
+
+
+class FileOpener:
+    """Opens files below a root; the last one stays open, since an archive holds many images."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._path = ""
+        self._handle: BinaryIO | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the open file out: a worker process opens its own."""
+        return {"root": self.root, "_path": "", "_handle": None}
+
+    def descriptor(self, path: str) -> int:
+        """Open a file, relative to the root.
+
+        Raises as `resolve_inside` and `open_regular`.
+        """
+        if self._handle is None or path != self._path:
+            self.close()
+            self._handle = open_regular(resolve_inside(self.root, path))
+            self._path = path
+        return self._handle.fileno()
+
+    def close(self) -> None:
+        """Close the last file."""
+        if self._handle is not None:
+            self._handle.close()
+        self._path, self._handle = "", None
 
 
 def read_at(descriptor: int, offset: int, size: int) -> bytes:
@@ -174,10 +178,7 @@ def read_at(descriptor: int, offset: int, size: int) -> bytes:
     The position of the file is neither used nor moved, so threads may share it.
     """
     parts: list[bytes] = []
-    while size > 0:
-        part = os.pread(descriptor, size, offset)
-        if not part:
-            break
+    while size > 0 and (part := os.pread(descriptor, size, offset)):
         parts.append(part)
         offset, size = offset + len(part), size - len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -186,7 +187,7 @@ def read_at(descriptor: int, offset: int, size: int) -> bytes:
 def _headers(full: Path, handle: BinaryIO, size: int) -> Iterator[tarfile.TarInfo]:
     """Read the headers one by one; tarfile itself keeps them all, and takes damage for the end."""
     try:
-        # "r:" is plain tar alone; the cast is for the few methods that tarfile calls.
+        # The cast is for the few methods that tarfile calls; mode "r" reads plain tar alone.
         tar = tarfile.TarFile(fileobj=cast(BinaryIO, _Headers(handle)), mode="r", errorlevel=2)
         end = 0
         while (info := tar.next()) is not None:
@@ -207,12 +208,12 @@ def _headers(full: Path, handle: BinaryIO, size: int) -> Iterator[tarfile.TarInf
     except Exception as error:
         handle.seek(0)
         if handle.read(6).startswith(_PACKED_STARTS):
-            raise refuse_compressed(full) from error
+            raise compressed_error(full) from error
         raise _damaged(full, str(error) or type(error).__name__) from error
 
 
 def _check_end(full: Path, handle: BinaryIO, at: int) -> None:
-    """Refuse an archive that stops without its block of zeros, or goes on after it."""
+    """Refuse an archive that stops without its block of zeros, or continues after it."""
     mark = read_at(handle.fileno(), at, _BLOCK)
     if len(mark) < _BLOCK:
         raise DataError(
@@ -224,8 +225,8 @@ def _check_end(full: Path, handle: BinaryIO, at: int) -> None:
     while part := read_at(handle.fileno(), at, _LONGEST_HEADER):
         if any(part):
             raise DataError(
-                f"{full}: something stands behind the end mark of the archive",
-                "if two archives were strung together, give them as two files",
+                f"{full}: there is something behind the end mark of the archive",
+                "if two archives were joined, give them as two files",
             )
         at += len(part)
 
@@ -246,23 +247,23 @@ class _Headers:
 def _damaged(full: Path, what: str) -> DataError:
     return DataError(
         f"{full}: not a tar archive that can be read ({what})",
-        "make it anew; 'tar -tf ARCHIVE' must list it without a complaint",
+        "make it again; 'tar -tf ARCHIVE' must list it without a complaint",
     )
 
 
 def _safe_name(full: Path, name: str) -> str | None:
-    """Give a member's name without needless parts; None for a hidden one."""
+    """Return a member's name without empty parts; None for a hidden one."""
     try:
         name.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{full}: the name of member {name!r} is not UTF-8", "make the archive anew"
+            f"{full}: the name of member {name!r} is not UTF-8", "make the archive again"
         ) from error
     parts = name.split("/")
     if name.startswith("/") or ".." in parts:
         raise DataError(
             f"{full}: the name of member {name!r} leads out of the archive",
-            "make it anew with names relative to the class folders (tar -C FOLDER -cf ARCHIVE .)",
+            "make it again with names relative to the class folders (tar -C FOLDER -cf ARCHIVE .)",
         )
     kept = [part for part in parts if part not in ("", ".")]
     if not kept or any(part.startswith(".") for part in kept):

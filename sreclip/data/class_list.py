@@ -8,9 +8,8 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sreclip.data.manifest import ClassEntry
 from sreclip.errors import DataError
@@ -19,18 +18,17 @@ from sreclip.registry import nearest
 FIELDS = ("name", "prompt_names", "wnid", "folder")
 _WNID = re.compile(r"n\d{8}")
 _FORMATS_HINT = (
-    "write one class a line; or CSV with the columns name, prompt_names (separated by ';'), wnid, "
-    "folder; or a JSON list of names or of objects with these keys; only the name is needed"
+    "write one class per line; or CSV with the columns name, prompt_names (separated by ';'), "
+    "wnid, folder; or a JSON list of names or of objects with these keys; only the name is needed"
 )
 
 
-@dataclass(frozen=True)
-class ListedClass:
-    """One class of the list, the folder name that holds its pictures, and where it stands."""
+class ListedClass(NamedTuple):
+    """One class of the list, the folder name of its images, and file and line of its entry."""
 
     entry: ClassEntry
     folder: str
-    place: str
+    where: str
 
 
 def display_name(name: str) -> str:
@@ -39,13 +37,7 @@ def display_name(name: str) -> str:
 
 
 def read_utf8(path: Path, what: str, hint: str) -> str:
-    """Read a text that the user wrote, with or without a byte order mark.
-
-    Raises
-    ------
-    DataError
-        It cannot be read, or is not UTF-8.
-    """
+    """Read UTF-8 text that the user wrote, with or without a byte order mark."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -57,17 +49,17 @@ def read_class_list(path: Path) -> list[ListedClass]:
     """Read the classes in the order of the file, which becomes the order of the labels.
 
     The suffix decides the format: ``.csv``, ``.json``, anything else is plain text, where lines
-    that start with ``#`` are left out.
+    that start with ``#`` are comments.
 
     Raises
     ------
     DataError
         Naming the file and the line: not readable, an unknown column, a class without a name or
-        named twice, a folder given twice, a WordNet id that is none.
+        named twice, a folder given twice, something else where a WordNet id belongs.
     """
     text = read_utf8(path, "class list", _FORMATS_HINT)
     read = {".csv": _csv_records, ".json": _json_records}.get(path.suffix.lower(), _text_records)
-    classes = [_listed(record, place) for place, record in read(text, path)]
+    classes = [_listed(record, where) for where, record in read(text, path)]
     if not classes:
         raise DataError(f"{path}: the class list names no class", _FORMATS_HINT)
     _refuse_repeats(classes)
@@ -85,11 +77,11 @@ def _csv_records(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]
     try:
         _check_fields(reader.fieldnames or (), f"{path}, line 1")
         for record in reader:
-            place = f"{path}, line {reader.line_num}"
+            where = f"{path}, line {reader.line_num}"
             if None in record:
-                raise DataError(f"{place}: more values than columns", _FORMATS_HINT)
+                raise DataError(f"{where}: more values than columns", _FORMATS_HINT)
             names = [name for name in (record.get("prompt_names") or "").split(";") if name.strip()]
-            yield place, {**record, "prompt_names": names}
+            yield where, {**record, "prompt_names": names}
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}", _FORMATS_HINT) from error
 
@@ -102,59 +94,57 @@ def _json_records(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any
     if not isinstance(records, list):
         raise DataError(f"{path}: the JSON is not a list", _FORMATS_HINT)
     for number, item in enumerate(records, start=1):
-        place = f"{path}, entry {number}"
+        where = f"{path}, entry {number}"
         record = {"name": item} if isinstance(item, str) else item
         if not isinstance(record, dict):
-            raise DataError(f"{place}: {record!r} is neither a name nor an object", _FORMATS_HINT)
-        _check_fields(record, place)
+            raise DataError(f"{where}: {record!r} is neither a name nor an object", _FORMATS_HINT)
+        _check_fields(record, where)
         names = record.get("prompt_names")
-        yield place, {**record, "prompt_names": [names] if isinstance(names, str) else names}
+        yield where, {**record, "prompt_names": [names] if isinstance(names, str) else names}
 
 
-def _check_fields(fields: Any, place: str) -> None:
+def _check_fields(fields: Any, where: str) -> None:
     for name in fields:
         if name not in FIELDS:
             guess = nearest(name, FIELDS)
             raise DataError(
-                f"{place}: unknown column {name!r}" + (f", did you mean {guess!r}?" * bool(guess)),
+                f"{where}: unknown column {name!r}"
+                + (f", did you mean {guess!r}?" if guess else ""),
                 _FORMATS_HINT,
             )
     if "name" not in fields:
-        raise DataError(f"{place}: no column 'name'", _FORMATS_HINT)
+        raise DataError(f"{where}: no column 'name'", _FORMATS_HINT)
 
 
-def _listed(record: Mapping[str, Any], place: str) -> ListedClass:
-    texts = {key: record.get(key) or "" for key in ("name", "wnid", "folder")}
+def _listed(record: Mapping[str, Any], where: str) -> ListedClass:
+    texts = [record.get(key) or "" for key in ("name", "wnid", "folder")]
     prompt_names = record.get("prompt_names") or []
     if not isinstance(prompt_names, list) or not all(
-        isinstance(value, str) for value in (*texts.values(), *prompt_names)
+        isinstance(value, str) for value in (*texts, *prompt_names)
     ):
-        raise DataError(f"{place}: a value is not text", _FORMATS_HINT)
-    name, wnid, folder = (texts[key].strip() for key in ("name", "wnid", "folder"))
-    if not display_name(name):
-        raise DataError(f"{place}: a class without a name", "give it one, or take the line out")
+        raise DataError(f"{where}: a value is not text", _FORMATS_HINT)
+    name, wnid, folder = (text.strip() for text in texts)
+    shown = display_name(name)
+    if not shown:
+        raise DataError(f"{where}: a class without a name", "give it one, or remove the line")
     if wnid and not _WNID.fullmatch(wnid):
         raise DataError(
-            f"{place}: {wnid!r} is not a WordNet id",
+            f"{where}: {wnid!r} is not a WordNet id",
             "write n and eight digits (WordNet 3.0 nouns), such as n02084071, or leave it empty",
         )
     cleaned = tuple(dict.fromkeys(" ".join(text.split()) for text in prompt_names if text.strip()))
-    entry = ClassEntry(display_name(name), cleaned or (display_name(name),), wnid or None)
-    return ListedClass(entry, folder or name, place)
+    return ListedClass(ClassEntry(shown, cleaned or (shown,), wnid or None), folder or name, where)
 
 
 def _refuse_repeats(classes: list[ListedClass]) -> None:
-    names: dict[str, ListedClass] = {}
-    folders: dict[str, ListedClass] = {}
-    for listed in classes:
-        for seen, key in (
-            (names, listed.entry.name.casefold()),
-            (folders, display_name(listed.folder)),
-        ):
+    names: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for entry, folder, where in classes:
+        for seen, key in ((names, entry.name.casefold()), (folders, display_name(folder))):
             if key in seen:
                 raise DataError(
-                    f"{listed.place}: class {listed.entry.name!r} (folder {listed.folder!r}) "
-                    f"stands already at {seen[key].place}",
-                    "take one of the two out",
+                    f"{where}: class {entry.name!r} (folder {folder!r}) appears already at "
+                    f"{seen[key]}",
+                    "remove one of the two",
                 )
-            seen[key] = listed
+            seen[key] = where

@@ -1,4 +1,4 @@
-"""SHA-256 of many pictures, remembered between runs by size, place and modification time."""
+"""SHA-256 of many images; those that did not change since the last run are not read."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.archives import changed_meanwhile, open_regular
-from sreclip.data.manifest import check_paths, resolve_inside
+from sreclip.data.archives import FileOpener, changed_error
+from sreclip.data.hash_cache import Stamp, read_cache, write_cache
+from sreclip.data.place import Place, check_paths, places_of, resolve_inside
 from sreclip.errors import DataError
-from sreclip.files import atomic_path
-from sreclip.keys import content_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,52 +32,34 @@ _CHUNK = 1 << 20
 _TOO_FRESH_NS = 2_000_000_000
 
 
-@dataclass(frozen=True)
-class PictureHashes:
-    """Sizes and hashes in the order of the pictures; `UNREADABLE` where one cannot be read."""
+class ImageHashes(NamedTuple):
+    """Hashes and sizes in the order of the images; `UNREADABLE` where one cannot be read."""
 
     sha256: pd.Series
     size: NDArray[np.int64]
-    n_read: int
 
 
-class _Stamp(NamedTuple):
-    """What the disk says of a picture; when it says the same again, the hash is the same.
-
-    ``offset`` is -1 for a file, whose ``size`` is its ``file_size``.
-    """
-
-    size: int
-    offset: int
-    file_size: int
-    mtime_ns: int
-
-
-def hash_pictures(
+def hash_images(
     root: Path,
     rows: pd.DataFrame,
     *,
     archives: Mapping[str, tuple[int, int]],
     cache: Path,
     progress: bool = False,
-) -> PictureHashes:
-    """Hash pictures below ``root``.
+) -> ImageHashes:
+    """Hash images below ``root``.
 
     Parameters
     ----------
-    root : Path
-        Data root.
     rows : DataFrame
-        ``row_id`` and ``path``; ``offset`` and ``size`` of those in archives. Those of an archive
-        follow one another.
+        ``row_id``, ``path``, ``member``, ``offset`` and ``size``; the last is null for files.
+        Those of one archive follow one another.
     archives : Mapping
         Size and modification time of each archive when it was listed.
     cache : Path
-        Parquet file with what was hashed before; replaced at the end. A picture is not read when
+        Parquet file with what was hashed before; replaced at the end. An image is not read when
         its place, its size, and the size and modification time of its file are those in the
-        cache. A damaged cache, or that of another root, counts as none.
-    progress : bool
-        Show a bar.
+        cache.
 
     Raises
     ------
@@ -91,21 +70,22 @@ def hash_pictures(
     import pyarrow as pa
     from tqdm import tqdm
 
-    check_paths(rows["path"], f"pictures below {root}")
+    check_paths(rows["path"], f"images below {root}")
     for folder in sorted(rows["path"].str.replace("/?[^/]*$", "", regex=True).unique()):
         resolve_inside(root, folder)
     row_ids = rows["row_id"].to_numpy()
-    known = _read_cache(cache, root)
+    known = read_cache(cache, root)
     batches = [slice(at, at + _BATCH) for at in range(0, len(rows), _BATCH)]
 
-    def run(part: slice) -> tuple[pa.Array, NDArray[np.int64], int]:
-        places, seen = _places(rows.iloc[part]), known.look_up(row_ids[part])
-        with contextlib.closing(_Hasher(root, archives)) as hasher:
-            for place, stamp_and_hash in zip(places, seen, strict=True):
-                hasher.add(*place, *stamp_and_hash)
-        numbers = np.fromiter(chain.from_iterable(hasher.stamps), np.int64)
-        sha256 = pa.array(hasher.sha256, pa.large_string())
-        return sha256, numbers.reshape(-1, len(_Stamp._fields)), hasher.n_read
+    def run(part: slice) -> tuple[pa.Array, NDArray[np.int64]]:
+        places, seen = places_of(rows.iloc[part]), known.look_up(row_ids[part])
+        with contextlib.closing(FileOpener(root)) as files:
+            done = [
+                _hashed(place, files, archives, before)
+                for place, before in zip(places, seen, strict=True)
+            ]
+        stamps, sha256 = zip(*done, strict=True)
+        return pa.array(sha256, pa.large_string()), np.array(stamps, dtype=np.int64)
 
     done = []
     with (
@@ -120,213 +100,100 @@ def hash_pictures(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     if not done:
-        return PictureHashes(pd.Series([], dtype="string"), np.empty(0, dtype=np.int64), 0)
-    sha256 = pa.chunked_array([part for part, _, _ in done])
-    stamps = np.concatenate([part for _, part, _ in done])
-    _write_cache(cache, root, row_ids, stamps, sha256)
-    return PictureHashes(
-        sha256.to_pandas().astype("string"),
-        stamps[:, 0],
-        sum(n_read for _, _, n_read in done),
-    )
+        return ImageHashes(pd.Series([], dtype="string"), np.empty(0, dtype=np.int64))
+    sha256 = pa.chunked_array([part for part, _ in done])
+    stamps = np.concatenate([part for _, part in done])
+    write_cache(cache, root, row_ids, stamps, sha256)
+    return ImageHashes(sha256.to_pandas().astype("string"), stamps[:, 0])
 
 
-def _places(rows: pd.DataFrame) -> zip[tuple[str, int, int]]:
-    """Give path, offset and size, both -1 for a file."""
-    offset, size = (rows[name].to_numpy(np.int64, na_value=-1) for name in ("offset", "size"))
-    return zip(rows["path"].tolist(), offset.tolist(), size.tolist(), strict=True)
+def _hashed(
+    place: Place,
+    files: FileOpener,
+    archives: Mapping[str, tuple[int, int]],
+    known: tuple[Stamp, str] | None,
+) -> tuple[Stamp, str]:
+    """Hash one image, or take its hash from the cache."""
+    status = _status(place, files)
+    stamp = _stamp(place, status)
+    if place.member is not None and stamp[2:] != archives[place.path]:
+        raise changed_error(files.root / place.path)
+    if known is not None and stamp == known[0]:
+        sha256 = known[1]
+    elif stat.S_ISREG(status.st_mode):
+        stamp, sha256 = _read(place, files, stamp)
+    else:
+        sha256 = UNREADABLE
+    if sha256 == UNREADABLE or time.time_ns() - stamp.mtime_ns < _TOO_FRESH_NS:
+        stamp = stamp._replace(mtime_ns=-1)
+    return stamp, sha256
 
 
-class _Hasher:
-    """Hashes pictures one after another; the archive of the last one stays open."""
-
-    def __init__(self, root: Path, archives: Mapping[str, tuple[int, int]]) -> None:
-        self.sha256: list[str] = []
-        self.stamps: list[_Stamp] = []
-        self.n_read = 0
-        self._root, self._archives = root, archives
-        self._path = ""
-        self._handle: BinaryIO | None = None
-
-    def add(
-        self,
-        path: str,
-        offset: int,
-        size: int,
-        known: tuple[int, ...] | None,
-        known_sha256: str | None,
-    ) -> None:
-        """Hash one picture, or take its hash from the cache."""
-        packed = offset >= 0
-        if packed:
-            stamp = _Stamp(size, offset, *self._archive(path))
-            regular = True
-        else:
-            status = _status(self._root, path)
-            stamp = _file_stamp(status)
-            regular = stat.S_ISREG(status.st_mode)
-        if not regular:
-            digest = UNREADABLE
-        elif stamp == known and known_sha256 is not None:
-            digest = known_sha256
-        else:
-            self.n_read += 1
-            if packed:
-                digest = self._hash_member(offset, size)
-            else:
-                digest, stamp = hash_file(f"{self._root}/{path}")
-        if digest == UNREADABLE or time.time_ns() - stamp.mtime_ns < _TOO_FRESH_NS:
-            stamp = stamp._replace(mtime_ns=-1)
-        self.sha256.append(digest)
-        self.stamps.append(stamp)
-
-    def _archive(self, path: str) -> tuple[int, int]:
-        if path != self._path:
-            self.close()
-            full = resolve_inside(self._root, path)
-            try:
-                self._handle = open_regular(full)
-            except OSError as error:
-                raise _missing(f"{full}", error) from error
-            self._path = path
-            self._refuse_change()
-        return self._archives[path]
-
-    def _hash_member(self, offset: int, size: int) -> str:
-        assert self._handle is not None
-        digest = hashlib.sha256()
-        try:
-            while size > 0:
-                part = os.pread(self._handle.fileno(), min(size, _CHUNK), offset)
-                if not part:
-                    raise changed_meanwhile(self._root / self._path)
-                digest.update(part)
-                offset, size = offset + len(part), size - len(part)
-        except OSError:
-            return UNREADABLE
-        return digest.hexdigest()
-
-    def _refuse_change(self) -> None:
-        assert self._handle is not None
-        status = os.fstat(self._handle.fileno())
-        if (status.st_size, status.st_mtime_ns) != self._archives[self._path]:
-            raise changed_meanwhile(self._root / self._path)
-
-    def close(self) -> None:
-        """Close the archive, once more as it was listed."""
-        if self._handle is None:
-            return
-        try:
-            self._refuse_change()
-        finally:
-            self._handle.close()
-            self._handle, self._path = None, ""
+def _stamp(place: Place, status: os.stat_result) -> Stamp:
+    size = status.st_size if place.size is None else place.size
+    offset = -1 if place.offset is None else place.offset
+    return Stamp(size, offset, status.st_size, status.st_mtime_ns)
 
 
-def _file_stamp(status: os.stat_result) -> _Stamp:
-    return _Stamp(status.st_size, -1, status.st_size, status.st_mtime_ns)
-
-
-def _status(root: Path, path: str) -> os.stat_result:
-    full = f"{root}/{path}"  # a Path for each of millions of files costs more than asking the disk
+def _status(place: Place, files: FileOpener) -> os.stat_result:
+    full = _full(place, files)
     try:
+        if place.member is not None:
+            return os.fstat(files.descriptor(place.path))
         status = os.lstat(full)
         if stat.S_ISLNK(status.st_mode):
-            resolve_inside(root, path)
+            resolve_inside(files.root, place.path)
             status = os.stat(full)  # noqa: PTH116
     except OSError as error:
-        raise _missing(full, error) from error
+        raise _missing_error(full, error) from error
     return status
 
 
-def _missing(full: str, error: OSError) -> DataError:
-    return DataError(
-        f"{full}: the picture cannot be found ({error.strerror})",
-        "put it back, or list the pictures again",
-    )
-
-
-def hash_file(full: str) -> tuple[str, _Stamp]:
-    """Hash a file, and give its stamp at that time."""
+def _read(place: Place, files: FileOpener, stamp: Stamp) -> tuple[Stamp, str]:
+    """Hash the bytes of an image, with its stamp at that time."""
+    full = _full(place, files)
     try:
-        descriptor = os.open(full, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            before = os.fstat(descriptor)
-            digest = _digest(descriptor, before.st_size)
-            after = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
+        with _opened(place, files) as descriptor:
+            before = _stamp(place, os.fstat(descriptor))
+            sha256 = _digest(descriptor, place.offset or 0, before.size)
+            after = _stamp(place, os.fstat(descriptor))
     except FileNotFoundError as error:
-        raise _missing(full, error) from error
+        raise _missing_error(full, error) from error
     except OSError:
-        # Not for us to stop at: extraction lists it among the rejects, with the reason.
-        return UNREADABLE, _file_stamp(os.stat(full))  # noqa: PTH116
-    if _file_stamp(before) != _file_stamp(after):
-        raise changed_meanwhile(Path(full))
-    return digest, _file_stamp(after)
+        # No reason to stop here: extraction lists it among the rejects, with the reason.
+        return stamp, UNREADABLE
+    if before != after:
+        raise changed_error(Path(full))
+    return after, sha256
 
 
-def _digest(descriptor: int, size: int) -> str:
+@contextlib.contextmanager
+def _opened(place: Place, files: FileOpener) -> Iterator[int]:
+    if place.member is not None:
+        yield files.descriptor(place.path)
+        return
+    descriptor = os.open(_full(place, files), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _digest(descriptor: int, offset: int, size: int) -> str:
     digest = hashlib.sha256()
-    while part := os.read(descriptor, min(size + 1, _CHUNK)):
+    while size > 0 and (part := os.pread(descriptor, min(size, _CHUNK), offset)):
         digest.update(part)
+        offset, size = offset + len(part), size - len(part)
     return digest.hexdigest()
 
 
-def _root_key(root: Path) -> bytes:
-    return content_key(str(root.resolve())).encode()
+def _full(place: Place, files: FileOpener) -> str:
+    # A Path for each of millions of files costs more than asking the disk.
+    return f"{files.root}/{place.path}"
 
 
-class _Cache(NamedTuple):
-    """What was hashed before, sorted by row id."""
-
-    row_ids: NDArray[np.int64]
-    stamps: NDArray[np.int64]
-    sha256: pa.Array
-
-    def look_up(
-        self, row_ids: NDArray[np.int64]
-    ) -> Iterator[tuple[tuple[int, ...] | None, str | None]]:
-        """Give stamp and hash of each row, None where there is none."""
-        at = np.searchsorted(self.row_ids, row_ids)
-        found = at < len(self.row_ids)
-        found[found] = self.row_ids[at[found]] == row_ids[found]
-        stamps = iter(self.stamps[at[found]].tolist())
-        digests = iter(self.sha256.take(at[found]).to_pylist())
-        for is_known in found.tolist():
-            yield (tuple(next(stamps)), next(digests)) if is_known else (None, None)
-
-
-def _read_cache(path: Path, root: Path) -> _Cache:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        if (table.schema.metadata or {}).get(b"root") == _root_key(root):
-            table = table.sort_by("row_id")
-            stamps = [table[name].to_numpy() for name in _Stamp._fields]
-            sha256 = table["sha256"].cast(pa.large_string()).combine_chunks()
-            return _Cache(table["row_id"].to_numpy(), np.stack(stamps, axis=1), sha256)
-    except (OSError, KeyError, pa.ArrowException):
-        pass
-    nothing = np.empty((0, len(_Stamp._fields)), dtype=np.int64)
-    return _Cache(nothing[:, 0], nothing, pa.array([], pa.large_string()))
-
-
-def _write_cache(
-    path: Path,
-    root: Path,
-    row_ids: NDArray[np.int64],
-    stamps: NDArray[np.int64],
-    sha256: pa.ChunkedArray,
-) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {name: stamps[:, i] for i, name in enumerate(_Stamp._fields)}
-    table = pa.table({"row_id": row_ids, **columns, "sha256": sha256})
-    keep = pa.array(columns["mtime_ns"] >= 0)
-    table = table.filter(keep).replace_schema_metadata({b"root": _root_key(root)})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+def _missing_error(full: str, error: OSError) -> DataError:
+    return DataError(
+        f"{full}: the image cannot be found ({error.strerror})",
+        "put it back, or list the images again",
+    )

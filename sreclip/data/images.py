@@ -1,4 +1,4 @@
-"""Reading one picture: as a viewer shows it, or not at all, with the reason.
+"""Decoding one image: as a viewer shows it, or not at all, with the reason.
 
 Colour profiles are not applied: CLIP's own preprocessing ignores them too.
 """
@@ -6,24 +6,17 @@ Colour profiles are not applied: CLIP's own preprocessing ignores them too.
 from __future__ import annotations
 
 import io
-import os
-import stat
 from functools import cache
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
-from sreclip.data.walk import PICTURE_SUFFIXES
 from sreclip.errors import DataError
-
-__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "RejectedPicture", "read_image"]
 
 # A backbone scales the short side up to its own size; a thin strip would then fill the memory.
 MOST_SIDES = 200
-MAX_PIXELS = 178_956_970
-# What people keep pictures in; a PostScript or PDF file must not reach an interpreter.
+# What people keep images in; a PostScript or PDF file must not reach an interpreter.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,13 +28,12 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _WHITE = 255
-_EMPTY = "the file is empty (0 bytes)"
 # What one step of a grey PNG with few bits is worth once Pillow has spread it over 8 bits.
 _GREY_STEP = {"1": 255, "L;2": 85, "L;4": 17}
 
 
-class RejectedPicture(DataError):  # noqa: N818 - a finding about a file, not a failure
-    """A file that cannot be shown as a picture.
+class RejectedImage(DataError):  # noqa: N818 - a finding about a file, not a failure
+    """Bytes that cannot be shown as an image.
 
     Parameters
     ----------
@@ -54,20 +46,17 @@ class RejectedPicture(DataError):  # noqa: N818 - a finding about a file, not a 
         self.reason = reason
 
 
-def read_image(
-    source: Path | bytes, *, max_pixels: int = MAX_PIXELS, least_side: int = 0
-) -> Image.Image:
-    """Decode a picture as 8-bit RGB.
+def read_image(content: bytes, *, max_pixels: int, least_side: int = 0) -> Image.Image:
+    """Decode the content of an image file as 8-bit RGB.
 
     EXIF rotation is applied, transparency laid over white, the first frame of an animation
     taken, CMYK converted, and 16-bit samples are scaled to 8 bits.
 
     Parameters
     ----------
-    source : Path or bytes
-        A regular file, whose suffix does not matter, or the content of one.
+    content : bytes
     max_pixels : int
-        Larger pictures are refused from their header, before anything is decoded. A value above
+        Larger images are refused from their header, before anything is decoded. A value above
         Pillow's own limit raises that one for the whole process.
     least_side : int
         A JPEG is decoded at a half, a quarter or an eighth of its size, by its own discrete
@@ -75,54 +64,24 @@ def read_image(
 
     Raises
     ------
-    RejectedPicture
+    RejectedImage
         With the reason.
     """
-    with _open_bytes(source) if isinstance(source, bytes) else open_picture(source) as handle:
-        try:
-            return _decode(handle, max_pixels, least_side)
-        except RejectedPicture:
-            raise
-        except MemoryError as error:
-            raise RejectedPicture("too large for this machine's memory") from error
-        # A damaged file can break a decoder at any line: struct.error, KeyError, zlib.error, ...
-        except Exception as error:
-            raise RejectedPicture(_decoder_reason(error)) from error
-
-
-def _open_bytes(content: bytes) -> BinaryIO:
     if not content:
-        raise RejectedPicture(_EMPTY)
-    return io.BytesIO(content)
-
-
-def open_picture(path: Path) -> BinaryIO:
-    """Open a regular file that is not empty.
-
-    Raises
-    ------
-    RejectedPicture
-        With the reason.
-    """
+        raise RejectedImage("the file is empty (0 bytes)")
     try:
-        # Looked at before it is opened: opening a FIFO waits, opening a device can act.
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise RejectedPicture("a folder" if stat.S_ISDIR(mode) else "not a regular file")
-        handle = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    except FileNotFoundError as error:
-        raise RejectedPicture("the file is missing") from error
-    except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) else str(error)
-        raise RejectedPicture(f"cannot be opened: {cause}") from error
-    if os.fstat(handle.fileno()).st_size == 0:
-        handle.close()
-        raise RejectedPicture(_EMPTY)
-    return handle
+        return _decode(io.BytesIO(content), max_pixels, least_side)
+    except RejectedImage:
+        raise
+    except MemoryError as error:
+        raise RejectedImage("too large for this machine's memory") from error
+    # A damaged file can break a decoder at any line: struct.error, KeyError, zlib.error, ...
+    except Exception as error:
+        raise RejectedImage(_decoder_reason(error)) from error
 
 
 def _decode(handle: BinaryIO, max_pixels: int, least_side: int) -> Image.Image:
-    # Both are switches of the whole process that other libraries set; a half-decoded picture
+    # Both are switches of the whole process that other libraries set; a half-decoded image
     # must not pass for a whole one, and Pillow must leave the size limit to max_pixels.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
@@ -130,15 +89,15 @@ def _decode(handle: BinaryIO, max_pixels: int, least_side: int) -> Image.Image:
     try:
         image = Image.open(handle, formats=_formats())
     except UnidentifiedImageError as error:
-        raise RejectedPicture("not a picture in a format that is read") from error
+        raise RejectedImage("not an image in a format that is read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise RejectedPicture(f"more than {max_pixels} pixels") from error
+        raise RejectedImage(f"more than {max_pixels} pixels") from error
     with image:
         width, height = image.size
         if width * height > max_pixels:
-            raise RejectedPicture(f"{width} x {height} is more than {max_pixels} pixels")
+            raise RejectedImage(f"{width} x {height} is more than {max_pixels} pixels")
         if max(width, height) > MOST_SIDES * min(width, height):
-            raise RejectedPicture(f"{width} x {height} is too thin to be resized")
+            raise RejectedImage(f"{width} x {height} is too thin to be resized")
         raw_mode = _raw_mode(image)
         if least_side:
             image.draft(image.mode, (least_side, least_side))
@@ -153,13 +112,13 @@ def _decode(handle: BinaryIO, max_pixels: int, least_side: int) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """`_FORMATS` as far as this build of Pillow has them."""
+    """Return the `_FORMATS` that this build of Pillow has."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How the samples lie in the file; Pillow forgets it once they are decoded."""
+    """Return how the samples lie in the file; Pillow forgets it once they are decoded."""
     tiles = getattr(image, "tile", None)
     arguments = tiles[0].args if tiles else None
     if isinstance(arguments, tuple) and arguments:
@@ -170,7 +129,7 @@ def _raw_mode(image: Image.Image) -> str:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # A viewer shows a picture whose EXIF block is damaged, just unturned.
+    except Exception:  # A viewer shows an image with a damaged EXIF block, just unturned.
         return 1
 
 
@@ -190,11 +149,11 @@ def _to_rgb(image: Image.Image, raw_mode: str) -> Image.Image:
             image.convert("RGB"), (np.asarray(image) == np.asarray(colour)).all(axis=2)
         )
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or key is not None:
-        picture = image.convert("RGBA")
-        white = Image.new("RGBA", picture.size, (_WHITE,) * 4)
-        return Image.alpha_composite(white, picture).convert("RGB")
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (_WHITE,) * 4)
+        return Image.alpha_composite(white, layer).convert("RGB")
     if image.mode == "LAB":
-        raise RejectedPicture("colour mode LAB is not read")
+        raise RejectedImage("colour mode LAB is not read")
     return image.convert("RGB")
 
 
@@ -215,10 +174,8 @@ def _to_8_bit(image: Image.Image) -> np.ndarray:
     finite = np.isfinite(values)
     low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
     if image.mode.startswith("I;16"):
-        low, high = (
-            0.0,
-            4095.0 if _tiff_tag(image, TiffImagePlugin.BITSPERSAMPLE) == (12,) else 65535.0,
-        )
+        is_12_bit = _tiff_tag(image, TiffImagePlugin.BITSPERSAMPLE) == (12,)
+        low, high = 0.0, 4095.0 if is_12_bit else 65535.0
     elif low < 0 or high > 65535:
         high = max(high, np.nextafter(low, np.inf))
     elif image.mode == "F" and high <= 1:
@@ -227,10 +184,10 @@ def _to_8_bit(image: Image.Image) -> np.ndarray:
         low, high = 0.0, 255.0
     else:
         low, high = 0.0, 65535.0
-    share = (np.where(finite, values, low) - low) / (high - low)
+    scaled = (np.where(finite, values, low) - low) / (high - low)
     if _tiff_tag(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # zero is white
-        share = 1 - share
-    return np.rint(share * 255).astype(np.uint8)
+        scaled = 1 - scaled
+    return np.rint(scaled * 255).astype(np.uint8)
 
 
 def _tiff_tag(image: Image.Image, number: int) -> object:

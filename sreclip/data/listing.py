@@ -1,41 +1,32 @@
-"""Pictures below a folder, those in archives among them, for tasks that know their layout."""
+"""Images below a folder, those in archives among them, for tasks that know their layout."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
-from sreclip.data.archives import is_compressed, list_archive, refuse_compressed
-from sreclip.data.manifest import MANIFEST_FILE, read_archives
+from sreclip.data.archives import compressed_error, is_compressed, list_archive
+from sreclip.data.manifest import MANIFEST_FILE, read_summary
+from sreclip.data.place import Place
 from sreclip.data.walk import ARCHIVE_SUFFIX, Listed, suffix, walk, walk_folders
-from sreclip.errors import DataError
-
-
-class Place(NamedTuple):
-    """Where a picture's bytes are: a file's path, or its name, offset and size in an archive."""
-
-    path: str
-    member: str | None = None
-    offset: int | None = None
-    size: int | None = None
+from sreclip.errors import DataError, StoreError
 
 
 @dataclass
 class Listing:
-    """Pictures below one folder, or in one archive.
+    """Images below one folder, or in one archive.
 
     Attributes
     ----------
     places : dict
-        By name: the path below the root; of a picture in an archive, as if the archive had been
+        By name: the path below the root; of an image in an archive, as if the archive had been
         unpacked into a folder of its own name. ``n01440764.tar`` is the folder ``n01440764``.
     archives : dict
         Size and modification time of each archive.
     ignored : Counter
-        Files that are no pictures, by suffix.
+        Files that are not images, by suffix.
     """
 
     places: dict[str, Place] = field(default_factory=dict)
@@ -43,29 +34,25 @@ class Listing:
     ignored: Counter[str] = field(default_factory=Counter)
 
     def add_archive(self, root: Path, path: str) -> None:
-        """Add the pictures of an archive, ``path`` below the root."""
+        """Add the images of an archive, ``path`` below the root."""
         archive = list_archive(root, path)
-        self.archives[path] = (archive.size, archive.mtime_ns)
+        self.archives[path] = archive.stamp
         self.ignored.update(archive.ignored)
         folder = path.removesuffix(PurePosixPath(path).suffix)
-        for member in archive.pictures:
-            name = f"{folder}/{member.name}"
+        for place in archive.images:
+            name = f"{folder}/{place.member}"
             if name in self.places:
                 raise DataError(
-                    f"{root / path}: its {member.name!r} lies beside it, too, as {name}",
+                    f"{root / path}: its {place.member!r} lies beside it, too, as {name}",
                     "keep the archive or what was unpacked from it, not both",
                 )
-            self.places[name] = Place(path, *member)
+            self.places[name] = place
 
 
-def list_pictures(root: Path, start: str) -> Listing:
+def list_images(root: Path, start: str) -> Listing:
     """List what lies below ``start``, a folder or an archive below the root.
 
-    Raises
-    ------
-    DataError
-        As `sreclip.data.walk.walk` and `sreclip.data.archives.list_archive`; or an archive is
-        compressed.
+    Raises as `walk` and `list_archive`; `DataError` if an archive is compressed.
     """
     listing = Listing()
     if is_archive(root, start):
@@ -73,10 +60,9 @@ def list_pictures(root: Path, start: str) -> Listing:
         return listing
     archives: list[str] = []
     for found in walk(root, start):
-        refuse_packed(root, found)
-        listing.places.update(
-            (f"{found.folder}/{name}", Place(f"{found.folder}/{name}")) for name in found.pictures
-        )
+        refuse_compressed(root, found)
+        for path in (f"{found.folder}/{name}" for name in found.images):
+            listing.places[path] = Place(path)
         archives += [f"{found.folder}/{name}" for name in found.archives]
         listing.ignored.update(suffix(name) for name in found.ignored)
     for path in archives:
@@ -89,23 +75,43 @@ def is_archive(root: Path, start: str) -> bool:
     return suffix(start) == ARCHIVE_SUFFIX and (root / start).is_file()
 
 
-def refuse_packed(root: Path, found: Listed) -> None:
-    """Refuse compressed archives.
-
-    Raises
-    ------
-    DataError
-        There is one.
-    """
+def refuse_compressed(root: Path, found: Listed) -> None:
+    """Raise `DataError` if a folder holds a compressed archive."""
     for name in found.ignored:
         if is_compressed(name):
-            raise refuse_compressed(root / found.folder / name)
+            raise compressed_error(root / found.folder / name)
 
 
-def folders_below(
+def ignored_files(suffixes: Counter[str]) -> str:
+    """Say how many files of which suffix are not images."""
+    kinds = (f"{suffixes[kind]} {kind or 'no suffix'}" for kind in sorted(suffixes))
+    return f"files ignored because they are not images: {', '.join(kinds)}"
+
+
+def folders_and_archives(
+    root: Path, starts: Iterable[str], prepared: Path
+) -> tuple[dict[str, list[str]], list[Path]]:
+    """Return the folders below all starts (as `walk_folders`), and all archives.
+
+    As long as no folder is newer than the manifest in the folder ``prepared``, the archives are
+    those that it was made from, and few folders are opened.
+    """
+    starts = list(starts)
+    seen = _folders_below(root, starts)
+    manifest = prepared / MANIFEST_FILE
+    if manifest.exists():
+        made = manifest.stat().st_mtime_ns
+        archives = [root / path for path in _prepared_archives(prepared)]
+        newer = any((root / name).stat().st_mtime_ns > made for name in seen)
+        if not newer and all(path.exists() for path in archives):
+            return seen, archives
+    seen = _folders_below(root, starts, open_all=True)
+    return seen, [root / name / archive for name, found in seen.items() for archive in found]
+
+
+def _folders_below(
     root: Path, starts: Iterable[str], *, open_all: bool = False
 ) -> dict[str, list[str]]:
-    """Give the folders below all starts, each with the names of its archives that were seen."""
     return {
         name: archives
         for start in starts
@@ -113,27 +119,9 @@ def folders_below(
     }
 
 
-def folders_and_archives(
-    root: Path, starts: Iterable[str], prepared: Path
-) -> tuple[dict[str, list[str]], list[Path]]:
-    """Give `folders_below` and where all archives are, opening few folders where that is enough.
-
-    As long as no folder is newer than the manifest in the folder ``prepared``, the archives are
-    those that it was made from.
-    """
-    starts = list(starts)
-    seen = folders_below(root, starts)
-    manifest = prepared / MANIFEST_FILE
-    if manifest.exists():
-        made = manifest.stat().st_mtime_ns
-        archives = [root / path for path in read_archives(prepared)]
-        newer = any((root / name).stat().st_mtime_ns > made for name in seen)
-        if not newer and all(path.exists() for path in archives):
-            return seen, archives
-    seen = folders_below(root, starts, open_all=True)
-    return seen, [root / name / archive for name, found in seen.items() for archive in found]
-
-
-def folders_of(name: str) -> Iterator[str]:
-    """Give the folders of a picture's name, the nearest first."""
-    yield from reversed(name.split("/")[:-1])
+def _prepared_archives(folder: Path) -> list[str]:
+    """Return the archives that a task was made from, relative to its data root."""
+    try:
+        return list(read_summary(folder)["archives"])
+    except (StoreError, KeyError):  # damaged: it will be made again
+        return []

@@ -1,9 +1,9 @@
-"""Cutting the manifest into shards, so that a change of pictures touches few of them.
+"""Cutting the manifest into shards, so that a change of images touches few of them.
 
 Where a shard ends is decided by the hash of its last row (content-defined chunking), not by
-counting from the start: after a picture comes or goes, the cuts behind it fall where they fell
-before. Up to about the wanted size a row rarely ends a shard, after that it often does, which
-keeps the sizes close together (as in FastCDC, Xia et al., 2016).
+counting from the start: after an image is added or removed, the later cuts stay where they were.
+Up to about the wanted size a row rarely ends a shard, after that it often does, which keeps the
+sizes close together (as in FastCDC, Xia et al., 2016).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _RARELY, _OFTEN = 0.25, 4.0
 
 @dataclass(frozen=True)
 class Shard:
-    """Rows ``start`` to ``stop`` (without) of the manifest, all of one domain."""
+    """Rows from ``start`` to before ``stop`` of the manifest, all of one domain."""
 
     domain: str
     key: str
@@ -51,40 +51,35 @@ def cut_shards(rows: pd.DataFrame, shard_size: int) -> list[Shard]:
     rows : DataFrame
         ``row_id``, ``domain`` and ``sha256``, sorted by domain and path.
     shard_size : int
-        Mean number of rows in a shard; none has more than four times as many.
+        Mean number of rows per shard; none has more than four times as many.
 
     Returns
     -------
     list of Shard
         In row order, without gaps. Domains do not share a shard.
     """
-    if shard_size < 1:
-        raise ValueError(f"shard_size must be at least 1, found {shard_size}")
     shards: list[Shard] = []
-    domains = rows["domain"].to_numpy(dtype=object)
-    start = 0
+    row_ids = rows["row_id"].to_numpy()
+    n_rows = rows["domain"].value_counts()
+    first = 0
     for domain in DOMAINS:
-        stop = start + int((domains == domain).sum())
-        if not (domains[start:stop] == domain).all():
-            raise ValueError("rows must be sorted by domain and path")
-        for end in _ends(rows["row_id"].to_numpy()[start:stop], shard_size):
-            first, last = shards[-1].stop if shards else 0, start + end
+        start = first
+        for end in _ends(row_ids[start : start + n_rows.get(domain, 0)], shard_size):
+            last = start + end
             shards.append(Shard(domain, shard_key(rows.iloc[first:last]), first, last))
-        start = stop
-    if start != len(rows):
-        raise ValueError(f"rows have a domain other than {', '.join(DOMAINS)}")
+            first = last
     return shards
 
 
 def shard_key(rows: pd.DataFrame) -> str:
-    """Hash the rows of one shard: which pictures, in which order, with which bytes."""
+    """Hash the rows of one shard: which images, in which order, with which bytes."""
     return content_key(list(zip(rows["row_id"].tolist(), rows["sha256"].tolist(), strict=True)))
 
 
 def _ends(row_ids: np.ndarray, shard_size: int) -> list[int]:
-    """Give the ends (exclusive) of the shards of one domain."""
+    """Return the ends (exclusive) of the shards of one domain."""
     n_rows = len(row_ids)
-    least, bend, most = (max(1, int(shard_size * share)) for share in (_LEAST, _BEND, _MOST))
+    least, bend, most = (max(1, int(shard_size * part)) for part in (_LEAST, _BEND, _MOST))
     chance = _scatter(row_ids) * shard_size
     often = np.flatnonzero(chance < _OFTEN) + 1
     rarely = np.flatnonzero(chance < _RARELY) + 1
@@ -129,6 +124,7 @@ def read_shards(folder: Path) -> list[Shard]:
         It is missing, or does not hold shards that follow one another from row 0.
     """
     path = folder / SHARDS_FILE
+    again = f"make it again with: {MADE_BY}"
     try:
         shards = [Shard(**entry) for entry in read_json(path, made_by=MADE_BY)]
         starts = [0, *(shard.stop for shard in shards)]
@@ -136,9 +132,7 @@ def read_shards(folder: Path) -> list[Shard]:
             shard.start == start < shard.stop for shard, start in zip(shards, starts, strict=False)
         )
     except TypeError as error:
-        raise StoreError(
-            f"{path} is not a list of shards ({error})", f"make it again with: {MADE_BY}"
-        ) from error
+        raise StoreError(f"{path} is not a list of shards ({error})", again) from error
     if not whole:
-        raise StoreError(f"{path}: the shards have gaps", f"make it again with: {MADE_BY}")
+        raise StoreError(f"{path}: the shards have gaps", again)
     return shards

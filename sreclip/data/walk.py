@@ -1,37 +1,39 @@
-"""Walking a tree of pictures without leaving its root, for millions of files."""
+"""Walking a tree of images without leaving its root, for millions of files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sreclip.errors import DataError
 
 ARCHIVE_SUFFIX = ".tar"
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
 )
 
+# The real folders that lie behind us where a link made the path jump.
+_Trail = tuple[str, ...]
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One folder: its path and its files' names, both without the root; names sorted.
 
-    ``ignored`` are the files that are neither pictures nor archives by their suffix, or not
+class Listed(NamedTuple):
+    """One folder below the root, and the sorted names of its files.
+
+    ``ignored`` are the files that are neither images nor archives by their suffix, or not
     regular files.
     """
 
     folder: str
-    pictures: list[str]
+    images: list[str]
     archives: list[str]
     ignored: list[str]
 
 
 def suffix(name: str) -> str:
-    """Give a file name's suffix in lower case, with its dot; quicker than a path's own."""
+    """Return a file name's suffix in lower case, with its dot; faster than `Path.suffix`."""
     _, dot, end = name.rpartition(".")
     return (dot + end).lower() if dot else ""
 
@@ -39,7 +41,7 @@ def suffix(name: str) -> str:
 def walk(root: Path, start: str) -> Iterator[Listed]:
     """List ``start`` (a folder below ``root``, ``/`` between parts) and all folders below it.
 
-    Hidden files and folders are passed over. Links are followed as long as they stay inside the
+    Hidden files and folders are skipped. Links are followed as long as they stay inside the
     root. Depth first, in the order of the names, so two walks of one tree are equal.
 
     Raises
@@ -49,41 +51,21 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
         folder cannot be read.
     """
     real_root = os.path.realpath(root)
-    # The trail holds the real folders that lie behind us where a link made the path jump.
-    stack: list[tuple[str, tuple[str, ...]]] = [(start, ())]
+    stack: list[tuple[str, _Trail]] = [(start, ())]
     while stack:
         folder, trail = stack.pop()
-        pictures: list[str] = []
-        archives: list[str] = []
-        ignored: list[str] = []
-        below: list[tuple[str, tuple[str, ...]]] = []
-        for entry in _entries(root, folder):
-            name = entry.name
-            if name.startswith("."):
-                continue
-            if not name.isascii():
-                _check_name(folder, name)
-            if entry.is_symlink():
-                jump = _follow(entry, real_root, trail)
-                if jump is not None:
-                    below.append((f"{folder}/{name}", jump))
-                    continue
-                regular = entry.is_file()
-            elif entry.is_dir(follow_symlinks=False):
-                below.append((f"{folder}/{name}", trail))
-                continue
+        found = Listed(folder, [], [], [])
+        below, files = _scan(root, folder, real_root, trail)
+        for entry in files:
+            kind = suffix(entry.name) if entry.is_file() else ""
+            if kind in IMAGE_SUFFIXES:
+                found.images.append(entry.name)
             else:
-                regular = entry.is_file(follow_symlinks=False)
-            kind = suffix(name) if regular else ""
-            if kind in PICTURE_SUFFIXES:
-                pictures.append(name)
-            else:
-                (archives if kind == ARCHIVE_SUFFIX else ignored).append(name)
-        for names in (pictures, archives, ignored):
+                (found.archives if kind == ARCHIVE_SUFFIX else found.ignored).append(entry.name)
+        for names in found[1:]:
             names.sort()
-        yield Listed(folder, pictures, archives, ignored)
-        below.sort(reverse=True)
-        stack += below
+        yield found
+        stack += sorted(((name, jump) for name, jump, _ in below), reverse=True)
 
 
 def walk_folders(
@@ -91,12 +73,12 @@ def walk_folders(
 ) -> Iterator[tuple[str, list[str]]]:
     """List the folders of `walk` without looking at every file, in no particular order.
 
-    With each come the names of its archives, where the folder was opened; ``open_all`` opens all.
+    Each comes with the names of its archives, if the folder was opened; ``open_all`` opens all.
 
     Where a folder's link count is seen to count its subfolders (2 + their number: ext4, xfs, but
     not btrfs or most network mounts), one below it on the same device with a count of 2 has none
     and is not opened. So a link to a folder is followed from folders that hold subfolders, but
-    may be overlooked among pictures.
+    may be overlooked among images.
 
     Raises
     ------
@@ -104,32 +86,41 @@ def walk_folders(
         As `walk`.
     """
     real_root = os.path.realpath(root)
-    # The device of the folder above, where link counts told its subfolders; None elsewhere.
-    stack: list[tuple[str, tuple[str, ...], int | None]] = [(start, (), None)]
+    # The device of the folder above, if link counts told its subfolders.
+    stack: list[tuple[str, _Trail, int | None]] = [(start, (), None)]
     while stack:
         folder, trail, device = stack.pop()
         status = (root / folder).stat()
         if not open_all and status.st_dev == device and status.st_nlink == 2:
             yield folder, []
             continue
-        real: list[str] = []
-        archives: list[str] = []
-        for entry in _entries(root, folder):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                real.append(entry.name)
-                continue
-            if entry.is_symlink():
-                jump = _follow(entry, real_root, trail)
-                if jump is not None:
-                    stack.append((f"{folder}/{entry.name}", jump, None))
-                    continue
-            if suffix(entry.name) == ARCHIVE_SUFFIX:
-                archives.append(entry.name)
-        yield folder, archives
-        counted = bool(real) and status.st_nlink == 2 + len(real)
-        stack += [(f"{folder}/{name}", trail, status.st_dev if counted else None) for name in real]
+        below, files = _scan(root, folder, real_root, trail)
+        yield folder, [entry.name for entry in files if suffix(entry.name) == ARCHIVE_SUFFIX]
+        n_real = sum(not is_link for *_, is_link in below)
+        counted = n_real > 0 and status.st_nlink == 2 + n_real
+        for name, jump, is_link in below:
+            stack.append((name, jump, status.st_dev if counted and not is_link else None))
+
+
+def _scan(
+    root: Path, folder: str, real_root: str, trail: _Trail
+) -> tuple[list[tuple[str, _Trail, bool]], list[os.DirEntry[str]]]:
+    """Return the folders in a folder, with trails and which are links, and everything else."""
+    below: list[tuple[str, _Trail, bool]] = []
+    files: list[os.DirEntry[str]] = []
+    for entry in _entries(root, folder):
+        name = entry.name
+        if name.startswith("."):
+            continue
+        if not name.isascii():
+            _check_name(folder, name)
+        is_link = entry.is_symlink()
+        jump = _follow(entry, real_root, trail) if is_link else trail
+        if jump is not None and entry.is_dir(follow_symlinks=is_link):
+            below.append((f"{folder}/{name}", jump, is_link))
+        else:
+            files.append(entry)
+    return below, files
 
 
 def _entries(root: Path, folder: str) -> Iterator[os.DirEntry[str]]:
@@ -139,7 +130,7 @@ def _entries(root: Path, folder: str) -> Iterator[os.DirEntry[str]]:
     except OSError as error:
         raise DataError(
             f"{root / folder}: the folder cannot be read ({error.strerror})",
-            "make it readable, or take it out of the data root",
+            "make it readable, or move it out of the data root",
         ) from error
 
 
@@ -152,18 +143,16 @@ def _check_name(folder: str, name: str) -> None:
         ) from error
 
 
-def _follow(
-    entry: os.DirEntry[str], real_root: str, trail: tuple[str, ...]
-) -> tuple[str, ...] | None:
-    """Check a link; give the trail for the folder it leads to, None when it leads to a file."""
+def _follow(entry: os.DirEntry[str], real_root: str, trail: _Trail) -> _Trail | None:
+    """Check a link; return the trail for the folder it leads to, None when it leads to a file."""
     real = os.path.realpath(entry.path)
     if not _holds(real_root, real):
         raise DataError(
             f"{entry.path}: the link leads out of the data root",
-            "copy the pictures into the root, or set the root to a folder that holds both",
+            "copy the images into the root, or set the root to a folder that holds both",
         )
     if not Path(real).exists():
-        raise DataError(f"{entry.path}: the link leads nowhere", "mend or remove it")
+        raise DataError(f"{entry.path}: the link leads nowhere", "fix or remove it")
     if not Path(real).is_dir():
         return None
     trail = (*trail, os.path.realpath(Path(entry.path).parent))

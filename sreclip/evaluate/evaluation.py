@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.manifest import read_manifest, read_target_labels, shown_names
+from sreclip.data.manifest import read_manifest, read_target_labels
+from sreclip.data.place import image_names
 from sreclip.errors import DataError
 from sreclip.evaluate.accuracy import class_accuracy, predictions
 from sreclip.evaluate.confusion import confusion
@@ -150,7 +151,7 @@ def _write_predictions(path: Path, plan: Plan, scores: Scores, labels: NDArray[n
 
     predicted = [predictions(run, scores.ok) for run in scores.runs]
     rows = read_manifest(plan.task.path, ["row_id", "path", "member"])
-    paths = shown_names(rows).set_axis(rows["row_id"])
+    paths = image_names(rows).set_axis(rows["row_id"])
     frame = pd.DataFrame(
         {
             "row_id": scores.row_id,

@@ -111,4 +111,4 @@ def _score(
 
     method = make_method(name, settings, seed=0).restore(state, inputs.text)
     method.scoring_batches = batches
-    return score_target(method, settings, inputs.target_features)
+    return score_target(method, inputs.target_features)

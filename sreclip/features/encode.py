@@ -1,8 +1,8 @@
 """Batches of pixels through a frozen backbone.
 
-On a GPU the next batch is on its way, on a CUDA stream of its own, while the model works on the one
-before; the host waits for rows only when the following batch is queued behind them. On a CPU a
-batch is encoded when it comes.
+On a GPU the next batch is copied, on a CUDA stream of its own, while the model works on the
+previous one; the host waits for rows only when the following batch is queued behind them. On a CPU
+a batch is encoded when it arrives.
 """
 
 from __future__ import annotations
@@ -10,55 +10,41 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from sreclip.backbones.base import Backbone
-    from sreclip.features.loading import Batch
-    from sreclip.features.progress import Seconds
+from sreclip.backbones.base import Backbone
+from sreclip.features.dataset import Batch
+from sreclip.features.progress import Seconds
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A batch that the model has, or will have, encoded.
+class Encoded(NamedTuple):
+    """A batch with the rows of its images that are ok, ``(n_ok, dim)``.
 
-    Attributes
-    ----------
-    batch : Batch
-    rows : Tensor or None
-        Of the pictures that are ok, ``(n_ok, dim)``, on the host; None when none is.
-    arrived : torch.cuda.Event or None
-        What to wait for before ``rows`` can be read.
+    On a GPU the rows are there once ``arrived``. Both are None if no image is ok.
     """
 
     batch: Batch
-    rows: torch.Tensor | None
-    arrived: torch.cuda.Event | None
+    rows: torch.Tensor | None = None
+    arrived: torch.cuda.Event | None = None
 
     def features(self, dim: int) -> NDArray[np.float32]:
-        """Wait for the rows; ``(n_rows, dim)``, zero where a picture is not ok."""
+        """Wait for the rows; ``(n_rows, dim)``, zero where an image is not ok."""
         features = np.zeros((len(self.batch), dim), dtype=np.float32)
+        if self.arrived is not None:
+            self.arrived.synchronize()
         if self.rows is not None:
-            if self.arrived is not None:
-                self.arrived.synchronize()
             features[self.batch.ok] = self.rows.numpy()
         return features
 
 
 class Encoder:
-    """A backbone with the ways to its device and back.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    """
+    """A backbone with the copies to its device and back."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
@@ -66,20 +52,20 @@ class Encoder:
         self.uploads = torch.cuda.Stream(backbone.device) if on_gpu else None
 
     def start(self, batch: Batch) -> Encoded:
-        """Encode a batch; on a GPU, have it encoded."""
+        """Encode a batch; on a GPU, only queue it."""
         if batch.pixels is None:
-            return Encoded(batch, None, None)
+            return Encoded(batch)
         rows = self._forward(batch.pixels)
         if self.uploads is None:
-            return Encoded(batch, rows.cpu(), None)
-        # torch copies to pinned memory here, so that the host need not wait.
+            return Encoded(batch, rows.cpu())
+        # torch copies to pinned memory here, so the host need not wait.
         rows = rows.to("cpu", non_blocking=True)
         arrived = torch.cuda.Event()
         arrived.record(torch.cuda.current_stream(self.backbone.device))
         return Encoded(batch, rows, arrived)
 
     def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encode pixels, in halves where the device has too little memory for all."""
+        """Encode pixels, in halves if the device has too little memory."""
         try:
             return self.backbone.encode_image(self._upload(pixels))
         except RuntimeError as error:  # torch.OutOfMemoryError is one; a CPU has no own type
@@ -87,36 +73,27 @@ class Encoder:
                 raise
         half = len(pixels) // 2
         log.warning(
-            "not enough memory for %d pictures at a time, going on with %d", len(pixels), half
+            "not enough memory for %d images at a time, continuing with %d", len(pixels), half
         )
         return torch.cat([self._forward(part) for part in (pixels[:half], pixels[half:])])
 
     def _upload(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Send pixels to a GPU beside what it is doing; its next work waits for them."""
+        """Copy pixels to a GPU while it works; its next work waits for them."""
         if self.uploads is None:
             return pixels
         with torch.cuda.stream(self.uploads):
             sent = pixels.to(self.backbone.device, non_blocking=True)
         working = torch.cuda.current_stream(self.backbone.device)
         working.wait_stream(self.uploads)
-        # The memory was taken on one stream and is read on the other.
+        # Allocated on one stream, read on the other.
         sent.record_stream(working)
         return sent
 
 
 def encode_batches(
-    backbone: Backbone, batches: Iterator[Batch], seconds: Seconds, *, ahead: int | None = None
+    backbone: Backbone, batches: Iterator[Batch], seconds: Seconds
 ) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
-    """Encode batches in order.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    batches : iterator of Batch
-    seconds : Seconds
-        Gets the time spent on waiting for pictures and in the model.
-    ahead : int, optional
-        How many batches are started before the first is waited for; by default 1 on a GPU, else 0.
+    """Encode batches in order; the time for waiting and in the model is added to ``seconds``.
 
     Yields
     ------
@@ -125,28 +102,18 @@ def encode_batches(
         ``(n_rows, dim)`` float32, zero rows where not ok.
     """
     encoder = Encoder(backbone)
-    if ahead is None:
-        ahead = 0 if encoder.uploads is None else 1
+    ahead = 0 if encoder.uploads is None else 1
     started: deque[Encoded] = deque()
-
-    def oldest() -> tuple[Batch, NDArray[np.float32]]:
-        with seconds.spent_on("model"):
-            done = started.popleft()
-            return done.batch, done.features(backbone.dim)
-
-    for batch in _waited_for(batches, seconds):
-        with seconds.spent_on("model"):
-            started.append(encoder.start(batch))
-        if len(started) > ahead:
-            yield oldest()
-    while started:
-        yield oldest()
-
-
-def _waited_for(batches: Iterator[Batch], seconds: Seconds) -> Iterator[Batch]:
     while True:
         with seconds.spent_on("wait"):
             batch = next(batches, None)
+        with seconds.spent_on("model"):
+            if batch is not None:
+                started.append(encoder.start(batch))
+        while len(started) > (ahead if batch is not None else 0):
+            with seconds.spent_on("model"):
+                done = started.popleft()
+                features = done.features(backbone.dim)
+            yield done.batch, features
         if batch is None:
             return
-        yield batch

@@ -1,11 +1,10 @@
-"""Pictures of one shard through a frozen backbone into one file."""
+"""Images of one shard through a frozen backbone into one file."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,57 +13,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.images import MAX_PIXELS
-from sreclip.features.checks import Reject
-from sreclip.features.header import Dtype, Provenance
+from sreclip.backbones.base import Backbone
+from sreclip.config.models import FeatureSettings
+from sreclip.features.header import Provenance
+from sreclip.features.images import Reject, write_images
 from sreclip.features.progress import Progress, Seconds
-from sreclip.features.rejects import too_many_rejects
-from sreclip.features.writer import image_writer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sreclip.backbones.base import Backbone
-    from sreclip.features.loading import Batch
+    from sreclip.features.dataset import Batch
 
 log = logging.getLogger(__name__)
 
 REDUCED_SIDES = 2
-"""Reduced JPEG files keep this many times the pixels that the backbone's resizing asks for."""
+"""Reduced JPEG files keep this many times the side that the backbone resizes to."""
 COMPARED = 8
-"""Pictures of a shard that half precision is compared with float32 on, which takes a GPU many times
-as long."""
+"""Images per shard on which half precision is compared with float32, which is slow on a GPU."""
 
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """What an extraction did.
+    """Where the time of an extraction went, and the error of half precision.
 
-    Attributes
-    ----------
-    pictures : int
-        Rows in the file, rejected ones included.
-    rejects : tuple of Reject
-        In row order.
-    seconds : Seconds
-        The split of the time.
-    wall_s : float
-        All of it.
-    rounding : float
-        In half precision, the largest 1 - cosine between the first rows (`COMPARED`) and the same
-        in float32; else 0.
+    ``rounding`` is the largest 1 - cosine between the first rows (`COMPARED`) and the same in
+    float32; 0 in float32.
     """
 
-    pictures: int
-    rejects: tuple[Reject, ...]
     seconds: Seconds
-    wall_s: float
     rounding: float
-
-    @property
-    def pictures_per_s(self) -> float:
-        """Pictures a second."""
-        return self.pictures / self.wall_s
 
 
 def extract_images(
@@ -72,24 +49,18 @@ def extract_images(
     root: Path,
     backbone: Backbone,
     out: Path,
+    settings: FeatureSettings,
     *,
     rows_key: str,
-    dtype: Dtype = "float16",
-    batch_size: int = 64,
-    workers: int = 0,
-    max_rejects: float = 1.0,
-    max_pixels: int = MAX_PIXELS,
-    reduced_jpeg: bool = False,
-    limit_s: float = 60.0,
     threads: int | None = None,
     progress: bool = True,
 ) -> ExtractionReport:
-    """Encode the pictures of one shard.
+    """Encode the images of one shard.
 
     Rows are stored in float16 by default: each component moves by at most 2**-11 of itself, so
-    that the cosine of two stored rows is off by less than 1e-3. Measured on 4,000 random rows of
-    width 512: 1e-5 in the mean, 1.1e-4 at most (a row with itself).
-    The same pictures, backbone, libraries, batch size and thread count give the same bytes.
+    the cosine of two stored rows is off by less than 1e-3. Measured on 4,000 random rows of
+    width 512: 1e-5 on average, 1.1e-4 at most (a row with itself).
+    The same images, backbone, libraries, batch size and thread count give the same bytes.
 
     Parameters
     ----------
@@ -99,26 +70,14 @@ def extract_images(
         Data root.
     backbone : Backbone
         Its ``preprocess`` runs in the workers; where processes are spawned and not forked it
-        has to pickle.
+        must pickle.
     out : Path
         The file; it appears when it is whole.
+    settings : FeatureSettings
+        JPEG files are reduced only to sizes of at least `REDUCED_SIDES` times the side that the
+        backbone works with.
     rows_key : str
         Hash of the rows (`sreclip.data.shards.Shard.key`).
-    dtype : {'float16', 'float32'}
-        Stored number format.
-    batch_size : int
-        Pictures in a forward pass.
-    workers : int
-        Decoding processes; 0 decodes in this one.
-    max_rejects : float
-        Largest share of the shard's pictures that may be rejected, 0 to 1.
-    max_pixels : int
-        Larger pictures are rejected.
-    reduced_jpeg : bool
-        Decode large JPEG files at a half, a quarter or an eighth of their size, but never below
-        `REDUCED_SIDES` times the side that the backbone works with. Faster, other features.
-    limit_s : float
-        Seconds after which a picture is given up and rejected; needs ``workers``.
     threads : int, optional
         Cores for the model, which the decoding processes share; by default all that this process
         may use.
@@ -128,61 +87,47 @@ def extract_images(
     Raises
     ------
     DataError
-        A picture is not the manifest's, leaves the root, or too many are rejected.
+        An image is not the manifest's, or leaves the root.
     StoreError
         The file cannot be written, or the backbone's rows are not finite and unit-norm.
     """
+    from sreclip.features.dataset import ImageDataset
     from sreclip.features.encode import encode_batches
     from sreclip.features.loading import load_batches
-    from sreclip.features.pictures import PictureSet
 
-    domain = _only_domain(rows)
+    domain = rows["domain"].iloc[0]
     row_id = rows["row_id"].to_numpy(dtype=np.int64)
-    least_side = REDUCED_SIDES * backbone.image_size if reduced_jpeg else 0
-    provenance = Provenance.of(backbone, dtype, least_side)
-    pictures = PictureSet(rows, root, backbone.preprocess, max_pixels, least_side)
-    pinned = backbone.device.type == "cuda"
+    least_side = REDUCED_SIDES * backbone.image_size if settings.reduced_jpeg else 0
+    provenance = Provenance.of(backbone, settings.dtype, least_side)
+    images = ImageDataset(rows, root, backbone.preprocess, settings.max_pixels, least_side)
+    stored = np.zeros((len(rows), provenance.dim), dtype=provenance.dtype)
     seconds, rounding = Seconds(), 0.0
     rejects: list[Reject] = []
-    start = time.perf_counter()
-    bar = Progress(f"{backbone.label}, {domain} shard {rows_key}", len(rows), "pictures", progress)
-    with (
-        contextlib.closing(bar),
-        contextlib.closing(pictures.reader),
-        _model_threads(threads),
-        image_writer(out, row_id, provenance, rows_key=rows_key, domain=domain) as writer,
-    ):
-        batches = load_batches(pictures, batch_size, workers, limit_s=limit_s, pinned=pinned)
+    bar = Progress(f"{backbone.label}, {domain} shard {rows_key}", len(rows), progress)
+    with contextlib.closing(bar), contextlib.closing(images.reader), _model_threads(threads):
+        batches = load_batches(
+            images,
+            settings.batch_size,
+            settings.workers,
+            limit_s=settings.decode_limit,
+            pinned=backbone.device.type == "cuda",
+        )
         at = 0
         for batch, features in encode_batches(backbone, batches, seconds):
             if at == 0 and provenance.precision != "float32":
                 rounding = _rounding(backbone, batch, features)
-            new = [
-                Reject(int(row_id[at + i]), pictures.stored[at + i].name, batch.reasons[i])
+            stored[at : at + len(batch)] = features
+            rejects += [
+                Reject(int(row_id[at + i]), images.stored[at + i].name, batch.reasons[i])
                 for i in np.flatnonzero(~batch.ok)
             ]
-            rejects += new
-            if len(rejects) > max_rejects * len(rows):
-                raise too_many_rejects(
-                    rejects, at + len(batch), max_rejects, f"{domain} shard {rows_key}"
-                )
-            with seconds.spent_on("write"):
-                writer.append(features, batch.ok, new)
             seconds.read += batch.read_s
             seconds.decode += batch.decode_s
             at += len(batch)
             bar.update(len(batch), str(seconds))
-        closing = time.perf_counter()
-    seconds.write += time.perf_counter() - closing
-    wall_s = time.perf_counter() - start
-    return ExtractionReport(len(rows), tuple(rejects), seconds, wall_s, rounding)
-
-
-def _only_domain(rows: pd.DataFrame) -> str:
-    domains = rows["domain"].unique().tolist()
-    if len(domains) != 1:
-        raise ValueError(f"a shard has rows of one domain, found {domains or 'no rows'}")
-    return str(domains[0])
+    with seconds.spent_on("write"):
+        write_images(out, provenance, row_id, stored, rejects, rows_key=rows_key, domain=domain)
+    return ExtractionReport(seconds, rounding)
 
 
 def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -> float:
@@ -192,12 +137,8 @@ def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -
     exact = backbone.encode_image(batch.pixels[:COMPARED], exact=True).cpu().numpy()
     rows = features[batch.ok][:COMPARED]
     error = float((1 - (rows * exact).sum(axis=1)).max())
-    log.info(
-        "%s: 1 - cosine to float32 is at most %.1e in %d pictures",
-        backbone.precision,
-        error,
-        len(exact),
-    )
+    said = "%s: 1 - cosine to float32 is at most %.1e in %d images"
+    log.info(said, backbone.precision, error, len(exact))
     return error
 
 
@@ -205,8 +146,8 @@ def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -
 def _model_threads(threads: int | None) -> Iterator[None]:
     """Give the model all cores.
 
-    Decoding takes a small part of one, and a core that waits for it does nothing: with a core left
-    to each decoding process, two cores encoded half as many pictures.
+    Decoding needs little of one, and a core that waits for it does nothing: with one core reserved
+    per decoding process, two cores encoded half as many images.
     """
     import torch
 
@@ -219,7 +160,7 @@ def _model_threads(threads: int | None) -> Iterator[None]:
 
 
 def _usable_cores() -> int:
-    """Cores that this process may use, which a cluster may set below those of the machine."""
+    """Cores that this process may use; a cluster may allow fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

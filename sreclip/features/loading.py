@@ -1,8 +1,8 @@
-"""Batches of pixels from decoding processes, which may hang, die or lack memory.
+"""Batches of pixels from decoding processes, which may hang, die or run out of memory.
 
-A batch comes in one piece from one process. When a process dies, as those do that the system kills
-for memory, the pieces are halved and what was not handed over is decoded again; the batches stay as
-they were, and with them the features. A picture that a decoder does not get done with is rejected.
+A piece of a batch comes from one process. When a process dies, for example killed by the system
+for memory, the pieces are halved and what was not delivered is decoded again. The batches stay the
+same, and so do the features. An image that hangs its decoder is rejected.
 """
 
 from __future__ import annotations
@@ -11,87 +11,21 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, get_worker_info
 
 from sreclip.errors import DataError
-from sreclip.features.pictures import Item, PictureSet
+from sreclip.features.dataset import Batch, ImageDataset
 
 POLL_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Batch:
-    """Consecutive pictures of a shard.
-
-    Attributes
-    ----------
-    pixels : Tensor or None
-        Of the pictures that are ok, ``(n_ok, 3, height, width)``; None when none is.
-    ok : ndarray
-        ``(n_rows,)``.
-    reasons : list of str
-        One a row, empty where ok.
-    failure : DataError or None
-        The first error to stop at.
-    read_s, decode_s : float
-        Seconds spent on reading and hashing, and on decoding and preprocessing.
-    """
-
-    pixels: torch.Tensor | None
-    ok: NDArray[np.bool_]
-    reasons: list[str]
-    failure: DataError | None
-    read_s: float
-    decode_s: float
-
-    def __len__(self) -> int:
-        return len(self.ok)
-
-    @classmethod
-    def of_items(cls, items: Sequence[Item]) -> Batch:
-        """Stack the pixels of the pictures that are ok."""
-        pixels = [item.pixels for item in items if item.pixels is not None]
-        return cls(
-            pixels=torch.stack(pixels) if pixels else None,
-            ok=np.array([item.pixels is not None for item in items]),
-            reasons=[item.reason for item in items],
-            failure=next((item.failure for item in items if item.failure is not None), None),
-            read_s=sum(item.read_s for item in items),
-            decode_s=sum(item.decode_s for item in items),
-        )
-
-    @classmethod
-    def of_pieces(cls, pieces: Sequence[Batch]) -> Batch:
-        """Join what lies side by side."""
-        if len(pieces) == 1:
-            return pieces[0]
-        pixels = [piece.pixels for piece in pieces if piece.pixels is not None]
-        return cls(
-            pixels=torch.cat(pixels) if pixels else None,
-            ok=np.concatenate([piece.ok for piece in pieces]),
-            reasons=[reason for piece in pieces for reason in piece.reasons],
-            failure=None,
-            read_s=sum(piece.read_s for piece in pieces),
-            decode_s=sum(piece.decode_s for piece in pieces),
-        )
-
-    def pin_memory(self) -> Batch:
-        """Move the pixels where a GPU can fetch them by itself; the loader calls this."""
-        if self.pixels is not None:
-            self.pixels = self.pixels.pin_memory()
-        return self
-
-
 class HangingDecoderError(Exception):
-    """Decoding processes that have been at one picture for too long: process and row number."""
+    """Decoding processes that take too long for one image: row number by process."""
 
     def __init__(self, stuck: dict[int, int]) -> None:
         super().__init__(stuck)
@@ -103,16 +37,16 @@ class DeadDecoderError(Exception):
 
 
 class Watch:
-    """Which picture each decoding process is at, in memory that the processes share.
+    """Which image each decoding process is at, in memory that the processes share.
 
-    Time counts while the main process waits, so that a job that was suspended is not late.
+    Time counts only while the main process waits, so that a suspended job is not late.
 
     Parameters
     ----------
     workers : int
         Decoding processes.
     limit_s : float
-        How long a picture may take, in seconds.
+        Seconds that an image may take.
     """
 
     def __init__(self, workers: int, limit_s: float) -> None:
@@ -122,7 +56,7 @@ class Watch:
 
     @contextlib.contextmanager
     def decoding(self, index: int) -> Iterator[None]:
-        """Note, in a decoding process, that it is at this picture."""
+        """Note, in a decoding process, that it is at this image."""
         info = get_worker_info()
         if info is None:
             yield
@@ -138,12 +72,12 @@ class Watch:
         return {process: index for process, index in self._table.tolist() if index >= 0}
 
     def waited(self, seconds: float) -> None:
-        """Count time in which no picture came.
+        """Count time in which no image came.
 
         Raises
         ------
         HangingDecoderError
-            Some process has been at its picture for longer than the limit.
+            A process has been at its image for longer than the limit.
         """
         self._waited = {
             place: self._waited.get(place, 0.0) + seconds for place in self.now().items()
@@ -154,46 +88,41 @@ class Watch:
 
 
 def load_batches(
-    pictures: PictureSet,
-    batch_size: int,
-    workers: int,
-    *,
-    limit_s: float = 60.0,
-    pinned: bool = False,
+    images: ImageDataset, batch_size: int, workers: int, *, limit_s: float, pinned: bool = False
 ) -> Iterator[Batch]:
-    """Decode pictures in order.
+    """Decode images in order.
 
     Parameters
     ----------
-    pictures : PictureSet
+    images : ImageDataset
     batch_size : int
-        Pictures in a batch; the last one may have fewer.
+        Images per batch; the last one may have fewer.
     workers : int
         Decoding processes; 0 decodes in this one, where nothing can be stopped.
     limit_s : float
-        Seconds after which a picture is given up, with decoding processes.
+        Seconds after which a decoding process gives up an image.
     pinned : bool
-        Hand the pixels over in pinned memory.
+        Return the pixels in pinned memory.
 
     Raises
     ------
     DataError
-        A picture is not the manifest's, or a process dies over a single picture.
+        An image is not the manifest's, or a process dies over a single image.
     """
     pieces: list[Batch] = []
-    for piece in _load_pieces(pictures, batch_size, workers, limit_s, pinned):
+    for piece in _load_pieces(images, batch_size, workers, limit_s, pinned):
         if piece.failure is not None:
             raise piece.failure
         pieces.append(piece)
         if sum(map(len, pieces)) == batch_size:
-            yield Batch.of_pieces(pieces)
+            yield Batch.joined(pieces)
             pieces = []
     if pieces:
-        yield Batch.of_pieces(pieces)
+        yield Batch.joined(pieces)
 
 
 def cuts(start: int, stop: int, batch_size: int, size: int) -> list[list[int]]:
-    """Cut rows into pieces of at most ``size``, none of which reaches over two batches."""
+    """Cut rows into pieces of at most ``size`` rows, each within one batch."""
     pieces: list[list[int]] = []
     while start < stop:
         next_batch = start - start % batch_size + batch_size
@@ -203,18 +132,18 @@ def cuts(start: int, stop: int, batch_size: int, size: int) -> list[list[int]]:
 
 
 def _load_pieces(
-    pictures: PictureSet, batch_size: int, workers: int, limit_s: float, pinned: bool
+    images: ImageDataset, batch_size: int, workers: int, limit_s: float, pinned: bool
 ) -> Iterator[Batch]:
-    """Decode piece by piece, again from where it stopped when a process hangs or dies."""
+    """Decode piece by piece; where a process hangs or dies, again from where it stopped."""
     at, size = 0, batch_size
-    while at < len(pictures):
+    while at < len(images):
         watch = Watch(workers, limit_s)
-        pictures.decoding = watch.decoding
+        images.decoding = watch.decoding
         loader = DataLoader(
-            pictures,
-            batch_sampler=cuts(at, len(pictures), batch_size, size),
+            images,
+            batch_sampler=cuts(at, len(images), batch_size, size),
             num_workers=workers,
-            collate_fn=Batch.of_items,
+            collate_fn=Batch.joined,
             timeout=POLL_SECONDS if workers else 0,
             pin_memory=pinned,
         )
@@ -226,25 +155,25 @@ def _load_pieces(
             for process, index in hang.stuck.items():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
-                pictures.rejected[index] = f"not decoded within {limit_s:g} s"
-                log.warning("%s: not decoded within %g s", pictures.stored[index].name, limit_s)
+                images.rejected[index] = f"not decoded within {limit_s:g} s"
+                log.warning("%s: not decoded within %g s", images.stored[index].name, limit_s)
         except DeadDecoderError as error:
             if size == 1:
-                names = ", ".join(pictures.stored[index].name for index in watch.now().values())
+                names = ", ".join(images.stored[index].name for index in watch.now().values())
                 raise DataError(
-                    f"a decoding process died while single pictures were decoded: {names}",
+                    f"a decoding process died while single images were decoded: {names}",
                     "if it was killed for memory, lower features.workers or features.max_pixels; "
-                    "else take the picture away",
+                    "otherwise remove the image",
                 ) from error
             size = max(1, size // 2)
             log.warning(
                 "a decoding process died, perhaps killed for memory; "
-                "going on with %d pictures at a time in each",
+                "continuing with %d images at a time in each",
                 size,
             )
 
 
-def _polled(loader: DataLoader[Item], watch: Watch) -> Iterator[Batch]:
+def _polled(loader: DataLoader[Batch], watch: Watch) -> Iterator[Batch]:
     before = signal.getsignal(signal.SIGCHLD)
     pieces = iter(loader)
     if before is not None and signal.getsignal(signal.SIGCHLD) is not before:
@@ -262,5 +191,5 @@ def _polled(loader: DataLoader[Item], watch: Watch) -> Iterator[Batch]:
                 raise
             watch.waited(POLL_SECONDS)
         except (ConnectionError, EOFError, FileNotFoundError) as error:
-            # It died with a batch on its way, and the system does not tell so yet.
+            # The process died while it sent a batch; the system does not report that yet.
             raise DeadDecoderError from error

@@ -1,4 +1,4 @@
-"""How far a long step is, and where its time goes: a bar on a terminal, plain lines in a log."""
+"""How far an extraction is, and where its time goes: a bar on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -14,32 +14,20 @@ _LINE_SECONDS = 15.0
 
 
 class Progress:
-    """Counts pictures or texts on the standard error stream.
+    """Counts images on the standard error stream, if ``enabled``."""
 
-    Parameters
-    ----------
-    label : str
-        What is being done.
-    total : int
-        How many there are.
-    unit : str
-        What is counted, in the plural.
-    enabled : bool
-        False keeps it silent.
-    """
-
-    def __init__(self, label: str, total: int, unit: str, enabled: bool = True) -> None:
-        self._label, self._total, self._unit = label, total, unit
+    def __init__(self, label: str, total: int, enabled: bool) -> None:
+        self._label, self._total = label, total
         self._done = 0
         self._start = self._last = time.perf_counter()
         terminal = enabled and sys.stderr.isatty()
         self._lines = enabled and not terminal
         self._bar = tqdm(
-            desc=label, total=total, unit=f" {unit}", disable=not terminal, file=sys.stderr
+            desc=label, total=total, unit=" images", disable=not terminal, file=sys.stderr
         )
 
-    def update(self, count: int, note: str = "") -> None:
-        """Count some more; ``note`` stands at the end of the bar or line."""
+    def update(self, count: int, note: str) -> None:
+        """Count more; ``note`` is shown at the end of the bar or line."""
         self._done += count
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(count)
@@ -47,8 +35,8 @@ class Progress:
         if self._lines and (now - self._last > _LINE_SECONDS or self._done == self._total):
             self._last = now
             rate = self._done / max(now - self._start, 1e-9)
-            text = f"{self._label}: {self._done}/{self._total} {self._unit}, {rate:.1f}/s"
-            print(f"{text}, {note}" if note else text, file=sys.stderr, flush=True)
+            text = f"{self._label}: {self._done}/{self._total} images, {rate:.1f}/s, {note}"
+            print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """End the bar."""
@@ -59,9 +47,9 @@ class Progress:
 class Seconds:
     """Where the time went.
 
-    ``read`` and ``decode`` are summed over the workers; ``wait`` (for pictures), ``model`` and
-    ``write`` add up to the time of the main process. As text: the shares of the work, wherever it
-    is done, and the share of its time that the main process waited for pictures.
+    ``read`` and ``decode`` are summed over the workers; ``wait`` (for images), ``model`` and
+    ``write`` add up to the time of the main process. As text: fractions of the work in all
+    processes, and the fraction of its time that the main process waited for images.
     """
 
     read: float = 0.0
@@ -73,9 +61,9 @@ class Seconds:
     def __str__(self) -> str:
         parts = {"read": self.read, "decode": self.decode, "model": self.model, "write": self.write}
         whole = sum(parts.values()) or 1.0
-        shares = ", ".join(f"{name} {value / whole:.0%}" for name, value in parts.items())
+        fractions = ", ".join(f"{name} {value / whole:.0%}" for name, value in parts.items())
         passed = self.wait + self.model + self.write or 1.0
-        return f"{shares}; waited {self.wait / passed:.0%}"
+        return f"{fractions}; waited {self.wait / passed:.0%}"
 
     @contextlib.contextmanager
     def spent_on(self, name: str) -> Iterator[None]:

@@ -1,88 +1,48 @@
-"""Feature rows as they lie in a shard: one run of bytes, with a checksum for every block of rows.
-
-HDF5's own checksums ask for chunks and run at about 1 GB/s, an eighth of what a plain read from the
-page cache gives. So the rows are a contiguous data set, which any HDF5 reader opens, and beside
-them stands the XXH3 of each block of `block_rows` rows, which runs at over 20 GB/s. `StoredRows`
-reads the bytes where HDF5 says that they lie, and gives out nothing that has not been compared.
-"""
+"""Rows of features, read from sealed files when they are asked for."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import FileIO
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import h5py
 import numpy as np
-import xxhash
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from sreclip.features.header import damaged, reading
-
-FEATURES = "features"
-CHECKSUMS = "features_xxh3"
-BLOCK_BYTES = 1 << 14  # small, for the sake of scattered rows
-PORTION = 16  # blocks; 256 kB are still in the processor's cache when they are hashed
-
-
-def block_rows(dtype: np.dtype[Any], dim: int) -> int:
-    """Rows under one checksum: as many as `BLOCK_BYTES` hold, and at least one."""
-    return max(1, BLOCK_BYTES // (dtype.itemsize * dim))
-
-
-def portion_rows(dtype: np.dtype[Any], dim: int) -> int:
-    """Rows that are written and read at once, whole blocks."""
-    return PORTION * block_rows(dtype, dim)
-
-
-def checksums(rows: NDArray[Any]) -> NDArray[np.uint64]:
-    """XXH3 (64 bit) of each block of contiguous ``rows``; the last block may be short."""
-    size = block_rows(rows.dtype, rows.shape[1]) * rows.dtype.itemsize * rows.shape[1]
-    data = rows.data.cast("B")
-    found = [xxhash.xxh3_64_intdigest(data[at : at + size]) for at in range(0, len(data), size)]
-    return np.array(found, dtype=np.uint64)
+from sreclip.sealed import BLOCK, DamagedBlockError, Reader, Seal
 
 
 @dataclass(frozen=True)
 class StoredRows:
-    """Where the feature rows of one shard lie, and what their blocks hash to.
+    """Where the rows of one file are; the file is opened for each call.
 
-    The file is opened for each call, so that a table of any number of shards holds none open.
+    Attributes
+    ----------
+    seal : Seal
+    offset : int
+        Where the first row begins, in bytes.
+    shape : tuple of int
+        ``(n_rows, dim)``.
+    dtype : numpy.dtype
     """
 
-    path: Path
+    seal: Seal
     offset: int
     shape: tuple[int, int]
     dtype: np.dtype[Any]
-    checksums: NDArray[np.uint64]
 
     @classmethod
-    def of(cls, file: h5py.File, path: Path) -> StoredRows:
-        """Look them up in an open shard.
-
-        Raises
-        ------
-        StoreError
-            The rows are not one run of bytes, or the checksums are not as many as the blocks.
-        """
-        dataset = file[FEATURES]
-        offset = dataset.id.get_offset()
-        if offset is None:
-            raise damaged(path, "its feature rows are not one run of bytes")
-        found = cls(path, offset, dataset.shape, dataset.dtype, file[CHECKSUMS][:])
-        n_blocks = -(-len(found) // found.block)
-        if found.checksums.shape != (n_blocks,):
-            raise damaged(path, f"{len(found.checksums)} checksums for {n_blocks} blocks of rows")
-        return found
-
-    def __len__(self) -> int:
-        return self.shape[0]
+    def of(cls, seal: Seal, dataset: h5py.Dataset) -> StoredRows:
+        """Find the rows of a contiguous data set."""
+        return cls(seal, dataset.id.get_offset(), dataset.shape, dataset.dtype)
 
     @property
-    def block(self) -> int:
-        """Rows under one checksum."""
-        return block_rows(self.dtype, self.shape[1])
+    def width(self) -> int:
+        """Bytes per row."""
+        return self.shape[1] * self.dtype.itemsize
 
     def read(self, start: int, out: NDArray[Any]) -> None:
         """Fill ``out``, ``(n_rows, dim)``, with the rows from ``start`` on.
@@ -90,66 +50,97 @@ class StoredRows:
         Raises
         ------
         StoreError
-            The file is missing, cut off, or a block is not what was written.
+            The file is missing, or a block of rows is not what was written.
         """
-        size, stop = self.block, start + len(out)
-        last = min(-(-stop // size) * size, len(self))
-        scratch = self._scratch()
-        portion = len(scratch)
-        with reading(self.path), self.path.open("rb", buffering=0) as file:
-            for begin in range(start - start % size, stop, portion):
-                end = min(begin + portion, last)
-                inside = start <= begin and end <= stop
-                rows = out[begin - start : end - start] if inside else scratch[: end - begin]
-                self._load(file, begin, rows)
-                self._compare(np.arange(begin // size, -(-end // size)), rows)
-                if not inside:
-                    shown = rows[max(start - begin, 0) : stop - begin]
-                    at = max(begin - start, 0)
-                    out[at : at + len(shown)] = shown
+        with self._reader() as reader:
+            reader.read_at(self.offset + start * self.width, out.data.cast("B"))
 
     def take(self, positions: NDArray[np.int64]) -> NDArray[Any]:
-        """Give the rows at ascending ``positions``, ``(n_rows, dim)``.
-
-        Raises
-        ------
-        StoreError
-            As in `read`.
-        """
-        size, scratch = self.block, self._scratch()
-        blocks, number = np.unique(positions // size, return_inverse=True)
+        """Return the rows at ascending ``positions``; errors as `read`."""
+        width = self.width
         out = np.empty((len(positions), self.shape[1]), self.dtype)
-        with reading(self.path), self.path.open("rb", buffering=0) as file:
-            for first in range(0, len(blocks), PORTION):
-                portion = blocks[first : first + PORTION]
-                missing = max(0, (int(portion[-1]) + 1) * size - len(self))
-                rows = scratch[: len(portion) * size - missing]
-                for at, start in enumerate((portion * size).tolist()):
-                    self._load(file, start, rows[at * size : (at + 1) * size])
-                self._compare(portion, rows)
-                shown = slice(*np.searchsorted(number, (first, first + PORTION)))
-                out[shown] = rows[(number[shown] - first) * size + positions[shown] % size]
+        # Rows that begin in one block are read together.
+        block = (self.offset + positions * width) // BLOCK
+        cuts = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(positions)]
+        near = np.empty((BLOCK // width + 1, self.shape[1]), self.dtype)
+        data = near.data.cast("B")
+        low, high = positions[cuts[:-1]].tolist(), positions[np.array(cuts[1:]) - 1].tolist()
+        with self._reader() as reader:
+            for (first, last), start, stop in zip(pairwise(cuts), low, high, strict=True):
+                reader.read_at(self.offset + start * width, data[: (stop + 1 - start) * width])
+                if last == first + 1:
+                    out[first] = near[0]
+                else:
+                    out[first:last] = near[positions[first:last] - start]
         return out
 
-    def _scratch(self) -> NDArray[Any]:
-        """Room for a portion."""
-        dim = self.shape[1]
-        return np.empty((portion_rows(self.dtype, dim), dim), self.dtype)
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Reader]:
+        try:
+            with self.seal.reader() as reader:
+                yield reader
+        except DamagedBlockError as error:
+            first = max(error.start - self.offset, 0) // self.width
+            last = min((error.stop - 1 - self.offset) // self.width, self.shape[0] - 1)
+            what = f"rows {first} to {last} do not match their checksum"
+            raise self.seal.damaged(what) from error
 
-    def _load(self, file: FileIO, start: int, rows: NDArray[Any]) -> None:
-        """Fill ``rows`` with the bytes from row ``start`` on."""
-        data = rows.data.cast("B")
-        file.seek(self.offset + start * rows.strides[0])
-        while data:
-            size = file.readinto(data)
-            if not size:
-                raise damaged(self.path, "it is shorter than it was when written")
-            data = data[size:]
 
-    def _compare(self, blocks: NDArray[np.int64], rows: NDArray[Any]) -> None:
-        """Compare the ``rows`` of whole blocks, given by number, with their checksums."""
-        wrong = checksums(rows) != self.checksums[blocks]
-        if wrong.any():
-            start = int(blocks[wrong.argmax()]) * self.block
-            end = min(start + self.block, len(self)) - 1
-            raise damaged(self.path, f"rows {start} to {end} do not match their checksum")
+class FeatureRows:
+    """The rows of one or more files, one below the other.
+
+    ``rows[a:b]``, ``rows[5]``, ``rows[indices]`` (any order, repeats allowed) and ``rows[mask]``
+    return arrays of the stored number format.
+    """
+
+    def __init__(self, parts: Sequence[StoredRows]) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *(part.shape[0] for part in parts)])
+        self.dtype = parts[0].dtype
+        self.shape = (int(self._starts[-1]), parts[0].shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int | slice | ArrayLike) -> NDArray[Any]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                return self._read(start, max(start, stop))
+            return self._gather(np.arange(start, stop, step))
+        positions = np.asarray(index)
+        if positions.dtype == bool:
+            if positions.shape != (len(self),):
+                raise IndexError(f"a mask of shape {positions.shape} for {len(self)} rows")
+            positions = np.flatnonzero(positions)
+        elif not positions.size:
+            positions = positions.astype(np.int64)
+        if positions.ndim > 1 or positions.dtype.kind not in "iu":
+            raise IndexError("rows are chosen by a slice, whole numbers or a mask")
+        positions = np.where(positions < 0, positions + len(self), positions)
+        if positions.size and not (positions.min() >= 0 and positions.max() < len(self)):
+            raise IndexError(f"row out of range, there are {len(self)}")
+        rows = self._gather(np.atleast_1d(positions))
+        return rows if positions.ndim else rows[0]
+
+    def _read(self, start: int, stop: int) -> NDArray[Any]:
+        out = np.empty((stop - start, self.shape[1]), self.dtype)
+        first, last = np.searchsorted(self._starts, (start + 1, stop))
+        for number in range(first - 1, last):
+            begin, end = np.clip(self._starts[number : number + 2], start, stop).tolist()
+            if begin < end:
+                own = int(self._starts[number])
+                self._parts[number].read(begin - own, out[begin - start : end - start])
+        return out
+
+    def _gather(self, positions: NDArray[np.int64]) -> NDArray[Any]:
+        order = np.argsort(positions, kind="stable")
+        ascending = positions[order]
+        out = np.empty((len(positions), self.shape[1]), self.dtype)
+        cuts = np.searchsorted(ascending, self._starts).tolist()
+        for part, start, (first, last) in zip(
+            self._parts, self._starts, pairwise(cuts), strict=False
+        ):
+            if first < last:
+                out[order[first:last]] = part.take(ascending[first:last] - start)
+        return out

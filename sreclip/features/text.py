@@ -1,39 +1,54 @@
-"""Names through prompt templates and a frozen backbone into one file."""
+"""Names through prompt templates and a frozen backbone into one file.
+
+A text file is a sealed file (`sreclip.sealed`) with the attributes of `Header` and the data sets
+
+- ``features``: ``(n_names, dim)``, float32, mean over prompt names and templates;
+- ``templates``: ``(n_names, n_templates, dim)``, float16, mean over prompt names;
+- ``names``, ``prompt_names`` and ``template_texts``: JSON bytes.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.errors import ConfigError, DataError, StoreError
-from sreclip.features.header import Header, Provenance
-from sreclip.features.progress import Progress
-from sreclip.features.writer import write_text
+from sreclip.backbones.base import Backbone
+from sreclip.errors import StoreError
+from sreclip.features.header import Header, Provenance, check_rows
+from sreclip.keys import content_key
+from sreclip.sealed import add_data, json_bytes, new_sealed, open_sealed, read_json
 
-if TYPE_CHECKING:
-    from sreclip.backbones.base import Backbone
-
+BATCH = 256
 _LEAST_NORM = 1e-6
 
 
 class TextVectors(NamedTuple):
-    """Encoded names.
-
-    Attributes
-    ----------
-    templates : ndarray
-        Float32, ``(n_names, n_templates, dim)``, unit-norm.
-    features : ndarray
-        Float32, ``(n_names, dim)``, unit-norm.
-    """
+    """Unit-norm float32 vectors: ``(n_names, n_templates, dim)`` and ``(n_names, dim)``."""
 
     templates: NDArray[np.float32]
     features: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """What is read of a text file; ``features`` are unit-norm float32, ``(n_names, dim)``."""
+
+    path: Path
+    header: Header
+    names: list[str]
+    features: NDArray[np.float32]
+
+
+def text_rows_key(
+    names: Sequence[str], prompt_names: Sequence[Sequence[str]], templates: Sequence[str]
+) -> str:
+    """Hash the inputs of a text file."""
+    return content_key(list(names), [list(group) for group in prompt_names], list(templates))
 
 
 def encode_texts(
@@ -41,9 +56,6 @@ def encode_texts(
     prompt_names: Sequence[Sequence[str]],
     templates: Sequence[str],
     backbone: Backbone,
-    *,
-    batch_size: int = 256,
-    progress: bool = False,
 ) -> TextVectors:
     r"""Encode names with a prompt ensemble.
 
@@ -62,39 +74,22 @@ def encode_texts(
     names : sequence of str
         Class or node names, ``(n_names,)``.
     prompt_names : sequence of sequence of str
-        For each name, what is put into the templates; at least one.
+        What to put into the templates for each name, at least one.
     templates : sequence of str
-        Sentences with exactly one ``{}``.
+        Sentences with one ``{}`` each.
     backbone : Backbone
-        Encodes the texts.
-    batch_size : int
-        Texts in a forward pass.
-    progress : bool
-        Show a bar on a terminal, or lines elsewhere.
 
     Raises
     ------
-    ConfigError
-        There is no template, or one does not hold exactly one ``{}``.
-    DataError
-        A name has no prompt name.
     StoreError
         The backbone's vectors of a name are not finite or cancel out.
     """
-    check_templates(templates)
-    if len(names) != len(prompt_names):
-        raise ValueError(f"{len(names)} names but {len(prompt_names)} groups of prompt names")
-    if not names:
-        raise DataError("there are no names to encode")
-    for name, group in zip(names, prompt_names, strict=True):
-        if not group or not all(entry.strip() for entry in group):
-            raise DataError(f"{name!r} has no prompt name, or an empty one")
     prompts = [
         [[template.replace("{}", entry) for template in templates] for entry in group]
         for group in prompt_names
     ]
     distinct = list(dict.fromkeys(text for group in prompts for row in group for text in row))
-    vectors = _encode(distinct, backbone, batch_size, progress)
+    vectors = _encode(distinct, backbone)
     place = {text: index for index, text in enumerate(distinct)}
     shape = (len(names), len(templates), backbone.dim)
     out = TextVectors(np.empty(shape, np.float32), np.empty((shape[0], shape[2]), np.float32))
@@ -106,68 +101,77 @@ def encode_texts(
     return out
 
 
-def extract_text(
+def write_text(
+    out: Path,
+    provenance: Provenance,
+    vectors: TextVectors,
+    *,
     names: Sequence[str],
     prompt_names: Sequence[Sequence[str]],
     templates: Sequence[str],
-    backbone: Backbone,
-    out: Path,
-    *,
-    batch_size: int = 256,
-    progress: bool = False,
-) -> Header:
-    """Encode names as `encode_texts` does and write a text file; it appears when it is whole.
+) -> None:
+    """Write a text file; its template vectors are stored as float16.
 
     Raises
     ------
     StoreError
-        The file cannot be written; else as `encode_texts`.
+        The file cannot be written, or a vector is not finite and unit-norm.
     """
-    vectors = encode_texts(
-        names, prompt_names, templates, backbone, batch_size=batch_size, progress=progress
-    )
-    return write_text(
-        out,
-        Provenance.of(backbone, "float32"),
-        names=names,
-        prompt_names=prompt_names,
-        templates=templates,
-        features=vectors.features,
-        template_features=vectors.templates,
-    )
+    rows_key = text_rows_key(names, prompt_names, templates)
+    by_template = vectors.templates.astype(np.float16)
+    _check(vectors.features, by_template, names, out)
+    with new_sealed(out, "text") as file:
+        Header.new("text", provenance, rows_key).write(file)
+        add_data(file, {"features": vectors.features, "templates": by_template})
+        texts = {"names": names, "prompt_names": prompt_names, "template_texts": templates}
+        add_data(file, {name: json_bytes(value) for name, value in texts.items()})
 
 
-def check_templates(templates: Sequence[str]) -> None:
-    """Check that each template has one place for a name.
+def read_text(path: Path, expected: Mapping[str, Any] | None = None) -> TextFeatures:
+    """Read a text file, which must have the ``expected`` header values.
 
     Raises
     ------
-    ConfigError
-        Naming the template.
+    StoreError
+        The file is missing, damaged, of another kind, or was made from something else.
     """
-    if not templates:
-        raise ConfigError("prompts.templates is empty", "give at least one, such as 'a {}.'")
-    for template in templates:
-        if template.count("{}") != 1:
-            raise ConfigError(
-                f"prompts.templates: {template!r} holds {template.count('{}')} times {{}}",
-                "put {} exactly once, where the name goes",
-            )
+    with open_sealed(path, "text").hdf5() as file:
+        header = Header.read(file)
+        header.check(expected or {}, path)
+        return TextFeatures(path, header, read_json(file["names"]), file["features"][:])
 
 
-def _encode(
-    texts: list[str], backbone: Backbone, batch_size: int, progress: bool
-) -> NDArray[np.float32]:
+def verify_text(path: Path) -> None:
+    """Read a text file and check its vectors as `write_text` does.
+
+    Raises
+    ------
+    StoreError
+        It is damaged, or a vector is not as it must be.
+    """
+    text = read_text(path)
+    with open_sealed(path, "text").hdf5() as file:
+        _check(text.features, file["templates"][:], text.names, path)
+
+
+def _check(
+    features: NDArray[Any], by_template: NDArray[Any], names: Sequence[str], path: Path
+) -> None:
+    n_templates = by_template.shape[1]
+    rows = ((features, names), (by_template, np.repeat(names, n_templates).tolist()))
+    for vectors, of in rows:
+        flat = vectors.reshape(-1, features.shape[1])
+        check_rows(flat, np.ones(len(flat), dtype=bool), of, path)
+
+
+def _encode(texts: list[str], backbone: Backbone) -> NDArray[np.float32]:
     import torch
 
     vectors = np.empty((len(texts), backbone.dim), dtype=np.float32)
-    bar = Progress(f"{backbone.label}, prompts", len(texts), "texts", progress)
-    with contextlib.closing(bar), torch.inference_mode():
-        for start in range(0, len(texts), batch_size):
-            batch = texts[start : start + batch_size]
-            encoded = backbone.encode_text(batch)
-            vectors[start : start + len(batch)] = encoded.float().cpu().numpy()
-            bar.update(len(batch))
+    with torch.inference_mode():
+        for start in range(0, len(texts), BATCH):
+            encoded = backbone.encode_text(texts[start : start + BATCH])
+            vectors[start : start + BATCH] = encoded.float().cpu().numpy()
     return vectors
 
 

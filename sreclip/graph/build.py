@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.backbones import backbone_of
 from sreclip.backbones.base import Backbone
-from sreclip.errors import DamagedError, GraphError, StoreError
-from sreclip.files import atomic_path
-from sreclip.graph.compact import pack, unpack
+from sreclip.errors import GraphError, StoreError
 from sreclip.graph.construct import build_relation_graph, graph_from_senses
 from sreclip.graph.relation import text_similarity, wordnet_similarity
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.graph.senses import SenseMap, choose_senses
 from sreclip.graph.wordnet import WordNet
 from sreclip.plan.plan import Plan
+from sreclip.sealed import MADE_BY as MADE_BY_KIND
+from sreclip.sealed import new_sealed, open_sealed
 
-MADE_BY = "snakemake --cores all build_graph"
+MADE_BY = MADE_BY_KIND["similarity"]
+CHUNK_VALUES = 1 << 18
 
 log = logging.getLogger("sreclip")
 
@@ -32,16 +32,11 @@ def build_graph(plan: Plan) -> None:
 
     The backbone's text encoder is loaded only if a class has no WordNet id.
 
-    ``similarity.safetensors`` holds the WordNet similarities as `sreclip.graph.compact.pack` gives
-    them.
-
     Raises
     ------
     GraphError
         A class name has no sense, or two classes share one.
     """
-    from safetensors.numpy import save_file
-
     settings = plan.params.graph
     names = [entry.name for entry in plan.classes]
     pinned = {entry.name: entry.wnid for entry in plan.classes if entry.wnid} | settings.senses
@@ -61,8 +56,7 @@ def build_graph(plan: Plan) -> None:
     )
     similarity = wordnet_similarity(graph.class_wnids, settings.similarity)
     graph.save(plan.graph["graph.json"])
-    with atomic_path(plan.graph["similarity.safetensors"]) as temporary:
-        save_file(pack(similarity), temporary, metadata={"key": plan.graph.key})
+    write_similarity(plan.graph["similarity.h5"], similarity, plan.graph.key)
 
 
 def doubt_note(senses: SenseMap) -> str:
@@ -83,7 +77,7 @@ def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
 
     @cache
     def backbone() -> Backbone:
-        return backbone_of(plan.params)
+        return plan.params.backbone.load(plan.params.features.device)
 
     return lambda texts: backbone().encode_text(list(texts)).cpu().numpy()
 
@@ -96,31 +90,39 @@ def read_graph(plan: Plan) -> RelationGraph:
     return RelationGraph.load(path)
 
 
+def write_similarity(path: Path, similarity: NDArray[np.float32], key: str) -> None:
+    """Write the upper triangle of a symmetric matrix, compressed, with zeros below it."""
+    n = len(similarity)
+    with new_sealed(path, "similarity") as file:
+        file.attrs["key"] = key
+        file.create_dataset(
+            "similarity",
+            data=np.triu(similarity),
+            chunks=(max(1, min(n, CHUNK_VALUES // n)), n),
+            compression="gzip",
+            shuffle=True,
+            track_times=False,
+        )
+
+
 def read_similarity(plan: Plan) -> NDArray[np.float32]:
     """Read WordNet similarities, ``(n_classes, n_classes)``, NaN where a class has no sense.
 
     Raises
     ------
     StoreError
-        The file is missing or damaged, or is not of this plan.
+        The file is missing or damaged, or was made from something else.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = plan.graph["similarity.safetensors"]
-    if not path.exists():
-        raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
-    try:
-        with safe_open(path, "np") as file:
-            key = (file.metadata() or {}).get("key")
-            if key != plan.graph.key:
-                raise StoreError(
-                    f"{path} was made from something else", f"delete it and run: {MADE_BY}"
-                )
-            return unpack({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (SafetensorError, ValueError) as error:
-        raise DamagedError(
-            path, f"{path} is damaged ({error})", f"delete it and run: {MADE_BY}"
-        ) from error
+    path = plan.graph["similarity.h5"]
+    with open_sealed(path, "similarity").hdf5() as file:
+        if file.attrs["key"] != plan.graph.key:
+            raise StoreError(
+                f"{path} was made from something else", f"delete it and run: {MADE_BY}"
+            )
+        similarity = file["similarity"][:]
+    for row in range(len(similarity)):
+        similarity[row + 1 :, row] = similarity[row, row + 1 :]
+    return similarity
 
 
 def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:

@@ -3,139 +3,68 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
-from sreclip.errors import FitError
-from sreclip.methods.blocks import Block, assemble, score_in_blocks, widened
-from sreclip.refinement import Neighbours
-from sreclip.train.states import Checkpoints, checkpoint_steps
+from sreclip.config.methods import Settings
+from sreclip.errors import ConfigError, FitError
+from sreclip.methods.calibration import unknown_bias
+from sreclip.methods.data import ClassGraph, ClassText, FitData, batches
+from sreclip.methods.logits import Block, assemble, collect, score_in_blocks, shifted, widened
+from sreclip.methods.losses import known_cross_entropy
 
-Progress = Callable[[int, int, dict[str, float]], None]
+# Given a step, the number of steps and the total loss.
+Progress = Callable[[int, int, float], None]
+# Weight and value of each loss term by name.
 Terms = Mapping[str, tuple[float, Tensor]]
 KEEP_EVERY = 20
-CHECKED_ROWS = 1 << 15
-
-
-@dataclass(frozen=True)
-class ClassText:
-    """Class vectors of the frozen model.
-
-    Attributes
-    ----------
-    features : Tensor
-        Unit-norm class vectors ``w_c``, ``(n_classes, dim)``.
-    logit_scale : float
-        The frozen model's factor ``s`` from cosine to logits.
-    known : Tensor
-        True for the classes with source labels, ``(n_classes,)``, bool.
-    """
-
-    features: Tensor
-    logit_scale: float
-    known: Tensor
-
-    def zero_shot_logits(self, features: Tensor) -> Tensor:
-        """``s f.w_c``: ``(n_images, dim)`` to ``(n_images, n_classes)``."""
-        return self.logit_scale * features @ self.features.T
-
-    def to(self, device: str) -> ClassText:
-        """Move the tensors to a device."""
-        return ClassText(self.features.to(device), self.logit_scale, self.known.to(device))
-
-
-@dataclass(frozen=True)
-class ClassGraph:
-    """The semantic relation graph, ready for training.
-
-    Attributes
-    ----------
-    node_features : Tensor
-        Unit-norm text vectors of the nodes, ``(n_nodes, dim)``.
-    adjacency : Tensor
-        Row-normalised sparse adjacency with reverse edges and self-loops, ``(n_nodes, n_nodes)``.
-    edges : Tensor
-        Node numbers, child and parent, ``(n_edges, 2)``, int64.
-    class_nodes : Tensor
-        Node number of each class, ``(n_classes,)``, int64.
-    relation : Tensor
-        Class relation R, symmetric, in [0, 1], diagonal 1, ``(n_classes, n_classes)``.
-    """
-
-    node_features: Tensor
-    adjacency: Tensor
-    edges: Tensor
-    class_nodes: Tensor
-    relation: Tensor
-
-    @cached_property
-    def near_nodes(self) -> Tensor:
-        """Numbers of the class nodes and of all that are joined to one, ``(n_near,)``, in order."""
-        return self._class_rows.coalesce().indices()[1].unique()
-
-    @cached_property
-    def near_adjacency(self) -> Tensor:
-        """Rows of the adjacency for the near nodes, ``(n_near, n_nodes)``."""
-        return self.adjacency.index_select(0, self.near_nodes)
-
-    @cached_property
-    def class_adjacency(self) -> Tensor:
-        """Rows of the adjacency for the class nodes, columns for near ones: the others are zero.
-
-        ``(n_classes, n_near)``.
-        """
-        return self._class_rows.index_select(1, self.near_nodes)
-
-    @cached_property
-    def _class_rows(self) -> Tensor:
-        return self.adjacency.index_select(0, self.class_nodes)
-
-    def to(self, device: str) -> ClassGraph:
-        """Move the tensors to a device."""
-        return ClassGraph(
-            self.node_features.to(device),
-            self.adjacency.to(device),
-            self.edges.to(device),
-            self.class_nodes.to(device),
-            self.relation.to(device),
-        )
-
-
-@dataclass(frozen=True)
-class FitData:
-    """What `Method.fit` was given; features may be kept in float16."""
-
-    source_features: Tensor
-    source_labels: Tensor
-    target_features: Tensor
-    text: ClassText
-    graph: ClassGraph
-
-    def source(self, rows: Tensor) -> Tensor:
-        """Features of some source images, `widened`."""
-        return widened(self.source_features[rows])
-
-    def target(self, rows: Tensor) -> Tensor:
-        """Features of some target images, `widened`."""
-        return widened(self.target_features[rows])
 
 
 class Diverged(FitError):  # noqa: N818 - it names what happened
     """A loss term or a parameter stopped being finite; the method holds its last good state."""
 
 
+@dataclass(frozen=True)
+class Checkpoints:
+    """How many states of a fit to keep before its last step, and what to do with each.
+
+    Attributes
+    ----------
+    count : int
+    keep : callable
+        Given the step and a finished copy of the method.
+    """
+
+    count: int
+    keep: Callable[[int, Method], None]
+
+    def steps(self, total: int) -> tuple[int, ...]:
+        """Return the steps that cut ``total`` steps into ``count + 1`` equal parts.
+
+        Examples
+        --------
+        >>> Checkpoints(9, print).steps(3000)
+        (300, 600, 900, 1200, 1500, 1800, 2100, 2400, 2700)
+        >>> Checkpoints(9, print).steps(3)
+        (1, 2)
+        """
+        steps = {round(total * part / (self.count + 1)) for part in range(1, self.count + 1)}
+        return tuple(sorted(steps - {0, total}))
+
+
 class Method(ABC):
     """A way to adapt a frozen image-text model.
 
-    Subclasses store their constructor's arguments and nothing else, and learn in ``_fit``; a fit
-    forgets what an earlier one learned, and sets attributes that end in an underscore.
+    A subclass names its settings model in the annotation of ``settings`` and learns in `_fit`. A
+    fit forgets what an earlier one learned; learned attributes end in an underscore.
 
     Attributes
     ----------
@@ -144,18 +73,20 @@ class Method(ABC):
     transductive : bool
         The fit sees the unlabelled target images.
     deterministic : bool
-        Nothing is drawn: every seed gives the same.
+        Nothing is drawn: all seeds give the same.
     baseline : bool
-        False for SRE-CLIP itself, in the authors' form or in ours.
+        False for SRE-CLIP itself, in the authors' form and in ours.
     batch_dependent : bool
-        An image's logits depend on the images that are scored with it.
+        The logits of an image depend on the images that are scored with it.
     checkpoints : Checkpoints or None
-        What to keep of the fit before its last step; only of fits by `_minimise`.
-    neighbours : str
-        How the nearest target images are found, by methods that look for them.
+        States to keep of fits by `_minimize`.
     scoring_batches : sequence of Tensor or None
         Row numbers of the batches in which a ``batch_dependent`` method scores images, each row
         once; None for its own.
+    bias_ : Tensor
+        Calibration: what is added to the logits, ``(n_classes,)``; 0 for known classes.
+    history_ : list of dict
+        Number and loss terms of each step.
     """
 
     title: ClassVar[str]
@@ -165,13 +96,30 @@ class Method(ABC):
     baseline: ClassVar[bool] = True
     batch_dependent: ClassVar[bool] = False
 
-    seed: int = 0
-    progress: Progress | None = None
+    _model: ClassVar[type[Settings]]
+    settings: Settings
     checkpoints: Checkpoints | None = None
-    neighbours: Neighbours = "exact"
     scoring_batches: Sequence[Tensor] | None = None
 
-    def __init__(self) -> None:
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._model = get_type_hints(cls)["settings"]
+        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\n{_parameters(cls._model)}"
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        **values: Any,
+    ) -> None:
+        try:
+            self.settings = (settings or self._model()).changed(values)
+        except ValueError as error:
+            raise ConfigError(f"{type(self).__name__}: {error}") from None
+        self.seed = seed
+        self.progress = progress
         self.history_: list[dict[str, float]] = []
 
     def fit(
@@ -204,65 +152,100 @@ class Method(ABC):
             `KEEP_EVERY` steps older.
         """
         data = FitData(source_features, source_labels, target_features, text, graph)
-        check_data(data)
+        data.check()
         self.history_ = []
         self.text_ = text
+        self.bias_ = torch.zeros(len(text.known), device=text.features.device)
         self._data = data
         torch.manual_seed(self.seed)
         try:
             self._fit(data, torch.Generator().manual_seed(self.seed))
         except Diverged:
-            self._finish(data)
+            self._settle(data)
             raise
         finally:
             del self._data
-        self._finish(data)
+        self._settle(data)
         return self
 
     @abstractmethod
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
-        """Learn; ``generator`` is freshly seeded, and so is torch's own."""
+        """Learn; ``generator`` is newly seeded, and so is torch's own."""
 
     def _finish(self, data: FitData) -> None:  # noqa: B027 - most methods add nothing
-        """Work out what predictions need from the learned parameters."""
+        """Compute what predictions need from the learned parameters."""
 
-    @abstractmethod
+    @torch.no_grad()
+    def _settle(self, data: FitData) -> None:
+        """Get ready to predict: `_finish`, then calibrate."""
+        self._finish(data)
+        calibration = self.settings.calibration
+        if calibration != "none":
+            target, unknown = data.target_features, ~data.text.known
+            margin = collect(self._blocks(target), len(target), ~unknown).margin
+            least = float(unknown.float().mean()) if calibration == "class_prior" else 0.0
+            self.bias_ = unknown_bias(margin, data.zero_shot_margin, least) * unknown.float()
+
     def _logits(self, features: Tensor) -> Tensor:
-        """Logits of one chunk."""
+        """Return the logits of one chunk before calibration; unless `_blocks` is overridden."""
+        raise NotImplementedError
+
+    def _blocks(self, features: Tensor) -> Iterator[Block]:
+        """Return the logits before calibration, in blocks of bounded size."""
+        return score_in_blocks(self._logits, features, len(self.text_.features))
 
     def logit_blocks(self, features: Tensor) -> Iterator[Block]:
-        """Give the logits of unit-norm features ``(n_images, dim)`` in blocks of bounded size."""
-        return score_in_blocks(self._logits, features, len(self.text_.features))
+        """Return the logits of unit-norm features ``(n_images, dim)`` in blocks of bounded size."""
+        blocks = self._blocks(features)
+        return blocks if self.settings.calibration == "none" else shifted(blocks, self.bias_)
 
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:
-        """Class logits ``(n_images, n_classes)`` of unit-norm features ``(n_images, dim)``."""
+        """Return class logits ``(n_images, n_classes)`` of features ``(n_images, dim)``."""
         blocks = self.logit_blocks(features)
         return assemble(blocks, len(features), len(self.text_.features))
 
     def image_features(self, features: Tensor) -> Tensor:
-        """Unit-norm features that the method compares with class vectors: the frozen ones here."""
+        """Return the unit-norm features that the method compares with class vectors."""
         return widened(features)
 
     def state(self) -> dict[str, Tensor]:
-        """Learned tensors by name, for safetensors."""
-        return {}
+        """Return the learned tensors by name, for safetensors."""
+        return {**self._state(), "bias": self.bias_}
+
+    @abstractmethod
+    def _state(self) -> dict[str, Tensor]:
+        """Return the tensors of `state` that are the method's own."""
 
     def restore(self, state: Mapping[str, Tensor], text: ClassText) -> Self:
-        """Take on a saved `state`, to score images again; ``batch_dependent`` methods can."""
+        """Take a saved `state`, to score images again; for ``batch_dependent`` methods."""
         raise NotImplementedError
 
     def _finished_copy(self) -> Self:
-        """The method as it is in the middle of its fit, ready to predict; the fit goes on."""
+        """Return the method as it is in the middle of its fit, ready to predict."""
         copied = copy.copy(self)
         memo: dict[int, object] = {}
         for name, value in vars(self).items():
             if isinstance(value, nn.Module):
                 setattr(copied, name, copy.deepcopy(value, memo))
-        copied._finish(self._data)
+        copied._settle(self._data)
         return copied
 
-    def _minimise(
+    def _source_loss(
+        self, data: FitData, size: int, generator: torch.Generator
+    ) -> Callable[[], Terms]:
+        """Return the loss of methods that learn only from batches of source images."""
+        rows = batches(len(data.source_labels), size, generator)
+
+        def terms() -> Terms:
+            batch = next(rows)
+            logits = self._logits(data.source(batch))
+            loss = known_cross_entropy(logits, data.source_labels[batch], data.text.known)
+            return {"source": (1.0, loss)}
+
+        return terms
+
+    def _minimize(
         self,
         optimizer: torch.optim.Optimizer,
         terms_of: Callable[[], Terms],
@@ -278,7 +261,7 @@ class Method(ABC):
         ----------
         optimizer : Optimizer
         terms_of : callable
-            Gives a step's loss terms: for each name its weight and its value.
+            Returns the loss terms of a step.
         steps : int
         schedule : LRScheduler, optional
             Moved on after each step.
@@ -290,20 +273,16 @@ class Method(ABC):
         Diverged
             A term or a parameter is not finite. The parameters go back to the last that were kept,
             which gave a finite loss.
-
-        Notes
-        -----
-        With ``checkpoints``, a finished copy of the method is given away after some of the steps.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         total = done + steps if total is None else total
         kept = [parameter.detach().clone() for parameter in parameters]
         checkpoints = self.checkpoints
-        marks = checkpoint_steps(total, checkpoints.count) if checkpoints else ()
+        marks = checkpoints.steps(total) if checkpoints else ()
         try:
             for step in range(done + 1, done + steps + 1):
                 terms = terms_of()
-                self._record(step, total, {name: term for name, (_, term) in terms.items()})
+                self._record(step, total, terms)
                 if (step - done) % KEEP_EVERY == 0:
                     for copy, parameter in zip(kept, parameters, strict=True):
                         copy.copy_(parameter.detach())
@@ -322,9 +301,9 @@ class Method(ABC):
                     parameter.copy_(copy)
             raise
 
-    def _record(self, step: int, total: int, terms: Mapping[str, Tensor]) -> None:
+    def _record(self, step: int, total: int, terms: Terms) -> None:
         """Keep the loss terms of a step; stop the fit when one is not finite."""
-        values = {name: float(value.detach()) for name, value in terms.items()}
+        values = {name: float(term.detach()) for name, (_, term) in terms.items()}
         for name, value in values.items():
             if not math.isfinite(value):
                 raise Diverged(
@@ -333,7 +312,8 @@ class Method(ABC):
                 )
         self.history_.append({"step": step, **values})
         if self.progress:
-            self.progress(step, total, values)
+            loss = sum(weight * values[name] for name, (weight, _) in terms.items())
+            self.progress(step, total, loss)
 
 
 def _require_finite(parameters: Sequence[Tensor], step: int) -> None:
@@ -341,64 +321,20 @@ def _require_finite(parameters: Sequence[Tensor], step: int) -> None:
         raise Diverged(f"step {step}: a parameter is not finite", "lower the learning rate")
 
 
-def check_data(data: FitData) -> None:
-    """Check that what goes into a fit fits together.
-
-    Raises
-    ------
-    FitError
-        Naming the tensor, its shape or value, and what was expected.
-    """
-    text, graph = data.text, data.graph
-    n_classes, dim = text.features.shape
-    for name, features in (("source", data.source_features), ("target", data.target_features)):
-        if features.ndim != 2 or features.shape[1] != dim:
-            raise FitError(
-                f"{name} features have shape {tuple(features.shape)}, class vectors are {dim} wide"
-            )
-        if len(features) == 0:
-            raise FitError(f"there is no usable {name} picture")
-        for start in range(0, len(features), CHECKED_ROWS):
-            chunk = features[start : start + CHECKED_ROWS]
-            bad = (~torch.isfinite(chunk).all(dim=1)).nonzero()
-            if len(bad):
-                raise FitError(f"{name} features: row {start + int(bad[0])} is not finite")
-    if text.known.shape != (n_classes,) or not text.known.any():
-        raise FitError(f"of {n_classes} classes none is known")
-    present = torch.zeros(n_classes, dtype=torch.bool, device=text.known.device)
-    present[data.source_labels] = True
-    if (present & ~text.known).any():
-        wrong = int((present & ~text.known).nonzero()[0])
-        raise FitError(f"class {wrong} is unknown but has labelled source pictures in the fit")
-    if (text.known & ~present).any():
-        wrong = int((text.known & ~present).nonzero()[0])
-        raise FitError(
-            f"class {wrong} is known but has no usable source picture",
-            "add pictures of it to the source domain or list it in split.unknown",
-        )
-    if graph.relation.shape != (n_classes, n_classes):
-        raise FitError(
-            f"the relation matrix has shape {tuple(graph.relation.shape)}, "
-            f"expected ({n_classes}, {n_classes})",
-            "build the graph again for this class list",
-        )
-    if graph.class_nodes.shape != (n_classes,):
-        raise FitError(f"the graph places {len(graph.class_nodes)} classes of {n_classes}")
-
-
-def known_labels(labels: Tensor, known: Tensor) -> Tensor:
-    """Renumber class labels to positions among the known classes."""
-    position = torch.cumsum(known.long(), 0) - 1
-    return position[labels]
-
-
-def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield batches of row numbers for ever, each pass over the rows in a fresh order.
-
-    A batch is ``min(size, n)`` long; a remainder shorter than that starts the next pass.
-    """
-    size = min(size, n)
-    while True:
-        order = torch.randperm(n, generator=generator)
-        for start in range(0, n - size + 1, size):
-            yield order[start : start + size]
+def _parameters(settings: type[Settings]) -> str:
+    """Return the numpydoc section of a constructor that takes these settings."""
+    lines = ["Parameters", "----------"]
+    for name, field in settings.model_fields.items():
+        choices = ", ".join(map(repr, get_args(field.annotation)))
+        kind = f"{{{choices}}}" if choices else getattr(field.annotation, "__name__", "")
+        lines.append(f"{name} : {kind}, default: {field.default!r}")
+        lines.append(textwrap.indent(textwrap.fill(str(field.description), 92), "    "))
+    return "\n".join(
+        [
+            *lines,
+            "seed : int, default: 0",
+            "    Seed of everything that is drawn.",
+            "progress : callable, optional",
+            "    Called after each step with its number, the number of steps and the total loss.",
+        ]
+    )

@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sreclip.config.methods import LinearProbeSettings
 from sreclip.errors import FitError
-from sreclip.methods.base import FitData, Method, Progress, known_labels
-from sreclip.methods.tip_adapter import draw_shots
+from sreclip.methods.base import Method
+from sreclip.methods.data import FitData, draw_shots, known_labels
 
 MAX_ITERATIONS = 1000
 MAX_LOGITS = 1 << 26
@@ -18,77 +19,45 @@ MAX_LOGITS = 1 << 26
 class LinearProbe(Method):
     """Multinomial regression on source features (linear probe of Radford et al., ICML 2021).
 
-    ``L2 / 2 |A|^2 + sum of cross-entropies`` is minimised over weights A and biases b of the known
-    classes. L2 is the one of a logarithmic grid with the least cross-entropy on a hold-out of
-    every known class with two images or more; the fit with it then takes all source images. If
-    nothing can be held out, it is the strongest.
+    ``L2 / 2 |A|^2 + sum of cross-entropies`` is minimized over weights A and biases b of the known
+    classes. L2 is the value of a logarithmic grid with the least cross-entropy on a hold-out of
+    every known class with two images or more; the final fit takes all source images. If nothing
+    can be held out, L2 is the strongest.
 
     The original has no unknown classes; theirs are the frozen logits ``s f.w_c``. To be
     comparable (ours), known logits are ``m(f) + kappa (A f + b)_c``: m is the image's mean frozen
     logit over the known classes (A f + b has the mean 0 over them, and its scale follows from L2),
     kappa gives the deviations from the mean the frozen model's root mean square over the source
     images. Which known class is best does not depend on either.
-
-    Parameters
-    ----------
-    l2_low, l2_high : float
-        Ends of the grid.
-    l2_count : int
-        Its size.
-    holdout : float
-        Share of each class's source images held out, at least one.
-    shots : int
-        Source images of each known class that the fit takes, at most, drawn at random; 0: all.
-    seed : int
-        Seed of the hold-out.
-    progress : callable, optional
-        Called with the grid's point, its size and the hold-out's cross-entropy.
     """
 
     title = "Linear probe"
     citation = "Radford et al., ICML 2021"
     transductive = False
-
-    def __init__(
-        self,
-        l2_low: float = 1e-4,
-        l2_high: float = 10.0,
-        l2_count: int = 6,
-        holdout: float = 0.2,
-        shots: int = 0,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> None:
-        super().__init__()
-        self.l2_low = l2_low
-        self.l2_high = l2_high
-        self.l2_count = l2_count
-        self.holdout = holdout
-        self.shots = shots
-        self.seed = seed
-        self.progress = progress
+    settings: LinearProbeSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         text, rows = data.text, torch.arange(len(data.source_labels))
-        if self.shots:
-            rows = draw_shots(data.source_labels, self.shots, generator)
+        if self.settings.shots:
+            rows = draw_shots(data.source_labels, self.settings.shots, generator)
         check_size(len(rows), int(text.known.sum()))
         features, labels = data.source(rows), data.source_labels[rows]
         x = features.double().cpu().numpy()
         y = known_labels(labels, text.known).cpu().numpy()
-        self.l2_ = self._choose_l2(x, y, hold_out(y, self.holdout, generator))
-        weight, bias = regress(x, y, self.l2_)
+        self.l2_ = self._choose_l2(x, y, hold_out(y, self.settings.holdout, generator))
+        weight, intercept = regress(x, y, self.l2_)
         self.weight_ = torch.from_numpy(weight).to(features)
-        self.bias_ = torch.from_numpy(bias).to(features)
+        self.intercept_ = torch.from_numpy(intercept).to(features)
         frozen = text.zero_shot_logits(features)[:, text.known]
         spread = (frozen - frozen.mean(dim=1, keepdim=True)).square().mean().sqrt()
-        probe = (features @ self.weight_.T + self.bias_).square().mean().sqrt()
+        probe = (features @ self.weight_.T + self.intercept_).square().mean().sqrt()
         self.scale_ = spread / probe if probe > 0 else torch.zeros_like(probe)
 
     def _choose_l2(
         self, x: NDArray[np.float64], y: NDArray[np.int64], held: NDArray[np.bool_]
     ) -> float:
-        grid = np.geomspace(self.l2_high, self.l2_low, self.l2_count)
+        settings = self.settings
+        grid = np.geomspace(settings.l2_high, settings.l2_low, settings.l2_count)
         if not held.any() or y.max() == 0:
             return float(grid[0])
         losses = []
@@ -96,33 +65,32 @@ class LinearProbe(Method):
             weight, bias = regress(x[~held], y[~held], float(l2))
             logits = torch.from_numpy(x[held] @ weight.T + bias)
             loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(y[held]))
-            self._record(number + 1, self.l2_count, {"holdout": loss})
+            self._record(number + 1, settings.l2_count, {"holdout": (1.0, loss)})
             losses.append(float(loss))
         return float(grid[int(np.argmin(losses))])
 
     def _logits(self, features: Tensor) -> Tensor:
         logits, known = self.text_.zero_shot_logits(features), self.text_.known
-        deviation = self.scale_ * (features @ self.weight_.T + self.bias_)
+        deviation = self.scale_ * (features @ self.weight_.T + self.intercept_)
         logits[:, known] = logits[:, known].mean(dim=1, keepdim=True) + deviation
         return logits
 
-    def state(self) -> dict[str, Tensor]:
-        """Weights and biases of the known classes, their scale, and class vectors."""
+    def _state(self) -> dict[str, Tensor]:
         return {
             "weight": self.weight_,
-            "bias": self.bias_,
+            "intercept": self.intercept_,
             "scale": self.scale_,
             "text": self.text_.features,
         }
 
 
-def hold_out(labels: NDArray[np.int64], share: float, generator: torch.Generator) -> NDArray:
-    """Rows to hold out, bool: of each class ``share``, at least one and never all."""
+def hold_out(labels: NDArray[np.int64], fraction: float, generator: torch.Generator) -> NDArray:
+    """Return the rows to hold out, bool: ``fraction`` of each class, at least one, never all."""
     order = torch.randperm(len(labels), generator=generator).numpy()
     held = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         rows = order[labels[order] == label]
-        held[rows[: min(len(rows) - 1, max(1, round(share * len(rows))))]] = True
+        held[rows[: min(len(rows) - 1, max(1, round(fraction * len(rows))))]] = True
     return held
 
 
@@ -132,7 +100,7 @@ def check_size(n_images: int, n_known: int) -> None:
     Raises
     ------
     FitError
-        With the number of images of a class that would do.
+        With the number of images per class that is possible.
     """
     if n_images * n_known > MAX_LOGITS:
         raise FitError(
@@ -145,7 +113,7 @@ def check_size(n_images: int, n_known: int) -> None:
 def regress(
     x: NDArray[np.float64], y: NDArray[np.int64], l2: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights ``(n_classes, dim)`` and biases ``(n_classes,)``, both of mean 0 over classes."""
+    """Return weights ``(n_classes, dim)`` and biases ``(n_classes,)``, of mean 0 over classes."""
     from sklearn.linear_model import LogisticRegression
 
     if y.max() == 0:
@@ -153,6 +121,6 @@ def regress(
     model = LogisticRegression(C=1 / l2, max_iter=MAX_ITERATIONS).fit(x, y)
     weight, bias = model.coef_, model.intercept_
     if len(weight) == 1:
-        # For two classes scikit-learn gives the difference of their rows.
+        # For two classes scikit-learn returns the difference of their rows.
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     return weight - weight.mean(axis=0), bias - bias.mean()

@@ -1,4 +1,4 @@
-"""Loss terms of SRE-CLIP and its relatives, each on its own so that it can be checked alone.
+"""Loss terms of SRE-CLIP and its relatives.
 
 Sources: the authors' published code of SRE-CLIP (relation, rank, entropy, diversity, balance) and
 UODTN (Zhuo et al., CVPR 2019; balance). Ours: `relation_distillation`, `retention_loss`,
@@ -8,48 +8,32 @@ UODTN (Zhuo et al., CVPR 2019; balance). Ours: `relation_distillation`, `retenti
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MAX_EXACT_DISTANCES = 2048
-# With more entries (1,024 classes), only the distances that are drawn are worked out.
-MAX_DISTANCE_MATRIX = 1 << 20
-SELF_CHUNK = 256
-Distances = Callable[[Tensor], Tensor]
+# All pairs of the distances of so many classes are compared, of more a sample.
+MAX_EXACT_CLASSES = 64
+# From class numbers, both (n,), to the distances of these pairs of classes, (n,).
+Distances = Callable[[Tensor, Tensor], Tensor]
 
 
 def known_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor:
-    """Cross-entropy with the softmax over the known classes only.
+    """Return the cross-entropy with the softmax over the known classes only.
 
     With all classes in the softmax every source image would push every unknown class down.
-
-    Parameters
-    ----------
-    logits : Tensor
-        ``(n_images, n_classes)``.
-    labels : Tensor
-        ``(n_images,)``, class numbers of known classes.
-    known : Tensor
-        ``(n_classes,)``, bool.
+    ``logits`` is ``(n_images, n_classes)``, ``labels`` ``(n_images,)``, ``known`` ``(n_classes,)``.
     """
     return F.cross_entropy(logits.masked_fill(~known, -torch.inf), labels)
 
 
 def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:
-    """Semantic relation structure loss of the authors' code.
+    """Return the semantic relation structure loss of the authors' code.
 
-    With ``k* = argmax_c logits``, the mean squared error between the image's row of logits and
-    ``(e_k* . e_c)_c``, over all entries.
-
-    Parameters
-    ----------
-    logits : Tensor
-        ``(n_images, n_classes)``.
-    prototypes : Tensor
-        Unit-norm class prototypes ``e_c``, ``(n_classes, dim)``.
+    With ``k* = argmax_c logits``, the mean squared error between an image's logits and ``(e_k* .
+    e_c)_c``, over all entries. ``logits`` is ``(n_images, n_classes)``; ``prototypes`` are the
+    unit-norm e_c, ``(n_classes, dim)``.
     """
     best = logits.argmax(dim=1)
     if len(best) < len(prototypes):
@@ -58,102 +42,81 @@ def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def relation_distillation(logits: Tensor, labels: Tensor, relation: Tensor, tau: float) -> Tensor:
-    """KL from ``softmax(R_y / tau)`` to the image's distribution over all classes (ours).
+    """Return the KL from ``softmax(R_y / tau)`` to an image's class distribution (ours).
 
-    A labelled image of a known class so teaches the unknown relatives of that class.
-
-    Parameters
-    ----------
-    logits : Tensor
-        ``(n_images, n_classes)``.
-    labels : Tensor
-        ``(n_images,)``.
-    relation : Tensor
-        R, ``(n_classes, n_classes)``.
-    tau : float
-        Temperature of the softmax over relations.
+    So a labelled image of a known class teaches the unknown relatives of that class. ``logits`` is
+    ``(n_images, n_classes)``, ``labels`` ``(n_images,)``, ``relation`` R ``(n_classes,
+    n_classes)``.
     """
     wanted = F.log_softmax(relation[labels] / tau, dim=1)
     return F.kl_div(F.log_softmax(logits, dim=1), wanted, reduction="batchmean", log_target=True)
 
 
-def rank_loss(
-    prototype_distances: Tensor,
-    semantic_distances: Tensor,
-    pairs: Literal["as_intended", "as_coded"] = "as_intended",
-    *,
-    sample: int = 4096,
-    generator: torch.Generator | None = None,
-) -> Tensor:
+class RankLoss:
     """Keep the order of class-to-class distances.
 
     The mean of ``ReLU(D_proto[a] - D_proto[b])`` over the pairs (a, b) of distances with
-    ``D_sem[a] < D_sem[b]``; zero when there is no such pair. ``as_coded`` takes, like the
-    authors' code, only the diagonals, where every distance is float noise.
+    ``D_sem[a] < D_sem[b]``; zero when there is no such pair. Beyond `MAX_EXACT_CLASSES` classes,
+    pairs are drawn, and only their distances are computed.
 
     Parameters
     ----------
-    prototype_distances, semantic_distances : Tensor
-        Symmetric, ``(n_classes, n_classes)``.
-    pairs : {"as_intended", "as_coded"}
-        Which distances are compared.
+    semantic : callable
+        The distances D_sem.
+    n_classes : int
     sample : int
-        With more than `MAX_EXACT_DISTANCES` distances, how many pairs are drawn.
-    generator : torch.Generator, optional
-        Source of the draw.
+        Pairs to draw per call.
+    generator : torch.Generator
+    as_coded : bool
+        Compare, like the authors' code, only the distances of classes to themselves. All are zero
+        or float noise, and so is the loss; its gradient is zero.
     """
-    return RankLoss(semantic_distances, pairs, sample=sample, generator=generator)(
-        prototype_distances
-    )
-
-
-class RankLoss:
-    """`rank_loss` against semantic distances that are sorted once, for all steps of a fit."""
 
     def __init__(
         self,
-        semantic_distances: Tensor,
-        pairs: Literal["as_intended", "as_coded"] = "as_intended",
+        semantic: Distances,
+        n_classes: int,
         *,
-        sample: int = 4096,
-        generator: torch.Generator | None = None,
+        sample: int,
+        generator: torch.Generator,
+        as_coded: bool = False,
     ) -> None:
-        n_classes, device = len(semantic_distances), semantic_distances.device
-        if pairs == "as_coded":
-            self.rows = self.columns = torch.arange(n_classes, device=device)
-        else:
-            self.rows, self.columns = torch.triu_indices(n_classes, n_classes, 1, device=device)
-        self.semantic = semantic_distances[self.rows, self.columns]
-        self.sample, self.generator = sample, generator
+        self.semantic = semantic
+        self.n_classes = n_classes
+        self.sample = sample
+        self.generator = generator
+        self.exact = as_coded or n_classes <= MAX_EXACT_CLASSES
         if self.exact:
-            self._by_semantic = self.semantic.argsort(stable=True)
-            _, tied = torch.unique_consecutive(self.semantic[self._by_semantic], return_counts=True)
+            above_diagonal = torch.triu_indices(n_classes, n_classes, 1)
+            pairs = torch.arange(n_classes).expand(2, -1) if as_coded else above_diagonal
+            distances = semantic(*pairs)
+            self._pairs = pairs.to(distances.device)
+            self._by_semantic = distances.argsort(stable=True)
+            _, tied = torch.unique_consecutive(distances[self._by_semantic], return_counts=True)
             self._group = torch.repeat_interleave(tied)
-            self._n_pairs = (len(self.semantic) ** 2 - int(tied.square().sum())) // 2
+            self._n_pairs = (len(distances) ** 2 - int(tied.square().sum())) // 2
 
-    @property
-    def exact(self) -> bool:
-        """All pairs of distances are compared; otherwise some are drawn."""
-        return len(self.semantic) <= MAX_EXACT_DISTANCES
-
-    def __call__(self, prototype_distances: Tensor) -> Tensor:
-        """Give the loss of these distances, ``(n_classes, n_classes)``."""
-        prototype = prototype_distances[self.rows, self.columns]
-        if not self.exact:
-            drawn = torch.randint(len(prototype), (2, self.sample), generator=self.generator)
-            return _mean_excess(prototype[drawn], self.semantic[drawn])
-        if not self._n_pairs:
-            return prototype_distances.sum() * 0
-        return self._misordered(prototype) / self._n_pairs
+    def __call__(self, prototype: Distances) -> Tensor:
+        """Return the loss of the distances D_proto."""
+        if self.exact:
+            distances = prototype(*self._pairs)
+            return self._misordered(distances) / max(1, self._n_pairs)
+        n_distances = self.n_classes * (self.n_classes - 1) // 2
+        drawn = torch.randint(n_distances, (2 * self.sample,), generator=self.generator)
+        places = distance_places(drawn, self.n_classes)
+        of_prototypes, wanted = (d(*places).view(2, -1) for d in (prototype, self.semantic))
+        # The semantic distances say which is to be the shorter; equal ones make no pair.
+        excess = (of_prototypes[0] - of_prototypes[1]) * (wanted[1] - wanted[0]).sign()
+        ordered = wanted[0] != wanted[1]
+        return (F.relu(excess) * ordered).sum() / ordered.sum().clamp_min(1)
 
     def _misordered(self, prototype: Tensor) -> Tensor:
         """Sum of ``ReLU(prototype[a] - prototype[b])`` over the pairs with semantic[a] smaller.
 
-        A distance enters the sum as often as it is too long, less the times it is too short: by how
-        many places it stands further back among the prototype distances than among the semantic
-        ones. So two sorts do instead of a table of all pairs. Of equal distances, those that are
-        equal in the other order as well share a pair with no excess: each order is refined by the
-        other.
+        A distance enters the sum as often as it is too long, minus the times it is too short: the
+        number of places that it is further back among the prototype distances than among the
+        semantic ones. So two sorts replace a table of all pairs. Each order breaks its ties by the
+        other, since distances that are equal in both make no excess.
         """
         in_order = prototype[self._by_semantic]
         by_prototype = in_order.detach().argsort(stable=True)
@@ -165,94 +128,63 @@ class RankLoss:
         return (too_far_back * (in_order - in_order.detach().mean())).sum()
 
 
-def sampled_rank_loss(
-    prototype: Distances,
-    semantic: Distances,
-    n_distances: int,
-    *,
-    sample: int = 4096,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """`rank_loss` of drawn pairs, without a matrix of all distances.
-
-    The draw is that of `rank_loss`; only the ``2 sample`` distances that are drawn are asked for.
-
-    Parameters
-    ----------
-    prototype, semantic : callable
-        From numbers of distances, ``(n,)``, to these distances; see `distance_places`.
-    n_distances : int
-        How many there are.
-    sample : int
-        How many pairs of distances are drawn.
-    generator : torch.Generator, optional
-        Source of the draw.
-    """
-    drawn = torch.randint(n_distances, (2, sample), generator=generator).flatten()
-    pairs = (distances(drawn).view(2, sample) for distances in (prototype, semantic))
-    return _mean_excess(*pairs)
-
-
 def distance_places(numbers: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
-    """Row and column of entries above the diagonal of a matrix, which count row by row from 0."""
+    """Return row and column of entries above the diagonal of a matrix, counted row by row."""
     lengths = torch.arange(n_classes - 1, -1, -1)
     ends = lengths.cumsum(0)
     rows = torch.searchsorted(ends, numbers, right=True)
     return rows, numbers - ends[rows] + n_classes
 
 
-def _mean_excess(prototype: Tensor, semantic: Tensor) -> Tensor:
-    """Mean of ``ReLU`` of shorter minus longer over pairs of distances, both ``(2, n_pairs)``.
-
-    The semantic distances say which is to be the shorter; equal ones make no pair.
-    """
-    excess = (prototype[0] - prototype[1]) * (semantic[1] - semantic[0]).sign()
-    ordered = semantic[0] != semantic[1]
-    return (F.relu(excess) * ordered).sum() / ordered.sum().clamp_min(1)
-
-
-def pair_distances(vectors: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Euclidean distances of some pairs of rows of ``vectors``, ``(n_pairs,)``."""
+def euclidean_distances(vectors: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return Euclidean distances of some pairs of rows of ``vectors``."""
+    if len(vectors) <= MAX_EXACT_CLASSES:
+        return torch.cdist(vectors, vectors)[rows, columns]
     return torch.linalg.vector_norm(vectors[rows] - vectors[columns], dim=1)
 
 
-def self_distances(vectors: Tensor) -> Tensor:
-    """The diagonal of the table of all Euclidean distances: float noise, ``(n_vectors,)``."""
-    chunks = vectors.split(SELF_CHUNK)
-    return torch.cat([torch.cdist(chunk, chunk).diagonal() for chunk in chunks])
+def unit_distances(vectors: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return Euclidean distances of some pairs of unit-norm rows, from their cosines."""
+    if len(vectors) <= MAX_EXACT_CLASSES:
+        cosines = (vectors @ vectors.T)[rows, columns]
+    else:
+        cosines = (vectors[rows] * vectors[columns]).sum(dim=1)
+    return (2 - 2 * cosines).clamp_min(1e-12).sqrt()
 
 
 def entropy_loss(logits: Tensor) -> Tensor:
-    """Mean entropy of the predictions, in nats; ``logits`` is ``(n_images, n_classes)``."""
+    """Return the mean entropy of the predictions ``(n_images, n_classes)``, in nats."""
     log_p = F.log_softmax(logits, dim=1)
     return -(log_p.exp() * log_p).sum(dim=1).mean()
 
 
 def diversity_loss(bank_logits: Tensor) -> Tensor:
-    """Negative entropy of the mean prediction over a bank, in nats.
+    """Return the negative entropy of the mean prediction over a bank, in nats.
 
-    ``bank_logits`` is ``(n_images, n_classes)``; the loss is least when all classes are used
-    alike.
+    ``bank_logits`` is ``(n_images, n_classes)``. The loss is least when all classes are used
+    equally.
     """
     mean = F.softmax(bank_logits, dim=1).mean(dim=0)
     return torch.xlogy(mean, mean).sum()
 
 
-def balance_loss(unknown_mass: Tensor, c: float) -> Tensor:
-    """Limited balance ``u + c^2 / u`` of the mean probability mass on unknown classes.
+def unknown_mass(logits: Tensor, known: Tensor) -> Tensor:
+    """Return the probability of all unknown classes together, ``(n_images,)``."""
+    return logits.softmax(dim=1)[:, ~known].sum(dim=1)
 
-    Least at ``u = c``, where it is ``2 c``. ``unknown_mass`` is ``(n_images,)``; u is its mean,
-    kept above 1e-6 so that an empty mass gives a large and finite loss.
+
+def balance_loss(mass: Tensor, c: float) -> Tensor:
+    """Return the limited balance ``u + c^2 / u`` of the probability mass on unknown classes.
+
+    It is least at ``u = c``, where it is ``2 c``. ``mass`` is `unknown_mass`; u is its mean, kept
+    above 1e-6 so that an empty mass gives a large and finite loss.
     """
-    u = unknown_mass.mean().clamp_min(1e-6)
+    u = mass.mean().clamp_min(1e-6)
     return u + c**2 / u
 
 
 def retention_loss(logits: Tensor, zero_shot_logits: Tensor) -> Tensor:
-    """KL from the frozen zero-shot distribution to the adapted one (ours).
-
-    Both ``(n_images, n_classes)``.
-    """
+    """Return the KL from the zero-shot to the adapted distribution (ours)."""
     return F.kl_div(
         F.log_softmax(logits, dim=1),
         F.log_softmax(zero_shot_logits, dim=1),
@@ -262,27 +194,20 @@ def retention_loss(logits: Tensor, zero_shot_logits: Tensor) -> Tensor:
 
 
 def soft_label_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:
-    """KL from soft labels (rows sum to 1) to the predictions, both ``(n_images, n_classes)``."""
+    """Return the KL from soft labels (rows sum to 1) to predictions ``(n_images, n_classes)``."""
     return F.kl_div(F.log_softmax(logits, dim=1), soft_labels, reduction="batchmean")
 
 
 def anchor_loss(prototypes: Tensor, text: Tensor) -> Tensor:
-    """Mean of ``1 - e_c . w_c`` over classes (ours); unit-norm rows, ``(n_classes, dim)``."""
+    """Return the mean of ``1 - e_c . w_c`` (ours) over unit-norm rows, ``(n_classes, dim)``."""
     return (1 - (prototypes * text).sum(dim=1)).mean()
 
 
 def matched_pair_loss(source: Tensor, target: Tensor, matched: Tensor) -> Tensor:
-    """Mean Euclidean distance of the pairs that are matched; zero when none is.
+    """Return the mean Euclidean distance of the matched pairs; zero when there is none.
 
-    The semantic-guided matching discrepancy of UODTN (Zhuo et al., CVPR 2019), with weights that
-    are 1 or 0.
-
-    Parameters
-    ----------
-    source, target : Tensor
-        Image vectors of pairs, ``(n_pairs, dim)``.
-    matched : Tensor
-        ``(n_pairs,)``, bool.
+    The semantic-guided matching discrepancy of UODTN (Zhuo et al., CVPR 2019), with weights 1 and
+    0. ``source`` and ``target`` are ``(n_pairs, dim)``, ``matched`` ``(n_pairs,)``, bool.
     """
     distances = torch.linalg.vector_norm(source - target, dim=1)
     return (distances * matched).sum() / matched.sum().clamp_min(1)

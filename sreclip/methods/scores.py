@@ -1,8 +1,7 @@
-"""Scores of one method on the target: what evaluation needs of each image, for each seed."""
+"""Scores of one method on the target: what evaluation needs per image, for each seed."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,32 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.errors import DamagedError, StoreError
-from sreclip.files import atomic_path
+from sreclip.errors import StoreError
 
-FORMAT = "sreclip-scores/2"
-CHUNK_ROWS = 4096
 TOP = 5
 
 
 @dataclass(frozen=True)
 class ImageScores:
-    """A method's logits on some images, reduced to what every metric can be worked out from.
+    """A method's logits on some images, reduced to what every metric can be computed from.
 
-    All logits of 294,000 images and 5,000 classes would be 6 GB a seed; these are 20 MB.
+    All logits of 294,000 images and 5,000 classes would be 6 GB per seed; these are 20 MB.
 
     Attributes
     ----------
     top_class, top_logit : ndarray
-        The ``min(5, n_classes)`` largest logits, descending, and their classes; int32 and float32,
-        ``(n_images, n_top)``.
-    known_class, known_logit : ndarray
-        The largest logit among known classes, ``(n_images,)``; -1 and -inf where there is no such
-        class.
-    unknown_class, unknown_logit : ndarray
-        The same among unknown classes.
+        The ``min(5, n_classes)`` largest logits, descending, and their classes, ``(n_images,
+        n_top)``.
+    known_class, known_logit, unknown_class, unknown_logit : ndarray
+        The largest logit among known and among unknown classes, ``(n_images,)``; -1 and -inf
+        where there is no such class.
     log_sum : ndarray
-        Logarithm of the sum of exponentiated logits, float32, ``(n_images,)``.
+        Logarithm of the sum of exponentiated logits, ``(n_images,)``.
     """
 
     top_class: NDArray[np.int32]
@@ -50,7 +44,7 @@ class ImageScores:
         return len(self.log_sum)
 
     def __getitem__(self, rows: Any) -> ImageScores:
-        """Scores of some images, chosen as numpy does."""
+        """Return the scores of some images, indexed as in numpy."""
         return ImageScores(**{name: getattr(self, name)[rows] for name in FIELDS})
 
     @property
@@ -64,7 +58,7 @@ class ImageScores:
         return self.known_logit - self.unknown_logit
 
     def spread(self, ok: NDArray[np.bool_]) -> ImageScores:
-        """Scores of the images where ``ok``, in their places; -1 and zeros elsewhere."""
+        """Return the scores in the rows where ``ok``, and -1 and zeros elsewhere."""
         columns = {}
         for name in FIELDS:
             values = getattr(self, name)
@@ -83,12 +77,10 @@ class Scores:
 
     Attributes
     ----------
-    row_id : ndarray
-        ``(n_target,)``, int64.
-    ok : ndarray
-        False where the picture was rejected, ``(n_target,)``.
+    row_id, ok : ndarray
+        Id of each target image, and False where it was rejected, ``(n_target,)``.
     runs : tuple of ImageScores
-        One a seed, each over all rows; rows of rejected pictures hold nothing.
+        One per seed, each over all rows; rows of rejected images hold nothing.
     seeds : tuple of int
     classes : tuple of str
     known : ndarray
@@ -110,31 +102,15 @@ class Scores:
 
 def write_scores(path: Path, scores: Scores) -> None:
     """Write scores, whole or not at all."""
-    import h5py
+    from sreclip.sealed import add_data, json_bytes, new_sealed
 
-    header: dict[str, Any] = {
-        "format": FORMAT,
-        "method": scores.method,
-        "key": scores.key,
-        "seeds": list(scores.seeds),
+    columns: dict[str, NDArray[Any]] = {
+        name: np.stack([getattr(run, name) for run in scores.runs]) for name in FIELDS
     }
-    names = np.frombuffer(json.dumps(scores.classes).encode(), dtype=np.uint8)
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, value in header.items():
-            file.attrs[name] = value
-        for name in FIELDS:
-            _dataset(file, name, np.stack([getattr(run, name) for run in scores.runs]), 1)
-        _dataset(file, "row_id", scores.row_id)
-        _dataset(file, "ok", scores.ok)
-        _dataset(file, "known", scores.known)
-        _dataset(file, "classes", names)
-
-
-def _dataset(file: Any, name: str, values: NDArray[Any], seed_axes: int = 0) -> None:
-    shape = [max(1, size) for size in values.shape]
-    chunk = [1] * seed_axes + [CHUNK_ROWS] + shape[seed_axes + 1 :]
-    chunks = tuple(map(min, chunk, shape))
-    file.create_dataset(name, data=values, chunks=chunks, fletcher32=True, track_times=False)
+    columns |= {"row_id": scores.row_id, "ok": scores.ok, "known": scores.known}
+    with new_sealed(path, "scores") as file:
+        file.attrs.update(method=scores.method, key=scores.key, seeds=list(scores.seeds))
+        add_data(file, columns | {"classes": json_bytes(scores.classes)})
 
 
 def read_scores(path: Path, key: str) -> Scores:
@@ -145,36 +121,27 @@ def read_scores(path: Path, key: str) -> Scores:
     StoreError
         The file is missing or damaged, or was made from something else than ``key`` says.
     """
-    import h5py
+    from sreclip.sealed import MADE_BY, open_sealed, read_json
 
-    if not path.exists():
-        raise StoreError(f"{path} is missing", "make it with: snakemake --cores all train")
-    try:
-        with h5py.File(path) as file:
-            if file.attrs.get("format") != FORMAT or file.attrs.get("key") != key:
-                raise StoreError(
-                    f"{path}: expected {FORMAT} with key {key}, found "
-                    f"{file.attrs.get('format')} with key {file.attrs.get('key')}",
-                    "delete the file and make it again with: snakemake --cores all train",
-                )
-            seeds = tuple(int(seed) for seed in file.attrs["seeds"])
-            columns = {name: file[name][:] for name in FIELDS}
-            return Scores(
-                row_id=file["row_id"][:],
-                ok=file["ok"][:],
-                runs=tuple(
-                    ImageScores(**{name: columns[name][index] for name in FIELDS})
-                    for index in range(len(seeds))
-                ),
-                seeds=seeds,
-                classes=tuple(json.loads(file["classes"][:].tobytes())),
-                known=file["known"][:],
-                method=str(file.attrs["method"]),
-                key=key,
+    with open_sealed(path, "scores").hdf5() as file:
+        found = file.attrs["key"]
+        if found != key:
+            raise StoreError(
+                f"{path} was made from something else (key {found}, not {key})",
+                f"delete it and run: {MADE_BY['scores']}",
             )
-    except (OSError, KeyError) as error:
-        raise DamagedError(
-            path,
-            f"{path} is damaged ({error})",
-            "delete it and make it again with: snakemake --cores all train",
-        ) from error
+        seeds = tuple(int(seed) for seed in file.attrs["seeds"])
+        columns = {name: file[name][:] for name in FIELDS}
+        return Scores(
+            row_id=file["row_id"][:],
+            ok=file["ok"][:],
+            runs=tuple(
+                ImageScores(**{name: values[index] for name, values in columns.items()})
+                for index in range(len(seeds))
+            ),
+            seeds=seeds,
+            classes=tuple(read_json(file["classes"])),
+            known=file["known"][:],
+            method=str(file.attrs["method"]),
+            key=key,
+        )

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sreclip.methods.base import FitData, Method, Progress, Terms, batches
-from sreclip.methods.losses import known_cross_entropy
+from sreclip.config.methods import TaskResSettings
+from sreclip.methods.base import Method
+from sreclip.methods.data import FitData
 
 
 class TaskRes(Method):
@@ -17,61 +18,24 @@ class TaskRes(Method):
     a constant rate; class vectors are the prompt ensemble's; the softmax of the source
     cross-entropy is over the known classes only, so that the residual of an unknown class stays
     zero.
-
-    Parameters
-    ----------
-    alpha : float
-        Weight of the residual.
-    lr : float
-        Adam's learning rate.
-    steps, batch_size : int
-        Optimisation steps and source images a step.
-    seed : int
-        Seed of the batches.
-    progress : callable, optional
-        Called with step, number of steps and the loss terms.
     """
 
     title = "TaskRes"
     citation = "Yu et al., CVPR 2023"
     transductive = False
-
-    def __init__(
-        self,
-        alpha: float = 0.5,
-        lr: float = 2e-3,
-        steps: int = 300,
-        batch_size: int = 256,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> None:
-        super().__init__()
-        self.alpha = alpha
-        self.lr = lr
-        self.steps = steps
-        self.batch_size = batch_size
-        self.seed = seed
-        self.progress = progress
+    settings: TaskResSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         self.residual_ = torch.zeros_like(data.text.features).requires_grad_()
-        optimizer = torch.optim.Adam([self.residual_], lr=self.lr)
-        rows = batches(len(data.source_features), self.batch_size, generator)
-
-        def terms() -> Terms:
-            batch = next(rows)
-            logits = self._logits(data.source(batch))
-            loss = known_cross_entropy(logits, data.source_labels[batch], data.text.known)
-            return {"source": (1.0, loss)}
-
-        self._minimise(optimizer, terms, self.steps)
+        optimizer = torch.optim.Adam([self.residual_], lr=self.settings.lr)
+        terms = self._source_loss(data, self.settings.batch_size, generator)
+        self._minimize(optimizer, terms, self.settings.steps)
 
     def _class_vectors(self) -> Tensor:
-        return F.normalize(self.text_.features + self.alpha * self.residual_, dim=1)
+        return F.normalize(self.text_.features + self.settings.alpha * self.residual_, dim=1)
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.text_.logit_scale * features @ self._class_vectors().T
 
-    def state(self) -> dict[str, Tensor]:
-        """Adapted class vectors."""
+    def _state(self) -> dict[str, Tensor]:
         return {"text": self._class_vectors().detach()}

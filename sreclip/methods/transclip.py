@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
-from sreclip.methods.base import FitData, Progress
-from sreclip.methods.blocks import Block, score_in_blocks, widened
+from sreclip.config.methods import TransClipSettings
+from sreclip.methods.data import FitData
+from sreclip.methods.logits import Block, score_in_blocks, widened
 from sreclip.methods.transductive import TransductiveMethod
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.neighbours import neighbour_search
@@ -23,18 +23,14 @@ class TransClip(TransductiveMethod):
 
     title = "TransCLIP"
     citation = "Zanella et al., NeurIPS 2024"
-    deterministic: ClassVar[bool] = True
-
-    def __init__(self, seed: int = 0, progress: Progress | None = None) -> None:
-        super().__init__()
-        self.seed = seed
-        self.progress = progress
+    settings: TransClipSettings
 
     def _label(self, data: FitData) -> None:
         features, n_classes = widened(data.target_features), len(data.text.features)
         zero_shot = score_in_blocks(data.text.zero_shot_logits, features, n_classes)
         predictions = Candidates.from_blocks(zero_shot, len(features), n_classes)
-        self.candidates_ = transclip(features, predictions, neighbour_search(self.neighbours))
+        search = neighbour_search(self.settings.neighbours)
+        self.candidates_ = transclip(features, predictions, search)
 
     def _target_blocks(self) -> Iterator[Block]:
         return self.candidates_.blocks()

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 
 from sreclip.errors import FitError
-from sreclip.methods.base import FitData, Method
-from sreclip.methods.blocks import Block
+from sreclip.methods.base import Method
+from sreclip.methods.data import FitData
+from sreclip.methods.logits import Block
 
 
 class TransductiveMethod(Method):
     """A method whose fit gives the logits of its target images; nothing else is learned."""
 
     transductive = True
+    deterministic = True
 
     @abstractmethod
     def _label(self, data: FitData) -> None:
@@ -24,19 +26,19 @@ class TransductiveMethod(Method):
 
     @abstractmethod
     def _target_blocks(self) -> Iterator[Block]:
-        """Logits of the fit's target images, each image and class once."""
+        """Return the logits of the fit's target images, each image and class once."""
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         self._target_features = data.target_features
         self._label(data)
 
-    def logit_blocks(self, features: Tensor) -> Iterator[Block]:
-        """Logits of the fit's target features, in their order, in blocks of bounded size.
+    def _blocks(self, features: Tensor) -> Iterator[Block]:
+        """Return the logits of the fit's target features, in their order.
 
         Raises
         ------
         FitError
-            The features are others: there is no prediction for an image that was not in the fit.
+            The features are others: an image that was not in the fit has no prediction.
         """
         fitted = self._target_features
         if features is not fitted and not (
@@ -47,13 +49,9 @@ class TransductiveMethod(Method):
             raise FitError(
                 f"{self.title} labels only the {len(fitted)} target images of its fit, "
                 "in their order",
-                "fit it again with the images to be labelled as the target",
+                "fit it again with the images to label as the target",
             )
         return self._target_blocks()
 
-    def _logits(self, features: Tensor) -> Tensor:
-        return self.logits(features)
-
-    def state(self) -> dict[str, Tensor]:
-        """Class vectors."""
+    def _state(self) -> dict[str, Tensor]:
         return {"text": self.text_.features}

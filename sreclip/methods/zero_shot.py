@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sreclip.methods.base import FitData, Method, Progress
+from sreclip.config.methods import ZeroShotSettings
+from sreclip.methods.base import Method
+from sreclip.methods.data import FitData
 
 
 class ZeroShot(Method):
@@ -15,11 +17,7 @@ class ZeroShot(Method):
     citation = "Radford et al., ICML 2021"
     transductive = False
     deterministic = True
-
-    def __init__(self, seed: int = 0, progress: Progress | None = None) -> None:
-        super().__init__()
-        self.seed = seed
-        self.progress = progress
+    settings: ZeroShotSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         """Nothing is learned."""
@@ -27,6 +25,5 @@ class ZeroShot(Method):
     def _logits(self, features: Tensor) -> Tensor:
         return self.text_.zero_shot_logits(features)
 
-    def state(self) -> dict[str, Tensor]:
-        """Class vectors."""
+    def _state(self) -> dict[str, Tensor]:
         return {"text": self.text_.features}

@@ -42,7 +42,7 @@ TEXT_KINDS = ("classes", "nodes")
 # The module that each stage's code is found from; a fit's code is that of its method as well.
 ENTRIES = {
     "graph": "sreclip.graph.build",
-    "fit": "sreclip.train.fits",
+    "fit": "sreclip.train.method",
     "evaluation": "sreclip.evaluate.evaluation",
     "comparison": "sreclip.evaluate.comparison",
     "page": "sreclip.report.page",
@@ -124,7 +124,7 @@ class Plan:
         about: dict[str, Any] = {"task": self.params.task.name}
         if (path / "summary.json").exists():
             summary = read_summary(path)
-            about |= {name: summary.get(name) for name in ("pictures", "classes", "root")}
+            about |= {name: summary.get(name) for name in ("images", "classes", "root")}
         return about
 
     @property
@@ -166,7 +166,7 @@ class Plan:
     def known(self) -> NDArray[np.bool_]:
         """Known classes, ``(n_classes,)``."""
         names = [entry.name for entry in self.classes]
-        counts = self.summary["source_pictures"]
+        counts = self.summary["source_images"]
         return known_mask(names, [counts[name] for name in names], self.params.split)
 
     @property
@@ -221,13 +221,6 @@ class Plan:
         """Image features of a domain, one file per shard, in row order."""
         return [self._images[shard.key] for shard in self.domain_shards(domain)]
 
-    def joined_features(self, domain: Domain) -> Path:
-        from sreclip.features.join import join_shards
-
-        out = self.feature_dir / f"joined/{domain}.h5"
-        join_shards(out, [result.path for result in self.images(domain)])
-        return out
-
     @property
     def feature_dir(self) -> Path:
         """Folder of all features of the backbone."""
@@ -248,7 +241,7 @@ class Plan:
             code_key(ENTRIES["graph"]),
         )
         path = self.results / "graph" / f"{self.params.task.name}-{key}"
-        files = ("graph.json", "similarity.safetensors")
+        files = ("graph.json", "similarity.h5")
         return Result("graph", path, key, (self.task,), files, {"similarity": graph.similarity})
 
     def text(self, kind: str) -> Result:

@@ -124,10 +124,10 @@ def _header(path: Path) -> dict[str, str]:
         raise StoreError(f"{path} is missing")
     if path.suffix != ".h5":
         return {}
-    from sreclip.features.header import open_hdf5, read_header, reading
+    from sreclip.features.header import read_header
+    from sreclip.sealed import open_sealed
 
-    with reading(path), open_hdf5(path) as file:
-        header = read_header(file, path)
+    header = read_header(open_sealed(path))
     names = ("weights_sha256", "preprocessing", "precision")
     return {name: str(getattr(header, name)) for name in names}
 

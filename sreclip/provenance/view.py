@@ -50,8 +50,7 @@ def _step_lines(
         yield f"  {link.path}"
     about = {name: value for name, value in link.about.items() if name not in _SHOWN_ELSEWHERE}
     facts = about | first.header
-    if link.stage != "shard":
-        yield from (f"  {name.replace('_', ' ')}: {_text(value)}" for name, value in facts.items())
+    yield from (f"  {name.replace('_', ' ')}: {_text(value)}" for name, value in facts.items())
     if link.stage == "task":
         yield "  from the images below root; the SHA-256 of each is in its manifest.parquet"
     elif link.inputs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sreclip.methods.blocks import BLOCK_VALUES, Block, assemble
+from sreclip.methods.logits import BLOCK_VALUES, Block, assemble
 
 MOST_CANDIDATES = 64
 ROWS = 1 << 14
@@ -26,8 +26,8 @@ class Candidates:
     classes : Tensor
         Class numbers, ascending along a row, ``(n_images, k)``, int32.
     log_p : Tensor
-        Logarithms of their probabilities, ``(n_images, k)``. What a row's exponentials lack of 1 is
-        the probability of all other classes.
+        Logarithms of their probabilities, ``(n_images, k)``; the rest to 1 is the probability of
+        all other classes.
     n_classes : int
     """
 
@@ -44,12 +44,12 @@ class Candidates:
         n_classes: int,
         most: int = MOST_CANDIDATES,
     ) -> Candidates:
-        """Take the log-softmax over all classes, and of it each image's most likely classes.
+        """Keep, of the log-softmax over all classes, the most likely classes per image.
 
         Parameters
         ----------
         blocks : iterable of Block
-            Finite logits, each image and class exactly once, in any order and cut.
+            Finite logits, each pair of an image and a class exactly once, in any order.
         n_images, n_classes : int
         most : int
             ``k = min(most, n_classes)``; below 256.
@@ -74,7 +74,7 @@ class Candidates:
             numbers[rows] = merged_numbers.gather(1, kept.indices)
         if best is None:
             return cls(torch.empty(0, most, dtype=torch.int32), torch.empty(0, most), n_classes)
-        # In place, some rows at a time: whole tables of sorted numbers would be the peak of a fit.
+        # In place, some rows at a time: whole sorted tables would be the memory peak of a fit.
         for start in range(0, n_images, ROWS):
             part = slice(start, start + ROWS)
             numbers[part], order = numbers[part].sort(dim=1)
@@ -90,7 +90,7 @@ class Candidates:
         return self.log_p.shape[1] == self.n_classes
 
     def chunks(self) -> Iterator[Tensor]:
-        """Give consecutive image numbers, so many that a table by all classes stays small."""
+        """Yield consecutive image numbers, so few that a table by all classes stays small."""
         rows = torch.arange(len(self), device=self.log_p.device)
         yield from rows.split(max(1, BLOCK_VALUES // self.n_classes))
 
@@ -102,7 +102,7 @@ class Candidates:
 
     @torch.no_grad()
     def blocks(self) -> Iterator[Block]:
-        """Give log-probabilities of all classes as logits, some images at a time.
+        """Yield log-probabilities of all classes as logits, some images at a time.
 
         A class that is no candidate gets the logarithm of the smallest normal number, or the
         image's least log-probability where that is smaller.
@@ -116,12 +116,12 @@ class Candidates:
 
     @torch.no_grad()
     def dense(self, rows: Tensor) -> Tensor:
-        """Probabilities ``(n_rows, n_classes)`` of some images, 0 for what is no candidate."""
+        """Return probabilities ``(n_rows, n_classes)`` of some images, 0 for no candidate."""
         return self.spread(rows, self.log_p[rows].exp(), 0.0)
 
     @torch.no_grad()
     def columns(self, start: int, stop: int) -> Tensor:
-        """Probabilities ``(n_images, stop - start)`` of some consecutive classes, as `dense`."""
+        """Return probabilities ``(n_images, stop - start)`` of consecutive classes, as `dense`."""
         if self.complete:
             return self.log_p[:, start:stop].exp()
         images, places = ((self.classes >= start) & (self.classes < stop)).nonzero(as_tuple=True)

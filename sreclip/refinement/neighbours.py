@@ -21,7 +21,7 @@ CUTS = 16
 
 
 def neighbour_search(name: Neighbours) -> NeighbourSearch:
-    """Give the search of that name, from ``(features, k)`` to numbers and cosines."""
+    """Return the search of that name, from ``(features, k)`` to numbers and cosines."""
     return {"exact": nearest_neighbours, "approximate": approximate_neighbours}[name]
 
 
@@ -29,21 +29,19 @@ def neighbour_search(name: Neighbours) -> NeighbourSearch:
 def nearest_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Find the ``k`` nearest other rows of each row, exactly, in memory of ``O(n_images k)``.
 
-    Cosines are worked out in square tiles, those above the diagonal alone: each serves the images
-    of its rows and of its columns.
+    Cosines are computed in square tiles on and above the diagonal: each serves the images of its
+    rows and of its columns.
 
     Parameters
     ----------
     features : Tensor
         Unit norm, ``(n_images, dim)``.
     k : int
-        At most ``n_images - 1`` are given.
 
     Returns
     -------
     numbers, cosines : Tensor
-        ``(n_images, min(k, n_images - 1))``, nearest first. Which of equally near rows are taken is
-        not defined.
+        ``(n_images, min(k, n_images - 1))``, nearest first; ties are in no defined order.
     """
     n = len(features)
     k = min(k, n - 1)
@@ -68,8 +66,8 @@ def nearest_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _take_nearer(numbers: Tensor, cosines: Tensor, tile: Tensor, first: int) -> None:
-    """Let in the columns of a tile, numbered from ``first``, that are nearer than the farthest."""
-    # Of later tiles few rows hold anything nearer, and a maximum costs less than a selection.
+    """Insert the columns of a tile, numbered from ``first``, that are nearer than the farthest."""
+    # In later tiles few rows hold anything nearer, and a maximum costs less than a selection.
     rows = (tile.amax(dim=1) > cosines[:, -1]).nonzero()[:, 0]
     best = tile[rows].contiguous().topk(min(cosines.shape[1], tile.shape[1]), dim=1)
     merged = torch.cat([cosines[rows], best.values], dim=1)
@@ -83,20 +81,11 @@ def _take_nearer(numbers: Tensor, cosines: Tensor, tile: Tensor, first: int) -> 
 def approximate_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Find most of the ``k`` nearest other rows of each row, in time of ``O(n_images^1.5)``.
 
-    Ours, from the random cells of locality-sensitive hashing: the images are cut into cells, each
-    to the nearest of about ``2 sqrt(n_images)`` images drawn at random, and searched exactly within
-    each cell, or each `TILE` images of one; so `CUTS` times, and the nearest of all that are found
-    are kept. Below `FEW` images the search is exact. The draws are the same for every seed.
-
-    Parameters
-    ----------
-    features, k
-        As in `nearest_neighbours`.
-
-    Returns
-    -------
-    numbers, cosines : Tensor
-        As of `nearest_neighbours`; every row is full.
+    Ours, from the random cells of locality-sensitive hashing: each image joins the cell of the
+    nearest of about ``2 sqrt(n_images)`` images drawn at random, and each cell (or each `TILE`
+    images of one) is searched exactly; this is done `CUTS` times, and the nearest of all that are
+    found are kept. Below `FEW` images the search is exact. The draws are the same for every seed.
+    Parameters and results are those of `nearest_neighbours`.
     """
     n = len(features)
     if n < FEW:
@@ -115,7 +104,7 @@ def approximate_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
             torch.mm(own, own.T, out=tile).fill_diagonal_(-torch.inf)
             best = tile.topk(min(k, len(own) - 1), dim=1)
             _take_new(numbers, cosines, members, members[best.indices], best.values)
-    # Who met fewer than k others, in small cells alone, meets all.
+    # An image that met fewer than k others, in small cells only, is compared with all.
     lonely = torch.isneginf(cosines).any(dim=1).nonzero()[:, 0]
     for rows in lonely.split(max(1, TILE**2 // n)):
         tile = features[rows] @ features.T
@@ -125,7 +114,7 @@ def approximate_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _random_cells(features: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
-    """Cut the images by the nearest of some of them; give each cell's numbers, `TILE` at a time."""
+    """Cut the images by the nearest of some of them; yield at most `TILE` members at a time."""
     n = len(features)
     drawn = torch.randperm(n, generator=generator)[: 2 * math.isqrt(n)]
     centres = features[drawn.to(features.device)]
@@ -135,12 +124,12 @@ def _random_cells(features: Tensor, generator: torch.Generator) -> Iterator[Tens
         cells[part] = (features[part] @ centres.T).argmax(dim=1)
     counts = torch.bincount(cells, minlength=len(centres))
     for members in cells.argsort(stable=True).split(counts.tolist()):
-        # Of two equal centres one has no image.
+        # Of two equal centres, one has no image.
         yield from members.split(TILE) if len(members) else ()
 
 
 def _take_new(numbers: Tensor, cosines: Tensor, rows: Tensor, found: Tensor, near: Tensor) -> None:
-    """Let in what was found for some rows, each number once."""
+    """Insert what was found for some rows, each number once."""
     merged_numbers, order = torch.cat([numbers[rows], found], dim=1).sort(dim=1)
     merged = torch.cat([cosines[rows], near], dim=1).gather(1, order)
     again = merged_numbers[:, 1:] == merged_numbers[:, :-1]
@@ -151,7 +140,7 @@ def _take_new(numbers: Tensor, cosines: Tensor, rows: Tensor, found: Tensor, nea
 
 
 def symmetric(rows: Tensor, columns: Tensor, values: Tensor, n: int) -> Tensor:
-    """``S + S^T`` as a CSR matrix ``(n, n)``; equal entries of S add up."""
+    """Return ``S + S^T`` as a CSR matrix ``(n, n)``; equal entries of S add up."""
     both = torch.stack([torch.cat([rows, columns]), torch.cat([columns, rows])])
     values = torch.cat([values, values])
     entries = torch.sparse_coo_tensor(both, values, (n, n), check_invariants=False).coalesce()
@@ -160,7 +149,7 @@ def symmetric(rows: Tensor, columns: Tensor, values: Tensor, n: int) -> Tensor:
 
 
 def csr(counts: Tensor, columns: Tensor, values: Tensor, n_columns: int) -> Tensor:
-    """A CSR matrix from the entries a row ``(n_rows,)`` and, row by row, columns and values."""
+    """Return a CSR matrix from counts per row ``(n_rows,)`` and, row by row, columns and values."""
     starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")

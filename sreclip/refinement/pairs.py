@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 
@@ -14,27 +12,11 @@ EDGE_CHUNK = 1 << 15
 IMAGE_CHUNK = 1 << 14
 
 
-class Pairs(Protocol):
-    """Values ``z_ia`` are kept for image i and its a-th candidate class, ``(n_images, k)``.
-
-    What is said to be in ``out`` has that shape.
-    """
-
-    def scores(self, vectors: Tensor, offsets: Tensor, out: Tensor) -> Tensor:
-        """``f_i . v_c - o_c`` for ``(n_classes, dim)`` and ``(n_classes,)``, in ``out``."""
-
-    def sums(self, values: Tensor) -> Tensor:
-        """``sum_i z_ic f_i``: ``(n_classes, dim)``."""
-
-    def totals(self, values: Tensor) -> Tensor:
-        """``sum_i z_ic``: ``(n_classes,)``."""
-
-    def pull(self, values: Tensor, out: Tensor) -> Tensor:
-        """``sum_j W_ij z_jc``, in ``out``."""
-
-
 class AllPairs:
     """Every class is a candidate: plain matrix products.
+
+    Values ``z_ia`` are kept per image i and its a-th candidate class, ``(n_images, k)``. ``out``
+    has that shape and receives the result.
 
     Parameters
     ----------
@@ -49,37 +31,41 @@ class AllPairs:
         self.graph = graph
 
     def scores(self, vectors: Tensor, offsets: Tensor, out: Tensor) -> Tensor:
+        """Return ``f_i . v_c - o_c`` for ``(n_classes, dim)`` and ``(n_classes,)``."""
         return torch.mm(self.features, vectors.T, out=out).sub_(offsets)
 
     def sums(self, values: Tensor) -> Tensor:
+        """Return ``sum_i z_ic f_i``: ``(n_classes, dim)``."""
         return values.T @ self.features
 
     def totals(self, values: Tensor) -> Tensor:
+        """Return ``sum_i z_ic``: ``(n_classes,)``."""
         return values.sum(dim=0)
 
     def pull(self, values: Tensor, out: Tensor) -> Tensor:
+        """Return ``sum_j W_ij z_jc``."""
         return torch.mm(self.graph, values, out=out)
 
 
-class SparsePairs:
-    """Some classes are candidates: only those pairs are worked out and kept.
+class SparsePairs(AllPairs):
+    """Some classes are candidates: only those pairs are computed and kept.
 
     Parameters
     ----------
     features, graph : Tensor
         As in `AllPairs`.
     candidates : Candidates
-        At most 255 an image.
+        At most 255 per image.
     """
 
     def __init__(self, features: Tensor, graph: Tensor, candidates: Candidates) -> None:
-        self.features = features
+        super().__init__(features, graph)
         self.candidates = candidates
         self.classes = candidates.classes
         n = len(self.classes)
         self.weights, self.theirs = graph.values(), graph.col_indices()
         images = torch.arange(n, device=features.device)
-        # An edge of W goes from image `mine`, whose values are worked out, to image `theirs`.
+        # An edge of W goes from image `mine`, whose values are computed, to image `theirs`.
         self.mine = images.repeat_interleave(graph.crow_indices().diff())
         # In place: small pieces kept between large ones that are freed would waste a gigabyte.
         self.place = torch.empty(
@@ -93,7 +79,7 @@ class SparsePairs:
         return tuple(slice(start, start + EDGE_CHUNK) for start in range(0, max(1, n), EDGE_CHUNK))
 
     def _places(self, edges: slice) -> Tensor:
-        """Where a neighbour keeps each of the image's candidates; k where it has none such."""
+        """Where a neighbour keeps each candidate of the image; k where it does not."""
         mine, theirs = self.classes[self.mine[edges]], self.classes[self.theirs[edges]]
         k = mine.shape[1]
         place = torch.searchsorted(theirs, mine).clamp_max_(k - 1)

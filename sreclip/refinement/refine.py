@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
+from torch import Tensor
+
+from sreclip.methods.logits import Block
 from sreclip.refinement import Neighbours, Refinement
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sreclip.methods.blocks import Block
+from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.neighbours import neighbour_search
+from sreclip.refinement.transclip import transclip
+from sreclip.refinement.zlap import propagate
 
 
 def refine(
@@ -20,19 +21,17 @@ def refine(
     n_classes: int,
     neighbours: Neighbours = "exact",
 ) -> Iterator[Block]:
-    """Refine a method's logits of its target images by what the images look like to each other.
+    """Refine a method's logits of its target images by how the images resemble each other.
 
     Parameters
     ----------
     name : str
-        ``none`` passes the blocks on, ``zlap`` is `sreclip.refinement.zlap.propagate`, and
-        ``transclip`` is `sreclip.refinement.transclip.transclip` with the softmax of the logits in
-        the place of the text predictions.
+        ``none`` passes the blocks on, ``zlap`` is `propagate`, and ``transclip`` is `transclip`
+        with the softmax of the logits instead of the text predictions.
     features : Tensor
         Unit norm, ``(n_images, dim)``.
     blocks : iterable of Block
-        Logits of these images for all classes, each pair once; read once, and at the first block
-        that is asked for.
+        Logits of these images for all classes, each pair once.
     n_classes : int
     neighbours : str
         How the nearest images are found; see `sreclip.refinement.neighbours`.
@@ -46,16 +45,9 @@ def refine(
     if name == "none":
         yield from blocks
         return
-    from sreclip.refinement.candidates import Candidates
-    from sreclip.refinement.neighbours import neighbour_search
-
     search = neighbour_search(neighbours)
     candidates = Candidates.from_blocks(blocks, len(features), n_classes)
     if name == "zlap":
-        from sreclip.refinement.zlap import propagate
-
         yield from propagate(features, candidates, search=search)
     else:
-        from sreclip.refinement.transclip import transclip
-
         yield from transclip(features, candidates, search).blocks()

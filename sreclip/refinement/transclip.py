@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.neighbours import NeighbourSearch, nearest_neighbours, symmetric
-from sreclip.refinement.pairs import AllPairs, Pairs, SparsePairs
+from sreclip.refinement.pairs import AllPairs, SparsePairs
 
 NEIGHBOURS = 3
 OUTER_STEPS = 10
@@ -30,11 +30,9 @@ def transclip(
     unit-norm means and one shared diagonal variance, W the similarities to the k nearest images.
     Ten rounds of five assignment steps, each round followed by new means and variance. As in the
     original, means start at the eight most confident images of each class; unlike there, the
-    number of classes comes from the predictions and not from the labels, and classes that no image
-    is assigned to keep their mean.
-
-    An image is assigned to its candidate classes alone. That is all classes, and exact, up to
-    `MOST_CANDIDATES` of them; beyond, z is 0 for classes that y holds to be less likely (ours).
+    number of classes comes from the predictions and not from the labels, and classes without an
+    assigned image keep their mean. Beyond `MOST_CANDIDATES` classes an image is assigned only to
+    its candidates (ours); up to then all classes are candidates.
 
     Parameters
     ----------
@@ -54,11 +52,9 @@ def transclip(
     numbers, cosines = search(features, NEIGHBOURS)
     rows = torch.arange(n_images, device=features.device).repeat_interleave(numbers.shape[1])
     graph = symmetric(rows, numbers.flatten(), cosines.flatten(), n_images)
-    pairs: Pairs = (
-        AllPairs(features, graph)
-        if candidates.complete
-        else SparsePairs(features, graph, candidates)
-    )
+    pairs = AllPairs(features, graph)
+    if not candidates.complete:
+        pairs = SparsePairs(features, graph, candidates)
     means = _confident_means(features, candidates)
     variance = torch.full_like(features[0], 1 / dim)
     chunks = features.split(CHUNK)
@@ -68,12 +64,12 @@ def transclip(
     squares = squares.sum(dim=0)
     scale = 1 / (2 * max(1, numbers.shape[1]))
     assignments = _assigned(candidates.log_p)
-    logits, alone = torch.empty_like(assignments), torch.empty_like(assignments)
+    logits, own = torch.empty_like(assignments), torch.empty_like(assignments)
     for outer in range(OUTER_STEPS + 1):
-        _log_likelihood(pairs, means, variance, alone).mul_(LIKELIHOOD_WEIGHT)
-        alone += candidates.log_p
+        _log_likelihood(pairs, means, variance, own).mul_(LIKELIHOOD_WEIGHT)
+        own += candidates.log_p
         for _ in range(INNER_STEPS):
-            pairs.pull(assignments, logits).mul_(scale).add_(alone)
+            pairs.pull(assignments, logits).mul_(scale).add_(own)
             assignments = _assigned(logits, out=assignments)
         if outer < OUTER_STEPS:
             sums = pairs.sums(assignments)
@@ -83,7 +79,7 @@ def transclip(
             spread = squares - 2 * (sums * means).sum(dim=0)
             spread += pairs.totals(assignments) @ means.square()
             variance = (spread / n_images).clamp_min(1e-8)
-    del alone, assignments  # before one more such table is made
+    del own, assignments  # before one more such table is made
     return Candidates(candidates.classes, logits.log_softmax(dim=1), candidates.n_classes)
 
 
@@ -92,8 +88,8 @@ def _assigned(logits: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.threshold_(torch.softmax(logits, dim=1, out=out), NEGLIGIBLE, 0)
 
 
-def _log_likelihood(pairs: Pairs, means: Tensor, variance: Tensor, out: Tensor) -> Tensor:
-    """``-sum_d (f - m)^2 / (2 var)`` but for the square of f, which is the same for all classes."""
+def _log_likelihood(pairs: AllPairs, means: Tensor, variance: Tensor, out: Tensor) -> Tensor:
+    """``-sum_d (f - m)^2 / (2 var)`` without the square of f, the same for all classes."""
     scaled = means / variance
     return pairs.scores(scaled, (means * scaled).sum(dim=1) / 2, out)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from sreclip.methods.blocks import Block
+from sreclip.methods.logits import Block
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.neighbours import NeighbourSearch, csr, nearest_neighbours, symmetric
 
@@ -28,22 +28,18 @@ def normalized_graph(
 ) -> Tensor:
     """Join texts and images to ``D^-1/2 W D^-1/2``, D the row sums of W.
 
-    ``W = S + S^T``, S holding each image's cosines to its nearest images and, raised to ``gamma``,
-    to its nearest texts; negative cosines count as 0.
+    ``W = S + S^T``, S holding each image's cosines to its k nearest images (itself counted, as in
+    the authors' code; exact by default, unlike there) and, raised to ``gamma``, to its k nearest
+    texts. Negative cosines count as 0.
 
     Parameters
     ----------
-    features : Tensor
-        Unit norm, ``(n_images, dim)``.
-    text : Tensor
-        Unit-norm class vectors, ``(n_classes, dim)``.
+    features, text : Tensor
+        Unit norm, ``(n_images, dim)`` and ``(n_classes, dim)``.
     k : int
-        Nearest images, with the image itself among them as in the authors' code, and nearest
-        texts.
     gamma : float
-        Power of the image-text cosines.
     search : callable
-        Finds the nearest images: exactly by default, unlike the authors' code.
+        Finds the nearest images.
 
     Returns
     -------
@@ -74,17 +70,16 @@ def solve_blocks(
     graph : Tensor
         From `normalized_graph`.
     n_classes : int
-        Its first nodes are their texts.
+        The first nodes are their texts.
     alpha : float
-        In [0, 1): share of a score that comes from neighbours.
+        In [0, 1): fraction of a score that comes from neighbours.
     tolerance : float
         Bound on each class's residual relative to y_c; float32 features end at about 1e-7.
 
     Yields
     ------
     Block
-        ``log max(x, 1e-12)`` of all images for some classes; the floor where no path leads from
-        text to image.
+        ``log max(x, 1e-12)`` of all images for some classes.
     """
 
     def labels(start: int, stop: int) -> Tensor:
@@ -93,10 +88,7 @@ def solve_blocks(
         labels[texts, texts - start] = 1
         return labels
 
-    for block in _spread_blocks(graph, labels, n_classes, alpha, tolerance):
-        yield block._replace(
-            rows=block.rows[: len(block.rows) - n_classes], logits=block.logits[n_classes:]
-        )
+    yield from _spread_blocks(graph, labels, n_classes, alpha, tolerance, first=n_classes)
 
 
 @torch.no_grad()
@@ -108,25 +100,22 @@ def propagate(
     tolerance: float = 1e-6,
     search: NeighbourSearch = nearest_neighbours,
 ) -> Iterator[Block]:
-    """Smooth any method's predictions over a graph of the images alone, some classes at a time.
+    """Smooth any method's predictions over a graph of the images, some classes at a time.
 
     The scores of class c are ``x = (1 - alpha) (I - alpha S)^-1 y_c``, y_c the images'
-    probabilities of c and S their kNN graph, symmetric and normalised as in `normalized_graph`.
-    Ours: ZLaP's graph without its texts, with the labels of Zhou et al. (NIPS 2003) replaced by
-    soft ones on all images.
+    probabilities of c (0 for a class that is no candidate) and S their kNN graph, symmetric and
+    normalized as in `normalized_graph`. Ours: ZLaP's graph without its texts, and the labels of
+    Zhou et al. (NIPS 2003) replaced by soft ones on all images. An image without a neighbour of
+    positive cosine keeps its prediction.
 
     Parameters
     ----------
     features : Tensor
         Unit norm, ``(n_images, dim)``.
     candidates : Candidates
-        Predictions of the same images; a class that is no candidate counts as 0.
-    k : int
-        Nearest images, with the image itself among them as in `normalized_graph`.
-    alpha, tolerance : float
-        As in `solve_blocks`; an image without a neighbour of positive cosine keeps its prediction.
-    search : callable
-        As in `normalized_graph`.
+        Predictions of the same images.
+    k, alpha, tolerance, search
+        As in `normalized_graph` and `solve_blocks`.
 
     Yields
     ------
@@ -143,7 +132,7 @@ def propagate(
 
 
 def _normalized(columns: Tensor, values: Tensor, n_before: int) -> Tensor:
-    """``D^-1/2 (S + S^T) D^-1/2`` of the rows of S that are not empty, those after ``n_before``."""
+    """``D^-1/2 (S + S^T) D^-1/2`` of the rows of S after ``n_before`` empty ones."""
     n = n_before + len(columns)
     rows = torch.arange(n_before, n, device=columns.device).repeat_interleave(columns.shape[1])
     graph = symmetric(rows, columns.flatten(), values.flatten(), n)
@@ -159,24 +148,25 @@ def _spread_blocks(
     n_classes: int,
     alpha: float,
     tolerance: float,
+    first: int = 0,
 ) -> Iterator[Block]:
-    """Solve for as many classes at once as keep the arrays at `BLOCK_VALUES` values."""
-    rows = torch.arange(graph.shape[0], device=graph.device)
+    """Solve for as many classes at a time as `BLOCK_VALUES` allows; images are the last nodes."""
+    rows = torch.arange(graph.shape[0] - first, device=graph.device)
     size = max(1, BLOCK_VALUES // graph.shape[0])
     for start in range(0, n_classes, size):
         stop = min(start + size, n_classes)
         scores = spread(graph, right(start, stop), alpha, tolerance)
         classes = torch.arange(start, stop, device=graph.device)
-        yield Block(rows, classes, scores.clamp_min_(FLOOR).log_())
+        yield Block(rows, classes, scores[first:].clamp_min_(FLOOR).log_())
 
 
 def spread(graph: Tensor, right: Tensor, alpha: float, tolerance: float) -> Tensor:
     """Solve ``(I - alpha S) x = b`` for each column b of ``right``, ``(n, n_columns)``.
 
-    By the iteration of Zhou et al. (NIPS 2003), ``x = b + alpha S x`` from ``x = b``. No term of it
-    is negative, so small scores, of which logarithms are taken, keep their order; a step is one
-    sparse product. After m steps the residual is ``(alpha S)^(m + 1) b``. S, normalised, has its
-    eigenvalues in [-1, 1]: ``alpha^(m + 1) <= tolerance`` is enough for every column.
+    By the iteration of Zhou et al. (NIPS 2003), ``x = b + alpha S x`` from ``x = b``. None of its
+    terms is negative, so small scores, of which logarithms are taken, keep their order. After m
+    steps the residual is ``(alpha S)^(m + 1) b``; the eigenvalues of S are in [-1, 1], so
+    ``alpha^(m + 1) <= tolerance`` is enough for every column.
     """
     # Denormal numbers would make the products many times slower.
     solution = right = torch.threshold(right, NEGLIGIBLE, 0)
@@ -186,7 +176,7 @@ def spread(graph: Tensor, right: Tensor, alpha: float, tolerance: float) -> Tens
 
 
 def steps_needed(alpha: float, tolerance: float) -> int:
-    """The least m with ``alpha^(m + 1) <= tolerance``."""
+    """Return the least m with ``alpha^(m + 1) <= tolerance``."""
     if alpha <= tolerance:
         return 0
     return math.ceil(math.log(tolerance) / math.log(alpha)) - 1

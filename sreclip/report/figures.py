@@ -264,7 +264,7 @@ def gains_figure(
                     for row, n in zip(picked, counts, strict=True)
                 ],
                 hovertemplate="%{customdata[0]}<br>%{customdata[1]:.1f} → %{customdata[2]:.1f} % "
-                "of %{customdata[3]} pictures<extra></extra>",
+                "of %{customdata[3]} images<extra></extra>",
             )
         )
     figure.update_xaxes(title=f"gain over {label(baseline.title)}, percent points")

@@ -156,7 +156,7 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),
         "strip_seed": params.report.seed,
-        "strip_wanted": params.report.pictures,
+        "strip_wanted": params.report.images,
         "percent_right": plain(100 * fraction_right(last), 1),
         "rejects": list_rejects(plan),
         "params_yaml": params_yaml(plan),

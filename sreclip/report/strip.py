@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sreclip.data.images import RejectedPicture, read_image
+from sreclip.data.images import RejectedImage, read_image
 from sreclip.data.manifest import find_rows
-from sreclip.data.reading import PictureReader, stored_pictures
+from sreclip.data.reading import ImageReader, stored_images
 from sreclip.errors import DataError
 from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.plan.plan import Plan
@@ -71,9 +71,9 @@ def make_strip(plan: Plan, result: Evaluation) -> Strip:
     rows = rows[(rows["label"] >= 0) & (rows["predicted"] >= 0)]
     rows = rows.sample(frac=1, random_state=settings.seed)
     is_right = rows["label"] == rows["predicted"]
-    n_right = min(int(is_right.sum()), settings.pictures // 2)
-    n_wrong = min(int((~is_right).sum()), settings.pictures - n_right)
-    n_right = min(int(is_right.sum()), settings.pictures - n_wrong)
+    n_right = min(int(is_right.sum()), settings.images // 2)
+    n_wrong = min(int((~is_right).sum()), settings.images - n_right)
+    n_right = min(int(is_right.sum()), settings.images - n_wrong)
     right, unreadable = _show(plan, rows[is_right], n_right, result)
     wrong, unreadable_too = _show(plan, rows[~is_right], n_wrong, result)
     return Strip(right, wrong, unreadable + unreadable_too)
@@ -85,16 +85,16 @@ def _show(
     shown: list[Shown] = []
     unreadable = 0
     rows = rows.head((MOST_TRIES + 1) * wanted)
-    stored = stored_pictures(find_rows(plan.task.path, rows["row_id"].tolist()))
+    stored = stored_images(find_rows(plan.task.path, rows["row_id"].tolist()))
     columns = (rows["label"], rows["predicted"], rows["confidence"])
-    with contextlib.closing(PictureReader(Path(plan.summary["root"]))) as reader:
+    with contextlib.closing(ImageReader(Path(plan.summary["root"]))) as reader:
         for one, label, predicted, confidence in zip(stored, *map(list, columns), strict=True):
             if len(shown) == wanted:
                 break
             try:
                 content = reader.read(one)
                 image = read_image(content, max_pixels=plan.params.features.max_pixels)
-            except (RejectedPicture, DataError):
+            except (RejectedImage, DataError):
                 unreadable += 1
                 continue
             uri, width, height = thumbnail_uri(image)

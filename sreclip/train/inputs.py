@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,21 +10,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.manifest import read_manifest
-from sreclip.errors import ConfigError, StoreError
+from sreclip.data.manifest import Domain, read_manifest
+from sreclip.errors import ConfigError, DataError, StoreError
+from sreclip.features.header import Header
+from sreclip.features.images import ImageFeatures
+from sreclip.features.planned import open_domain, read_names
+from sreclip.features.rows import FeatureRows
 from sreclip.graph.build import read_graph, read_similarity
+from sreclip.graph.relation_graph import RelationGraph
 from sreclip.plan.plan import TEXT_KINDS, Plan
 
 if TYPE_CHECKING:
     import torch
 
-    from sreclip.features.store import ImageFeatures
-    from sreclip.graph.relation_graph import RelationGraph
     from sreclip.methods.base import ClassGraph, ClassText
 
-
-# Rows that are read together.
 CHUNK = 1 << 15
+"""Rows that are read together."""
+SHOWN_REJECTS = 10
+
+log = logging.getLogger("sreclip")
 
 
 @dataclass(frozen=True)
@@ -47,34 +53,29 @@ class FitInputs:
 def load_inputs(plan: Plan) -> FitInputs:
     """Read features, texts and graph, on the device that ``train.device`` names.
 
-    Source rows of unknown classes and rejected pictures are left out.
+    Source rows of unknown classes and rejected images are left out.
 
     Raises
     ------
     StoreError
         A file is missing, damaged, or was made with another backbone than the rest.
+    DataError
+        More images of a domain were rejected than ``features.max_rejects`` allows.
     """
     import torch
 
-    from sreclip.features.expected import expected_joined, expected_text
-    from sreclip.features.store import open_images, read_text
     from sreclip.methods.base import ClassText
 
     device = checked_device(plan.params.train.device)
-    with open_images(plan.joined_features("source"), expected_joined(plan, "source")) as source:
-        row_label = _source_labels(plan, source.row_id)
-        keep = source.ok & plan.known[row_label]
-        source_features = _kept_rows(source, keep)
-        header = source.header
-    with open_images(plan.joined_features("target"), expected_joined(plan, "target")) as target:
-        target_ok, target_row_id = target.ok, target.row_id
-        target_features = _kept_rows(target, target_ok)
-        _same_backbone(header, target.header, plan.joined_features("target"))
+    source, target = (open_checked(plan, domain) for domain in ("source", "target"))
+    header = source.header
+    _same_backbone(header, target.header, plan.images("target")[0].path)
+    row_label = source_labels(plan, source)
+    keep = source.ok & plan.known[row_label]
+    source_features = kept_rows(source.features, keep)
+    target_features = kept_rows(target.features, target.ok)
     graph = read_graph(plan)
-    texts = {
-        kind: read_text(plan.text(kind).path, expected_text(plan, kind, graph))
-        for kind in TEXT_KINDS
-    }
+    texts = {kind: read_names(plan, kind, graph) for kind in TEXT_KINDS}
     for vectors in texts.values():
         _same_backbone(header, vectors.header, vectors.path)
     text = ClassText(
@@ -86,40 +87,56 @@ def load_inputs(plan: Plan) -> FitInputs:
         source_features=torch.from_numpy(source_features).to(device),
         source_labels=torch.from_numpy(row_label[keep]).to(device),
         target_features=torch.from_numpy(target_features).to(device),
-        target_row_id=target_row_id,
-        target_ok=target_ok,
+        target_row_id=target.row_id,
+        target_ok=target.ok,
         text=text.to(device),
         graph=_class_graph(plan, graph, **{k: t.features for k, t in texts.items()}).to(device),
         backbone={"label": header.backbone, "weights_sha256": header.weights_sha256},
     )
 
 
-def _source_labels(plan: Plan, row_id: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Class numbers of source rows, ``(n_rows,)``.
+def open_checked(plan: Plan, domain: Domain) -> ImageFeatures:
+    """Open the features of a domain, and print its rejected images.
 
-    By sorting both sides: an index of pandas leaves 200 MB behind for a million rows, and a search
-    for ids in any order waits for memory.
+    Raises
+    ------
+    StoreError
+        A shard is missing, damaged, or was made from something else.
+    DataError
+        More images were rejected than ``features.max_rejects`` allows.
     """
-    rows = read_manifest(plan.task.path, ["row_id", "label"])
-    numbers = rows["row_id"].to_numpy()
-    labels = rows["label"].to_numpy(dtype=np.int64, na_value=-1)
-    order, wanted = np.argsort(numbers), np.argsort(row_id)
-    places = np.empty(len(row_id), dtype=np.int64)
-    found = np.searchsorted(numbers[order], row_id[wanted])
-    places[wanted] = order[found.clip(max=len(numbers) - 1)]
-    absent = (numbers[places] != row_id) | (labels[places] < 0)
-    if absent.any():
-        raise StoreError(
-            f"{plan.joined_features('source')}: the row with row_id {row_id[absent][0]} is no "
-            "source picture of the manifest",
-            "delete it and run: snakemake --cores all extract_features",
+    images = open_domain(plan, domain)
+    rejects, limit = images.rejects, plan.params.features.max_rejects
+    if not rejects:
+        return images
+    lines = [f"  {reject.path}: {reject.reason}" for reject in rejects[:SHOWN_REJECTS]]
+    if len(rejects) > SHOWN_REJECTS:
+        lines.append(f"  and {len(rejects) - SHOWN_REJECTS} more (sreclip inspect names shards)")
+    count = f"{len(rejects)} of the {len(images)} {domain} images cannot be used"
+    listed = "\n".join(lines)
+    if len(rejects) > limit * len(images):
+        raise DataError(
+            f"{count}, more than features.max_rejects = {limit:g} allows:\n{listed}",
+            "fix or remove them, or raise features.max_rejects in params.yaml",
         )
-    return labels[places]
+    log.warning("%s:\n%s", count, listed)
+    return images
 
 
-def _kept_rows(images: ImageFeatures, keep: NDArray[np.bool_]) -> NDArray[Any]:
+def source_labels(plan: Plan, source: ImageFeatures) -> NDArray[np.int64]:
+    """Class numbers of the source rows, ``(n_rows,)``: the manifest has the rows in their order."""
+    shards = plan.domain_shards("source")
+    rows = read_manifest(plan.task.path, ["row_id", "label"])[shards[0].start : shards[-1].stop]
+    if not np.array_equal(rows["row_id"], source.row_id):
+        raise StoreError(
+            f"{plan.task.path}: the source rows of the manifest are not those of the features",
+            "run: snakemake --cores all extract_features",
+        )
+    return rows["label"].to_numpy(dtype=np.int64)
+
+
+def kept_rows(rows: FeatureRows, keep: NDArray[np.bool_]) -> NDArray[Any]:
     """Stored rows where ``keep``, without a copy of the others: ``(keep.sum(), dim)``."""
-    rows = images.features
     kept = np.empty((int(keep.sum()), rows.shape[1]), dtype=rows.dtype)
     done = 0
     for start in range(0, len(rows), CHUNK):
@@ -132,12 +149,12 @@ def _kept_rows(images: ImageFeatures, keep: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def checked_device(name: str) -> str:
-    """Give ``name`` back when torch has that device.
+    """Return ``name`` if torch has that device.
 
     Raises
     ------
     ConfigError
-        It has not.
+        It does not.
     """
     import torch
 
@@ -149,7 +166,7 @@ def checked_device(name: str) -> str:
     return name
 
 
-def _same_backbone(first: Any, other: Any, path: Path) -> None:
+def _same_backbone(first: Header, other: Header, path: Path) -> None:
     if other.weights_sha256 != first.weights_sha256:
         raise StoreError(
             f"{path} was made with weights {other.weights_sha256[:12]}, "

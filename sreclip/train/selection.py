@@ -14,6 +14,7 @@ from sreclip.errors import FitError
 from sreclip.evaluate.accuracy import class_mean, harmonic_mean, predictions
 from sreclip.methods.scores import ImageScores
 from sreclip.plan.plan import Plan
+from sreclip.train.fits import fit, make_method, score_target
 from sreclip.train.inputs import FitInputs
 
 
@@ -24,8 +25,7 @@ class PseudoProblem:
     Attributes
     ----------
     inputs : FitInputs
-        Without the held-out source images, which stand after the target's images as unlabelled
-        ones.
+        The held-out source images are unlabelled ones at the end of the target.
     labels : ndarray
         True classes of the held-out images, int64, ``(n_held,)``.
     known : ndarray
@@ -38,18 +38,11 @@ class PseudoProblem:
 
 
 def choose_settings(plan: Plan, name: str, inputs: FitInputs) -> tuple[Settings, dict[str, Any]]:
-    """Give the settings to fit with, and what is to be said about the choice.
+    """Return the settings to fit with, and a record of the choice for ``fit.json``.
 
-    With the rule ``pseudo_unknown`` each candidate is fitted ``folds`` times with other known
-    classes held out, and the one with the best mean H of held-out known and pseudo-unknown source
-    images wins, the first of equals. No target label is looked at.
-
-    Returns
-    -------
-    Settings
-    dict
-        ``rule``; where candidates were compared, ``candidates`` with ``settings`` and ``h`` (None
-        where a fit diverged) and ``chosen``, the number of the winner.
+    With the rule ``pseudo_unknown`` each candidate is fitted ``folds`` times with different known
+    classes held out. The one with the best mean H of held-out known and pseudo-unknown source
+    images wins, the first of equals; a candidate that diverges has none. No target label is read.
 
     Raises
     ------
@@ -67,7 +60,7 @@ def choose_settings(plan: Plan, name: str, inputs: FitInputs) -> tuple[Settings,
     if values[chosen] is None:
         raise FitError(
             f"{name}: the fits of all {len(candidates)} candidates diverge",
-            "name others in train.selection.candidates",
+            "list others in train.selection.candidates",
         )
     return candidates[chosen], {
         "rule": rule,
@@ -82,7 +75,7 @@ def choose_settings(plan: Plan, name: str, inputs: FitInputs) -> tuple[Settings,
 def _compare(
     name: str, candidates: list[Settings], inputs: FitInputs, selection: SelectionSettings
 ) -> list[float | None]:
-    """Mean H of each candidate over the folds; None where a fit diverged."""
+    """Return the mean H of each candidate over the folds; None where a fit diverged."""
     from sreclip.methods.base import Diverged
 
     folds = pseudo_folds(inputs, selection)
@@ -96,7 +89,7 @@ def _compare(
 
 
 def pseudo_folds(inputs: FitInputs, selection: SelectionSettings) -> list[PseudoProblem]:
-    """Problems that differ in what is held out: the same of any features of the same images."""
+    """Return problems that differ in what is held out, the same for any features of the images."""
     return [
         pseudo_problem(inputs, selection.holdout, np.random.default_rng([selection.seed, fold]))
         for fold in range(selection.folds)
@@ -104,10 +97,10 @@ def pseudo_folds(inputs: FitInputs, selection: SelectionSettings) -> list[Pseudo
 
 
 def pseudo_problem(inputs: FitInputs, holdout: float, rng: np.random.Generator) -> PseudoProblem:
-    """Hold out known classes, as large a share of them as the unknown ones are of all.
+    """Hold out the same fraction of known classes as the unknown ones are of all.
 
-    Of the other known classes ``holdout`` of the source images are held out, too, at least one
-    where a class has two.
+    Of each other known class the fraction ``holdout`` of the source images is held out as well, at
+    least one where a class has two.
     """
     import torch
 
@@ -115,11 +108,11 @@ def pseudo_problem(inputs: FitInputs, holdout: float, rng: np.random.Generator) 
     classes = np.flatnonzero(known)
     if len(classes) < 2:
         raise FitError(
-            "train.selection.rule 'pseudo_unknown' needs two known classes, there is one",
+            "train.selection.rule 'pseudo_unknown' needs two known classes, but there is one",
             "set train.selection.rule to 'last'",
         )
-    share = (~known).mean() or 0.2
-    n_pseudo = min(len(classes) - 1, max(1, round(share * len(classes))))
+    fraction = (~known).mean() or 0.2
+    n_pseudo = min(len(classes) - 1, max(1, round(fraction * len(classes))))
     pseudo = rng.permutation(classes)[:n_pseudo]
     labels = inputs.source_labels.cpu().numpy()
     held = np.isin(labels, pseudo)
@@ -146,20 +139,18 @@ def pseudo_problem(inputs: FitInputs, holdout: float, rng: np.random.Generator) 
 
 
 def pseudo_h(name: str, settings: Settings, problem: PseudoProblem, seed: int = 0) -> float:
-    """H of held-out known and pseudo-unknown images, class means over the full label space."""
-    from sreclip.train.fits import fit, make_method, score_target
-
+    """Return H of held-out known and pseudo-unknown images, class means over all classes."""
     inputs, labels = problem.inputs, problem.labels
     method = fit(make_method(name, settings, seed), inputs)
-    scores = score_target(method, settings, inputs.target_features)[-len(labels) :]
+    scores = score_target(method, inputs.target_features)[-len(labels) :]
     return class_mean_h(scores, labels, problem.known)
 
 
 def class_mean_h(scores: ImageScores, labels: NDArray[np.int64], known: NDArray[np.bool_]) -> float:
-    """H of labelled images, class means; where none is of a known class, unknown accuracy."""
+    """Return H of labelled images, class means; without a known one, the unknown accuracy."""
     right = predictions(scores, np.ones(len(labels), dtype=bool)) == labels
     is_known = known[labels]
     accuracy = class_mean(right[is_known], labels[is_known])
     unknown = class_mean(right[~is_known], labels[~is_known])
-    # Classes of one image have none to hold out, so that there may be no known image to score.
+    # A class of one image has none to hold out, so there may be no known image to score.
     return (unknown or 0.0) if accuracy is None else harmonic_mean(accuracy, unknown) or 0.0

@@ -1,9 +1,9 @@
-"""Earlier states of a fit: at which steps they are kept, and their names in the saved tensors."""
+"""The tensors of saved fits: the names of states and how they are read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,74 +14,36 @@ from sreclip.methods.scores import FIELDS, ImageScores
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sreclip.methods.base import Method
-
 SCORES = "scores."
 MADE_BY = "snakemake --cores all train"
 
 
-def checkpoint_steps(total: int, count: int) -> tuple[int, ...]:
-    """Steps that cut a fit of ``total`` steps into ``count + 1`` equal parts, the last left out.
-
-    Examples
-    --------
-    >>> checkpoint_steps(3000, 9)
-    (300, 600, 900, 1200, 1500, 1800, 2100, 2400, 2700)
-    >>> checkpoint_steps(3, 9)
-    (1, 2)
-    """
-    steps = {round(total * part / (count + 1)) for part in range(1, count + 1)}
-    return tuple(sorted(steps - {0, total}))
-
-
-@dataclass(frozen=True)
-class Checkpoints:
-    """How many states to keep of a fit, and what to do with each.
-
-    Attributes
-    ----------
-    count : int
-    keep : callable
-        Given the step and a finished copy of the method, which the fit goes on without.
-    """
-
-    count: int
-    keep: Callable[[int, Method], None]
-
-
 def place(seed: int, step: int | None = None) -> str:
-    """What the names of a state's tensors begin with; without a step, of the fit's last state."""
+    """Return the prefix of a state's tensors; without a step, of the last state of the fit."""
     return f"seed-{seed}." if step is None else f"seed-{seed}.step-{step}."
 
 
 def score_tensors(scores: ImageScores) -> dict[str, Tensor]:
-    """Scores of an earlier state as tensors by name."""
+    """Return the scores of a checkpoint as tensors by name."""
     import torch
 
     return {f"{SCORES}{name}": torch.from_numpy(getattr(scores, name)) for name in FIELDS}
 
 
 def scores_of(state: Mapping[str, Tensor]) -> ImageScores:
-    """Scores that `score_tensors` named."""
+    """Return the scores that `score_tensors` stored."""
     return ImageScores(**{name: state[f"{SCORES}{name}"].numpy() for name in FIELDS})
 
 
 @dataclass(frozen=True)
 class SavedFit:
-    """The tensors of a method's fits, ``model.safetensors``.
-
-    Parameters
-    ----------
-    path : Path
-    key : str
-        Content key of the fits.
-    """
+    """The tensors of a method's fits, ``model.safetensors``, and the fits' content key."""
 
     path: Path
     key: str
 
     def state(self, seed: int, step: int | None = None) -> dict[str, Tensor]:
-        """Tensors of one state by name; without a step, of the last one.
+        """Return the tensors of one state by name; without a step, of the last one.
 
         Raises
         ------

@@ -12,32 +12,32 @@ import pytest
 import torch
 from PIL import Image
 
-from sreclip.backbones import load_backbone, mini
+from sreclip.backbones import mini
+from sreclip.config.models import BackboneSettings
 from sreclip.data.tasks import openmoji
-from sreclip.data.tasks.openmoji_classes import DEMO_CLASSES
 from sreclip.errors import ConfigError, StoreError
 
 
 @pytest.fixture(scope="module")
 def backbone() -> mini.MiniBackbone:
     torch.set_num_threads(2)
-    return mini.load({})
+    return mini.load({}, "mini", "cpu")
 
 
 def pixels_of(backbone: mini.MiniBackbone, items: list[openmoji.Emoji]) -> torch.Tensor:
     drawings = [openmoji.draw(openmoji.drawing(emoji, "colour"), 224) for emoji in items]
-    pictures = [Image.open(io.BytesIO(png)).convert("RGB") for png in drawings]
-    return torch.stack([backbone.preprocess(picture) for picture in pictures])
+    images = [Image.open(io.BytesIO(png)).convert("RGB") for png in drawings]
+    return torch.stack([backbone.preprocess(image) for image in images])
 
 
-def test_preprocessing_scales_a_grey_picture_to_its_value(backbone: mini.MiniBackbone) -> None:
+def test_preprocessing_scales_a_grey_image_to_its_value(backbone: mini.MiniBackbone) -> None:
     pixels = backbone.preprocess(Image.new("RGB", (300, 500), (0, 128, 255)))
     assert pixels.shape == (3, 224, 224)
     expected = [-1.0, 2 * 128 / 255 - 1, 1.0]
     torch.testing.assert_close(pixels.mean((1, 2)), torch.tensor(expected))
 
 
-def test_picture_features_are_unit_rows_whatever_the_batch(backbone: mini.MiniBackbone) -> None:
+def test_image_features_are_unit_rows_whatever_the_batch(backbone: mini.MiniBackbone) -> None:
     pixels = pixels_of(backbone, openmoji.demo_items("source")[:4])
     features = backbone.encode_image(pixels)
     assert features.shape == (4, backbone.dim)
@@ -55,9 +55,9 @@ def test_pooled_features_lead_to_the_right_imagenet_class(backbone: mini.MiniBac
     wanted = {"umbrella": "umbrella", "broom": "broom", "soccer": "soccer ball"}
     pixels = pixels_of(backbone, [items[name] for name in wanted])
     with torch.inference_mode():
-        top = backbone.pictures.network(pixels).topk(5).indices
-        pooled = backbone.pictures.pooled(pixels)
-        again = backbone.pictures.network.classifier(pooled).topk(5).indices
+        top = backbone.images.network(pixels).topk(5).indices
+        pooled = backbone.images.pooled(pixels)
+        again = backbone.images.network.classifier(pooled).topk(5).indices
     assert torch.equal(top, again)
     info = ImageNetInfo()
     for row, name in zip(top.tolist(), wanted.values(), strict=True):
@@ -88,9 +88,9 @@ def test_text_features_are_unit_rows(backbone: mini.MiniBackbone) -> None:
     assert backbone.encode_text([]).shape == (0, backbone.dim)
 
 
-def test_source_pictures_are_classified_well_above_chance(backbone: mini.MiniBackbone) -> None:
+def test_source_images_are_classified_well_above_chance(backbone: mini.MiniBackbone) -> None:
     items = openmoji.demo_items("source")[::4]
-    names = [demo_class.name for demo_class in DEMO_CLASSES]
+    names = [item.entry.name for item in openmoji.demo_classes()]
     texts = backbone.encode_text([f"a drawing of a {name}." for name in names])
     guesses = (backbone.encode_image(pixels_of(backbone, items)) @ texts.T).argmax(1).numpy()
     labels = np.array([names.index(str(emoji.class_name)) for emoji in items])
@@ -110,18 +110,23 @@ def test_map_records_how_it_was_made(backbone: mini.MiniBackbone) -> None:
     assert mini.MAP_FILE.stat().st_size < 1_200_000
 
 
-def test_weights_hash_follows_the_map(backbone: mini.MiniBackbone, tmp_path: Path) -> None:
+def test_weights_hash_follows_the_map(
+    backbone: mini.MiniBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert backbone.weights_sha256 == mini.hash_of_weights()
     other = tmp_path / "map.safetensors"
     other.write_bytes(mini.MAP_FILE.read_bytes()[:-2] + b"\0\0")
-    assert mini.hash_of_weights(other) != backbone.weights_sha256 == mini.hash_of_weights()
+    monkeypatch.setattr(mini, "MAP_FILE", other)
+    assert backbone.weights_sha256 != mini.hash_of_weights()
 
 
-def test_damaged_or_missing_map_is_refused(tmp_path: Path) -> None:
+def test_damaged_or_missing_map_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(mini.MAP_FILE.read_bytes()[:5000])
     for path in (damaged, tmp_path / "absent.safetensors"):
+        monkeypatch.setattr(mini, "MAP_FILE", path)
         with pytest.raises(StoreError, match="cannot be read") as caught:
-            mini.read_map(path)
+            mini.read_map()
         assert "fit_mini_map" in caught.value.hint
 
 
@@ -129,23 +134,19 @@ def test_damaged_or_missing_map_is_refused(tmp_path: Path) -> None:
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=package.replace("_", "-")) as caught:
-        mini.load({})
+        mini.load({}, "mini", "cpu")
     assert "sreclip[demo]" in caught.value.hint
 
 
-def test_registry_refuses_unknown_names_and_settings() -> None:
-    with pytest.raises(ConfigError, match="mini"):
-        load_backbone("mimi", {})
-    with pytest.raises(ConfigError, match="no setting"):
-        load_backbone("mini", {"size": 3})
+def test_unknown_device_is_refused() -> None:
     with pytest.raises(ConfigError, match="device"):
-        load_backbone("mini", {}, "tpu")
+        BackboneSettings(name="mini").load("tpu")
 
 
-def test_pictures_need_no_language_model() -> None:
+def test_images_need_no_language_model() -> None:
     code = (
-        "import sys, torch; from sreclip.backbones import load_backbone; "
-        "load_backbone('mini', {}).encode_image(torch.zeros(1, 3, 224, 224)); "
+        "import sys, torch; from sreclip.config.models import BackboneSettings; "
+        "BackboneSettings(name='mini').load('cpu').encode_image(torch.zeros(1, 3, 224, 224)); "
         "sys.exit('transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -219,7 +219,7 @@ def local(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> ClusterPro
             "sre_clip": {"steps": 3, "rounds": 1, "width": 8, "gcn_width": 8},
         },
         "train": {"seeds": [0, 1]},
-        "report": {"pictures": 6},
+        "report": {"images": 6},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     project = ClusterProject(folder)

@@ -77,7 +77,7 @@ def test_same_bytes_through_a_cancelled_job_a_dead_node_and_an_edit(
     assert done.items() <= fresh.inodes().items(), "a finished shard was made again"
 
     assert fresh.hashes(*NUMBERS, "reports") == local.hashes(*NUMBERS, "reports")
-    for rule in ("extract_images", "join_images", "train_method", "write_page"):
+    for rule in ("extract_images", "train_method", "write_page"):
         assert list((fresh.folder / "logs" / rule).glob("*.log")), rule
     assert log.read_text().count("Traceback") == 0
     kept = [path.stem for path in (fresh.folder / "logs/slurm").rglob("*.log")]

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
         ({"features": {"dtype": "float61"}}, ["features.dtype:", "'float16'", "did you mean"]),
         (
             {"backbone": {"name": "open-clip"}},
-            ["backbone.name:", "not registered", "mini, open_clip", "did you mean 'open_clip'?"],
+            ["backbone.name:", "'mini' or 'open_clip'", "did you mean 'open_clip'?"],
         ),
         (
             {"evaluate": {"protocol": "referense"}},
@@ -37,6 +37,13 @@ ROOT = Path(__file__).parents[2]
         ({"train": {"checkpoints": -1}}, ["train.checkpoints:", "greater than or equal", "-1"]),
         ({"task": {"name": "folders"}}, ["task.name:", "did you mean 'folder'?"]),
         ({"task": {"name": "folder"}}, ["task.folder.root"]),
+        ({"task": {"openmoji": {"image_size": 5000}}}, ["task.openmoji.image_size", "1024"]),
+        ({"task": {"pacs": {"source": "phot"}}}, ["task.pacs.source", "did you mean 'photo'?"]),
+        ({"backbone": {"mini": {"size": 3}}}, ["backbone.mini.size: unknown key"]),
+        (
+            {"backbone": {"open_clip": {"precision": "int8"}}},
+            ["backbone.open_clip.precision:", "'float32'", "'int8'"],
+        ),
         ({"methods": {"run": ["sre-clip"]}}, ["methods.run:", "did you mean 'sre_clip'?"]),
         ({"methods": {"run": ["zero_shot", "zero_shot"]}}, ["methods.run:", "twice"]),
         ({"prompts": {"templates": ["a photo"]}}, ["prompts.templates:", "{}"]),
@@ -73,7 +80,7 @@ def test_committed_parameters_are_valid_and_survive_a_round_trip() -> None:
         ("- a\n- b\n", "(top)"),
         (
             "train:\n  device: cuda\n  seeds: [1]\n  device: cpu\n",
-            "line 4: 'device' stands in line 2",
+            "line 4: 'device' is in line 2",
         ),
     ],
 )

@@ -1,17 +1,11 @@
-"""The generated pages agree with the models, and the models with the methods."""
+"""The generated pages agree with the models."""
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
-import pytest
-
-from sreclip.config.methods import MethodsSettings
 from sreclip.config.models import Params
 from sreclip.config.reference import reference_text, schema_text
-from sreclip.methods import METHODS
-from sreclip.registry import load_registered
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -27,12 +21,3 @@ def test_every_field_is_described() -> None:
         for key, field in model.get("properties", {}).items():
             if "$ref" not in field:
                 assert field.get("description"), f"{name}.{key} has no description"
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_settings_are_the_constructor_arguments(name: str) -> None:
-    fields = MethodsSettings.model_fields[name].annotation().constructor
-    arguments = dict(inspect.signature(load_registered("method", name, METHODS)).parameters)
-    assert arguments.pop("seed").default == 0
-    assert arguments.pop("progress").default is None
-    assert {key: value.default for key, value in arguments.items()} == fields

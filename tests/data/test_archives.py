@@ -1,4 +1,4 @@
-"""Pictures in tar archives: layouts that work, and a clear message for each that does not."""
+"""Images in tar archives: layouts that work, and a clear message for each that does not."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tarfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,21 +21,20 @@ from hypothesis import strategies as st
 
 from sreclip.data import archives as archives_module
 from sreclip.data import hashes as hashes_module
-from sreclip.data.archives import Member, list_archive
+from sreclip.data.archives import list_archive
 from sreclip.data.manifest import (
     find_rows,
-    read_archives,
     read_manifest,
     read_manifest_part,
     read_summary,
     read_target_labels,
     row_id,
-    shown_names,
 )
+from sreclip.data.place import Place, image_names
 from sreclip.data.prepare import prepare_data
 from sreclip.data.shards import read_shards
-from sreclip.data.tasks import first_look
-from sreclip.data.tasks.folder import prepare
+from sreclip.data.task import TaskData
+from sreclip.data.tasks.folder import FolderTask
 from sreclip.errors import DataError, StoreError
 
 Members = Iterable[tuple[str, bytes | None] | tarfile.TarInfo]
@@ -75,33 +75,33 @@ def named(*names: str) -> list[tuple[str, bytes]]:
     return [(name, name.encode()) for name in names]
 
 
-def task(root: Path, **more: str) -> dict[str, str]:
-    return {"root": str(root), **more}
+def task(root: Path, **more: str) -> dict[str, str | None]:
+    return {"root": str(root), "source": "source", "target": "target", "classes": None, **more}
+
+
+def prepare(root: Path, **more: str) -> TaskData:
+    return FolderTask().prepare(task(root, **more), Path("unused"))
 
 
 def listed(root: Path, **more: str) -> set[tuple[str, str, str | None]]:
-    """Shown name, domain and class of each picture, once its bytes were found where it says."""
-    data = prepare(task(root, **more), Path("unused"))
+    """Shown name, domain and class of each image, once its bytes were found where it says."""
+    data = prepare(root, **more)
     found = set()
-    for picture in data.pictures:
-        name = picture.path
-        if picture.member is not None:
-            name += f"/{picture.member}"
-            content = (root / picture.path).read_bytes()
-            assert picture.offset is not None and picture.size is not None
-            assert content[picture.offset : picture.offset + picture.size].decode() in (
-                picture.member,
-                f"./{picture.member}",
-            )
-        label = None if picture.label is None else data.classes[picture.label].name
-        found.add((name, picture.domain, label))
-    assert len(found) == len(data.pictures)
+    for image in data.images:
+        path, member, offset, size = image.place
+        if member is not None:
+            assert offset is not None and size is not None
+            content = (root / path).read_bytes()[offset : offset + size]
+            assert content.decode() in (member, f"./{member}")
+        label = None if image.label is None else data.classes[image.label].name
+        found.add((image.place.name, image.domain, label))
+    assert len(found) == len(data.images)
     return found
 
 
 def refused(root: Path, *words: str, **more: str) -> None:
     with pytest.raises(DataError) as caught:
-        prepare(task(root, **more), Path("unused"))
+        prepare(root, **more)
     for word in words:
         assert word in caught.value.message
     assert caught.value.hint
@@ -110,7 +110,7 @@ def refused(root: Path, *words: str, **more: str) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A data root with one source class and one target picture, as files."""
+    """A data root with one source class and one target image, as files."""
     root = tmp_path / "root"
     put(root / "source/cat/a.jpg", b"cat")
     put(root / "target/a.jpg", b"target")
@@ -257,7 +257,7 @@ def test_links_and_devices_are_listed_and_not_followed(root):
         ],
     )
     assert listed(root) == FILES | {("source/a.tar/dog/a.jpg", "source", "dog")}
-    notes = " ".join(prepare(task(root), Path("unused")).notes)
+    notes = " ".join(prepare(root).notes)
     assert "1 .json, 2 .txt, 3 device, 2 link" in notes
 
 
@@ -368,10 +368,10 @@ def test_an_archive_of_nothing(root):
     pack(root / "target/t.tar", [])
     assert listed(root) == FILES
     (root / "target/a.jpg").unlink()
-    refused(root, "target", "no picture at all")
+    refused(root, "target", "no image at all")
     pack(root / "source/dog/t.tar", named("notes.txt"))
     pack(root / "target/t.tar", named("a.jpg"))
-    refused(root, "source/dog", "without a picture")
+    refused(root, "source/dog", "without an image")
 
 
 BIG = [(f"dog/{i}.jpg", bytes([i]) * 700) for i in range(4)]
@@ -392,7 +392,7 @@ def test_an_archive_without_its_end_mark(root):
     refused(root, "source/a.tar", "no end mark")
     with path.open("ab") as handle:  # what the hint says
         handle.truncate(path.stat().st_size + 1024)
-    assert len(prepare(task(root), Path("unused")).pictures) == 6
+    assert len(prepare(root).images) == 6
 
 
 def test_archives_strung_together(root):
@@ -453,7 +453,7 @@ def test_one_wrong_byte_is_refused_or_harmless(tmp_path_factory, at, value):
     except DataError as error:
         assert str(path) in error.message
         return
-    for member in found.pictures:
+    for member in found.images:
         assert member.offset >= 0 and member.offset + member.size <= len(content)
 
 
@@ -483,17 +483,20 @@ def test_an_archive_that_cannot_be_read(root, monkeypatch):
 def test_members(tmp_path):
     pack(tmp_path / "a.tar", [("b.jpg", b"12345"), ("a.jpg", b""), ("b.cls", b"x"), ("n", b"")])
     archive = list_archive(tmp_path, "a.tar")
-    assert archive.pictures == [Member("b.jpg", 512, 5), Member("a.jpg", 1536, 0)]
-    assert archive.labels == {"b": [Member("b.cls", 2048, 1)]}
+    assert archive.images == [Place("a.tar", "b.jpg", 512, 5), Place("a.tar", "a.jpg", 1536, 0)]
+    assert archive.labels == {"b": [Place("a.tar", "b.cls", 2048, 1)]}
     assert archive.ignored == {"": 1}
-    assert archive.size == (tmp_path / "a.tar").stat().st_size
+    status = (tmp_path / "a.tar").stat()
+    assert archive.stamp == (status.st_size, status.st_mtime_ns)
 
 
 # The manifest
 
 
 def run(root: Path, folder: Path, **options):
-    return prepare_data("folder", task(root), folder, **{"shard_size": 2, **options})
+    cache = folder.with_name(f".{folder.name}.hashes.parquet")
+    more = {"shard_size": 2, "duplicates": "error", "hash_cache": cache, **options}
+    return prepare_data("folder", task(root), folder, **more)
 
 
 @pytest.fixture
@@ -506,7 +509,7 @@ def packed(root: Path) -> Path:
 def test_the_manifest_says_where_members_are(packed, tmp_path):
     summary = run(packed, tmp_path / "out")
     rows = read_manifest(tmp_path / "out")
-    assert shown_names(rows).tolist() == [
+    assert image_names(rows).tolist() == [
         "source/cat/a.jpg",
         "source/s.tar/cat/c.jpg",
         "source/s.tar/dog/a.jpg",
@@ -524,14 +527,12 @@ def test_the_manifest_says_where_members_are(packed, tmp_path):
             content = content[row.offset :][: row.size]
         assert hashlib.sha256(content).hexdigest() == row.sha256
         assert len(content) == row.size
-        assert row.row_id == row_id(row.domain, row.path, member)
+        assert row.row_id == row_id(row.domain, Place(row.path, member).name)
     assert rows["label"].tolist()[:4] == [0, 0, 1, 1]
     target = rows[rows["domain"] == "target"]
     assert target["label"].isna().all()
     assert read_target_labels(tmp_path / "out", target["row_id"]).tolist() == [-1, 0, -1, -1]
-    assert (
-        summary["archives"] == read_archives(tmp_path / "out") == ["source/s.tar", "target/t.tar"]
-    )
+    assert summary["archives"] == ["source/s.tar", "target/t.tar"]
     assert summary["empty_files"] == ["target/t.tar/empty.jpg"]
     assert read_summary(tmp_path / "out") == summary
 
@@ -561,13 +562,14 @@ def test_duplicates_across_archive_and_file(packed, tmp_path):
 def reads(monkeypatch) -> list[tuple[int, int]]:
     """Offset and size of the members that were read to be hashed."""
     seen: list[tuple[int, int]] = []
-    hash_member = hashes_module._Hasher._hash_member
+    read = hashes_module._read
 
-    def spy(self, offset: int, size: int) -> str:
-        seen.append((offset, size))
-        return hash_member(self, offset, size)
+    def spy(place: Place, *arguments: Any) -> Any:
+        if place.member is not None:
+            seen.append((place.offset or 0, place.size or 0))
+        return read(place, *arguments)
 
-    monkeypatch.setattr(hashes_module._Hasher, "_hash_member", spy)
+    monkeypatch.setattr(hashes_module, "_read", spy)
     return seen
 
 
@@ -619,26 +621,26 @@ def test_an_archive_just_written_is_not_trusted(packed, tmp_path, reads):
 @pytest.mark.parametrize("when", ["before", "during"])
 def test_an_archive_that_changes_after_it_was_listed(packed, tmp_path, monkeypatch, when):
     path = packed / "source/s.tar"
-    hash_member = hashes_module._Hasher._hash_member
+    digest_of = hashes_module._digest
 
     def change() -> None:
         os.utime(path, (9, 9))
 
     if when == "before":
-        rows_of = prepare_data.__globals__["picture_rows"]
+        rows_of = prepare_data.__globals__["image_rows"]
 
         def changing(data):
             change()
             return rows_of(data)
 
-        monkeypatch.setattr("sreclip.data.prepare.picture_rows", changing)
+        monkeypatch.setattr("sreclip.data.prepare.image_rows", changing)
     else:
 
-        def changing(self, offset: int, size: int) -> str:
+        def changing(descriptor: int, offset: int, size: int) -> str:
             change()
-            return hash_member(self, offset, size)
+            return digest_of(descriptor, offset, size)
 
-        monkeypatch.setattr(hashes_module._Hasher, "_hash_member", changing)
+        monkeypatch.setattr(hashes_module, "_digest", changing)
     with pytest.raises(DataError, match=r"s\.tar.*changed while"):
         run(packed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -648,7 +650,7 @@ def test_a_member_that_cannot_be_read_is_listed(packed, tmp_path, monkeypatch):
     read = os.pread
 
     def failing(descriptor: int, size: int, offset: int) -> bytes:
-        if size < 512:  # a member, and not what stands between members
+        if size < 512 and offset:  # a member, not a file or what is between members
             raise OSError(5, "Input/output error")
         return read(descriptor, size, offset)
 
@@ -661,13 +663,13 @@ def test_a_member_that_cannot_be_read_is_listed(packed, tmp_path, monkeypatch):
 
 
 def test_an_archive_gone_before_it_is_hashed(packed, tmp_path, monkeypatch):
-    rows_of = prepare_data.__globals__["picture_rows"]
+    rows_of = prepare_data.__globals__["image_rows"]
 
     def removing(data):
         (packed / "source/s.tar").unlink()
         return rows_of(data)
 
-    monkeypatch.setattr("sreclip.data.prepare.picture_rows", removing)
+    monkeypatch.setattr("sreclip.data.prepare.image_rows", removing)
     with pytest.raises(DataError, match=r"s\.tar.*cannot be found"):
         run(packed, tmp_path / "out")
 
@@ -676,7 +678,7 @@ def test_an_archive_gone_before_it_is_hashed(packed, tmp_path, monkeypatch):
 
 
 def looked(root: Path, folder: Path, **more: str):
-    look = first_look("folder", task(root, **more), folder)
+    look = FolderTask().first_look(task(root, **more), folder)
     return {path.relative_to(root).as_posix() for path in look.inputs}, look.classes
 
 
@@ -721,7 +723,6 @@ def test_a_damaged_summary_does_not_stop_the_look(packed, tmp_path):
     before = looked(packed, tmp_path / "out")
     run(packed, tmp_path / "out")
     (tmp_path / "out/summary.json").write_text("{")
-    assert read_archives(tmp_path / "out") == []
     inputs, _ = looked(packed, tmp_path / "out")
     assert inputs <= before[0]
 
@@ -765,14 +766,3 @@ def test_columns_alone(long):
     pd.testing.assert_frame_equal(read_manifest(folder, ["label"]), rows[["label"]])
     part = read_manifest(folder, ["row_id", "member"])
     pd.testing.assert_frame_equal(part, rows[["row_id", "member"]])
-
-
-def test_a_manifest_without_the_columns_for_archives(long):
-    folder, rows = long
-    old = rows.drop(columns=["member", "offset"])
-    old.to_parquet(folder / "manifest.parquet", index=False)
-    again = read_manifest(folder)
-    assert again["member"].isna().all() and again["offset"].isna().all()
-    assert again.dtypes.equals(rows.dtypes)
-    pd.testing.assert_series_equal(shown_names(again), rows["path"])
-    assert read_manifest_part(folder, 3, 5)["offset"].isna().all()

@@ -16,22 +16,17 @@ import typer.testing
 from sreclip.cli import app
 from sreclip.config import load_params, parse_params
 from sreclip.data.benchmarks.classes import BenchmarkClass, read_benchmark_classes
-from sreclip.data.benchmarks.survey import Survey, survey
-from sreclip.data.manifest import TaskData, read_target_labels
+from sreclip.data.benchmarks.survey import Survey
+from sreclip.data.manifest import read_target_labels
 from sreclip.data.prepare import prepare_data
-from sreclip.data.tasks import (
-    BENCHMARKS,
-    TASKS,
-    first_look,
-    is_as_pulled,
-    load_benchmark,
-    load_task,
-)
+from sreclip.data.task import TaskData
+from sreclip.data.tasks import load_benchmarks, load_task
 from sreclip.errors import ConfigError, DataError, SreclipError
 from sreclip.graph.construct import build_relation_graph
 from sreclip.graph.wordnet import WordNet
 from sreclip.plan.split import known_mask
 
+BENCHMARKS = load_benchmarks()
 I2AWA = read_benchmark_classes("i2awa")
 I2WEBV = read_benchmark_classes("i2webv")
 CONFIGS = Path(__file__).parents[2] / "config"
@@ -60,22 +55,33 @@ def settings_of(task: str, root: Path, **more: Any) -> dict[str, Any]:
 
 
 def look(task: str, root: Path, **more: Any) -> Survey:
-    settings = settings_of(task, root, **more)
-    return survey(load_benchmark(task)(settings), settings)
+    return BENCHMARKS[task].survey(settings_of(task, root, **more))
 
 
 def prepared(task: str, root: Path, **more: Any) -> TaskData:
-    return load_task(task)(settings_of(task, root, **more), Path("unused"))
+    return load_task(task).prepare(settings_of(task, root, **more), Path("unused"))
+
+
+def run_preparation(root: Path) -> dict[str, Any]:
+    """Prepare I2AwA below ``root`` in its folder ``task``."""
+    return prepare_data(
+        "i2awa",
+        settings_of("i2awa", root),
+        root / "task",
+        shard_size=64,
+        duplicates="keep",
+        hash_cache=root / "hashes.parquet",
+    )
 
 
 def labelled(data: TaskData) -> set[tuple[str, str, str]]:
     return {
         (
-            picture.path + (f"/{picture.member}" if picture.member else ""),
-            picture.domain,
-            data.classes[picture.label or 0].name,
+            image.place.name,
+            image.domain,
+            data.classes[image.label or 0].name,
         )
-        for picture in data.pictures
+        for image in data.images
     }
 
 
@@ -84,7 +90,7 @@ def source_folder(item: BenchmarkClass) -> str:
 
 
 def i2awa_names(per_class: int | None = 1) -> tuple[list[str], list[str]]:
-    """Pictures below 3D2 and JPEGImages; by class as many as published, or ``per_class``."""
+    """Images below 3D2 and JPEGImages; by class as many as published, or ``per_class``."""
     source = [
         f"{source_folder(item)}/{number}.jpg"
         for item in I2AWA
@@ -101,7 +107,7 @@ def i2awa_names(per_class: int | None = 1) -> tuple[list[str], list[str]]:
 
 @pytest.fixture
 def i2awa(tmp_path: Path) -> Path:
-    """One picture of each class and domain, in the usual folders."""
+    """One image of each class and domain, in the usual folders."""
     source, target = i2awa_names()
     root = tmp_path / "i2awa"
     put(root, (f"3D2/{name}" for name in source))
@@ -151,10 +157,10 @@ def test_sizes_of_the_other_sets():
 
 def test_domains_in_the_settings_are_those_of_the_sets():
     from sreclip.data.tasks.domainnet import DOMAINNET, MINI
-    from sreclip.data.tasks.office_home import OFFICE_HOME
-    from sreclip.data.tasks.pacs import PACS
+    from sreclip.data.tasks.office_home import OfficeHome
+    from sreclip.data.tasks.pacs import Pacs
 
-    for paired in (DOMAINNET, OFFICE_HOME, PACS):
+    for paired in (DOMAINNET, OfficeHome.paired, Pacs.paired):
         for domain in paired.domains:
             other = next(name for name in paired.domains if name != domain)
             settings_of(paired.name, Path("x"), source=domain, target=other)
@@ -175,7 +181,7 @@ def test_i2awa_whole_and_as_published(tmp_path):
     found = look("i2awa", tmp_path)
     assert not list(found.differences())
     assert all(not here.problems and not here.notes for here in found.found.values())
-    assert {domain: here.n_pictures for domain, here in found.found.items()} == {
+    assert {domain: here.n_images for domain, here in found.found.items()} == {
         "source": 2_970,
         "target": 37_322,
     }
@@ -201,7 +207,7 @@ def test_i2awa_in_the_usual_folders(tmp_path, place):
         for item in I2AWA
     }
     (note,) = data.notes
-    assert "source, killer whale: 1 pictures instead of 202, and 89 more" in note
+    assert "source, killer whale: 1 images instead of 202, and 89 more" in note
 
 
 def test_i2awa_as_archives_alone(tmp_path):
@@ -209,16 +215,14 @@ def test_i2awa_as_archives_alone(tmp_path):
     pack(tmp_path / "3D2.tar", source)
     pack(tmp_path / "AwA2.tar", (f"./JPEGImages/{name}" for name in target))
     data = prepared("i2awa", tmp_path)
-    assert len(data.pictures) == 90 and set(data.archives) == {"3D2.tar", "AwA2.tar"}
-    picture = data.pictures[0]
-    content = (tmp_path / picture.path).read_bytes()
-    assert picture.offset is not None and picture.size is not None and picture.member is not None
-    read = content[picture.offset : picture.offset + picture.size]
-    assert read.decode() == picture.member
+    assert len(data.images) == 90 and set(data.archives) == {"3D2.tar", "AwA2.tar"}
+    path, member, offset, size = data.images[0].place
+    assert member is not None and offset is not None and size is not None
+    assert (tmp_path / path).read_bytes()[offset : offset + size].decode() == member
 
 
 def test_i2awa_by_the_published_lists(i2awa):
-    """The lists have other roots than the pictures, and an order of their own."""
+    """The lists have other roots than the images, and an order of their own."""
     source, target = i2awa_names()
     numbers = {item.folder: label for label, item in enumerate(I2AWA)}
     by_source_folder = {source_folder(item): label for label, item in enumerate(I2AWA)}
@@ -248,14 +252,12 @@ def test_i2awa_by_the_published_lists(i2awa):
 
 
 def test_known_and_unknown_follow_from_the_source(i2awa):
-    summary = prepare_data(
-        "i2awa", settings_of("i2awa", i2awa), i2awa / "task", shard_size=64, duplicates="keep"
-    )
+    summary = run_preparation(i2awa)
     params = parse_params({})
-    names = list(summary["source_pictures"])
-    mask = known_mask(names, list(summary["source_pictures"].values()), params.split)
+    names = list(summary["source_images"])
+    mask = known_mask(names, list(summary["source_images"].values()), params.split)
     assert mask.tolist() == [item.known for item in I2AWA]
-    look_first = first_look("i2awa", settings_of("i2awa", i2awa), i2awa / "task")
+    look_first = BENCHMARKS["i2awa"].first_look(settings_of("i2awa", i2awa), i2awa / "task")
     assert look_first.classes == {item.entry.name: int(item.known) for item in I2AWA}
     assert i2awa / "3D2/beaver-n02363005" in look_first.inputs
     assert summary["target_labels"] == 50
@@ -267,14 +269,15 @@ def test_archives_are_watched_wherever_they_lie(i2awa):
     pack(i2awa / "3D2/beaver-n02363005/more.tar", ["1.jpg"])
     settings, folder = settings_of("i2awa", i2awa), i2awa / "task"
     archive = i2awa / "3D2/beaver-n02363005/more.tar"
-    assert archive in first_look("i2awa", settings, folder).inputs
-    prepare_data("i2awa", settings, folder, shard_size=64)
-    assert archive in first_look("i2awa", settings, folder).inputs, "as the manifest has it"
+    assert archive in BENCHMARKS["i2awa"].first_look(settings, folder).inputs
+    run_preparation(i2awa)
+    look_again = BENCHMARKS["i2awa"].first_look(settings, folder)
+    assert archive in look_again.inputs, "as the manifest has it"
 
 
 def test_target_labels_go_to_their_own_file(i2awa):
     folder = i2awa / "task"
-    prepare_data("i2awa", settings_of("i2awa", i2awa), folder, shard_size=64)
+    run_preparation(i2awa)
     from sreclip.data.manifest import read_manifest
 
     rows = read_manifest(folder)
@@ -286,12 +289,12 @@ def test_target_labels_go_to_their_own_file(i2awa):
 
 
 def test_a_pulled_benchmark_is_known_by_names_and_sizes(i2awa, tmp_path):
-    settings, folder = settings_of("i2awa", i2awa), tmp_path / "task"
-    prepare_data("i2awa", settings, folder, shard_size=64, hash_cache=tmp_path / "hashes")
-    asked = ("i2awa", settings, folder, tmp_path / "none.parquet")
+    run_preparation(i2awa)
+    asked = (settings_of("i2awa", i2awa), i2awa / "task", tmp_path / "none.parquet")
+    is_as_pulled = BENCHMARKS["i2awa"].is_as_pulled
     assert is_as_pulled(*asked)
-    picture = i2awa / "3D2/beaver-n02363005/0.jpg"
-    picture.write_bytes(b"other size")
+    image = i2awa / "3D2/beaver-n02363005/0.jpg"
+    image.write_bytes(b"other size")
     assert not is_as_pulled(*asked)
 
 
@@ -333,7 +336,7 @@ def change_loose(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (change_half, ["20 of 40 classes have no picture", "pig (pig-n02395406)", "moose"]),
+        (change_half, ["20 of 40 classes have no image", "pig (pig-n02395406)", "moose"]),
         (
             change_extra,
             ["folders that are no class: 2;", "'3D2/unicorn-n09484664'", "horse-n02374451"],
@@ -344,7 +347,7 @@ def change_loose(root: Path) -> None:
         ),
         (change_case, ["'3D2/Beaver-n02363005' (the class folder is written 'beaver-n02363005')"]),
         (change_twice, ["classes with more than one folder: 1", "3D2/old/beaver-n02363005"]),
-        (change_loose, ["folders that are no class: 1; pictures in them: 1", "'3D2'"]),
+        (change_loose, ["folders that are no class: 1; images in them: 1", "'3D2'"]),
     ],
 )
 def test_a_tree_that_is_not_whole(i2awa, change: Callable[[Path], None], words):
@@ -361,13 +364,13 @@ def test_a_tree_that_is_not_whole(i2awa, change: Callable[[Path], None], words):
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ([("beaver/beaver_10001.jpg", 1)], ["49 of 50 classes have no picture"]),
+        ([("beaver/beaver_10001.jpg", 1)], ["49 of 50 classes have no image"]),
         ([("beaver/beaver_10001.jpg", 2)], ["disagrees with the folder", "line 1", "beaver"]),
         ([("beaver/beaver_10001.jpg", 50)], ["class number that is too large", "line 1"]),
-        ([("beaver/beaver_1.jpg", 1)], ["name no picture that is here", "beaver/beaver_1.jpg"]),
+        ([("beaver/beaver_1.jpg", 1)], ["name no image that is here", "beaver/beaver_1.jpg"]),
         (
             [("beaver/beaver_10001.jpg", 1), ("/x/beaver/beaver_10001.jpg", 1)],
-            ["name a picture again", "line 2", "line 1"],
+            ["name an image again", "line 2", "line 1"],
         ),
     ],
 )
@@ -381,7 +384,7 @@ def test_lists_that_are_wrong(i2awa, lines, words):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("beaver/a.jpg\n", ["line 1", "no path and class number"]),
+        ("beaver/a.jpg\n", ["line 1", "not a path and a class number"]),
         ("\nbeaver/a.jpg one\n", ["line 2"]),
         (None, ["list.txt", "cannot be read"]),
     ],
@@ -401,12 +404,11 @@ def test_a_source_list_with_an_unknown_class(i2awa):
     write_list(i2awa / "list.txt", [("horse-n02374451/b.jpg", 46)])
     told = problems(look("i2awa", i2awa, source_list=["list.txt"]), "source")
     assert (
-        "classes that have no pictures in this domain" in told
-        and "not part of the protocol" in told
+        "classes that have no images in this domain" in told and "not part of the protocol" in told
     )
 
 
-def test_one_picture_in_the_lists_of_both_domains(tmp_path):
+def test_one_image_in_the_lists_of_both_domains(tmp_path):
     put(tmp_path, ["photo/dog/a.jpg", "art_painting/dog/a.jpg"])
     for domain, folder in (("source", "photo"), ("target", "photo")):
         write_list(tmp_path / f"{domain}.txt", [(f"{folder}/dog/a.jpg", 0)])
@@ -417,9 +419,7 @@ def test_one_picture_in_the_lists_of_both_domains(tmp_path):
         target_list=["target.txt"],
         target_folder="photo",
     )
-    assert "1 pictures are listed in the source as well: photo/dog/a.jpg" in problems(
-        found, "target"
-    )
+    assert "1 images are listed in the source as well: photo/dog/a.jpg" in problems(found, "target")
 
 
 def test_where_it_is_not_clear_which_folder_is_meant(i2awa):
@@ -458,7 +458,7 @@ def test_an_archive_beside_what_was_unpacked_from_it(i2awa):
 
 @pytest.fixture(scope="module")
 def i2webv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One picture of each of the 1,000 source and 5,000 target classes."""
+    """One image of each of the 1,000 source and 5,000 target classes."""
     root = tmp_path_factory.mktemp("i2webv")
     known = [item.folder for item in I2WEBV if item.known]
     for wnid in known[:500]:
@@ -471,16 +471,17 @@ def i2webv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_i2webv_in_folders_and_archives(i2webv):
     data = prepared("i2webv", i2webv)
-    assert len(data.pictures) == 6_000 and len(data.archives) == 500
-    for picture in data.pictures:
-        wnid = Path(picture.path).parent.name if picture.member is None else picture.member[:9]
-        assert picture.label is not None and data.classes[picture.label].wnid == wnid
+    assert len(data.images) == 6_000 and len(data.archives) == 500
+    for image in data.images:
+        path, member, *_ = image.place
+        wnid = Path(path).parent.name if member is None else member[:9]
+        assert image.label is not None and data.classes[image.label].wnid == wnid
     notes = " ".join(data.notes)
-    assert "source, all: 1000 pictures instead of 1281167, and 1 more" in notes
+    assert "source, all: 1000 images instead of 1281167, and 1 more" in notes
 
 
 def test_i2webv_by_webvisions_own_lists(i2webv, tmp_path):
-    """Flat pictures, a list of file and number, and the order of the numbers in a third file."""
+    """Flat images, a list of file and number, and the order of the numbers in a third file."""
     root = tmp_path / "root"
     root.mkdir()
     (root / "imagenet").symlink_to("source", target_is_directory=True)
@@ -498,7 +499,7 @@ def test_i2webv_by_webvisions_own_lists(i2webv, tmp_path):
     write_list(root / "webvision/val_filelist.txt", ((n, i) for i, n in enumerate(names)))
     lists = {"target_list": ["webvision/val_filelist.txt"]}
     data = prepared("i2webv", root, synsets="webvision/info/synsets.txt", **lists)
-    target = {p.member: data.classes[p.label or 0].wnid for p in data.pictures if p.member}
+    target = {i.place.member: data.classes[i.label or 0].wnid for i in data.images}
     for number, name in enumerate(names):
         assert target[f"val_images_resized/{name}"] == order[number].folder
 
@@ -589,7 +590,6 @@ def test_domainnet_by_its_own_lists(tmp_path):
 def test_parameters_without_a_root(name):
     with pytest.raises(ConfigError, match=f"task.{name}.root is needed"):
         parse_params({"task": {"name": name}})
-    assert name in TASKS
 
 
 def test_the_same_domain_twice():
@@ -607,12 +607,12 @@ def run(*arguments: str) -> typer.testing.Result:
 def test_data_check_says_what_differs(i2awa):
     done = run("i2awa", "--root", str(i2awa))
     assert done.exit_code == 1
-    for words in ("I2AwA below", "40 of 40", "Other numbers of pictures", "killer whale", "-201"):
+    for words in ("I2AwA below", "40 of 40", "Other numbers of images", "killer whale", "-201"):
         assert words in done.stdout
-    assert "Usable, but not as published: 90 numbers of pictures differ" in done.stdout
+    assert "Usable, but not as published: 90 image counts differ" in done.stdout
     change_half(i2awa)
     done = run("i2awa", "--root", str(i2awa))
-    assert "20 of 40 classes have no picture" in done.stdout
+    assert "20 of 40 classes have no image" in done.stdout
     assert done.stdout.count("-n0") >= 20, "each class is named"
     assert "Not usable as it is" in done.stdout
 
@@ -625,7 +625,7 @@ def test_data_check_of_a_whole_set_ends_well(tmp_path):
     assert done.exit_code == 0, done.stdout
     told = json.loads(done.stdout)
     assert told["verdict"] == "All of it is there, as published." and not told["differences"]
-    assert told["domains"]["target"]["pictures"] == 37_322
+    assert told["domains"]["target"]["images"] == 37_322
 
 
 def test_data_check_takes_the_parameters_where_no_root_is_given(i2awa, tmp_path):
@@ -650,7 +650,7 @@ READY = [
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
 def test_ready_configurations_have_the_published_split(path):
     params = load_params(path)
-    benchmark = load_benchmark(params.task.name)(params.task.settings)
+    benchmark = BENCHMARKS[params.task.name].benchmark(params.task.settings)
     names = [entry.name for entry in benchmark.classes]
     with_source = set(benchmark.sides["source"].folders.values())
     counts = [int(label in with_source) for label in range(len(names))]

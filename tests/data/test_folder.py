@@ -1,35 +1,45 @@
 """The folder task: layouts that work, and a clear message for each that does not."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sreclip.data.manifest import ClassEntry
 from sreclip.data.prepare import prepare_data
-from sreclip.data.tasks import TASKS, is_as_pulled, load_task
-from sreclip.data.tasks.folder import classes_file, picture_folders, prepare
+from sreclip.data.task import TaskData
+from sreclip.data.tasks import TASKS, load_task
+from sreclip.data.tasks.folder import FolderTask
 from sreclip.errors import ConfigError, DataError
 
 
-def make(root: Path, *paths: str) -> dict[str, str]:
+def make(root: Path, *paths: str) -> dict[str, str | None]:
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(path.encode())
-    return {"root": str(root)}
+    return {"root": str(root), "source": "source", "target": "target", "classes": None}
+
+
+def prepare(settings: dict) -> TaskData:
+    return FolderTask().prepare(settings, Path("unused"))
+
+
+def watched_folders(settings: dict) -> list[Path]:
+    return FolderTask().first_look(settings, Path("unused")).inputs
 
 
 def listed(settings: dict) -> set[tuple[str, str, str | None]]:
-    data = prepare(settings, Path("unused"))
+    data = prepare(settings)
     return {
-        (p.path, p.domain, None if p.label is None else data.classes[p.label].name)
-        for p in data.pictures
+        (p.place.path, p.domain, None if p.label is None else data.classes[p.label].name)
+        for p in data.images
     }
 
 
 def refused(settings: dict, *words: str) -> None:
     with pytest.raises(DataError) as caught:
-        prepare(settings, Path("unused"))
+        prepare(settings)
     for word in words:
         assert word in caught.value.message
     assert caught.value.hint
@@ -53,7 +63,7 @@ def test_flat_nested_and_mixed_target(tmp_path):
         ("target/cat/deep/er/c.webp", "target", "cat"),
         ("target/zebra/d.jpg", "target", "zebra"),
     }
-    data = prepare(settings, Path("unused"))
+    data = prepare(settings)
     assert [entry.name for entry in data.classes] == ["cat", "polar bear", "zebra"]
     assert data.root == tmp_path
     assert any("zebra" in note for note in data.notes)
@@ -65,7 +75,7 @@ def test_natural_order_with_unknown_classes_behind(tmp_path):
         *(f"source/c{i}/a.jpg" for i in (10, 9, 2)),
         *(f"target/c{i}/a.jpg" for i in (1, 2)),
     )
-    names = [entry.name for entry in prepare(settings, Path("unused")).classes]
+    names = [entry.name for entry in prepare(settings).classes]
     assert names == ["c2", "c9", "c10", "c1"]
 
 
@@ -95,8 +105,8 @@ def test_ignored_files_are_counted_and_hidden_ones_are_not(tmp_path):
     )
     os.mkfifo(tmp_path / "target/pipe.jpg")
     assert len(listed(settings)) == 2
-    notes = " ".join(prepare(settings, Path("unused")).notes)
-    assert "source: files ignored for not being pictures: 1 .txt" in notes
+    notes = " ".join(prepare(settings).notes)
+    assert "source: files ignored because they are not images: 1 .txt" in notes
     assert "1 .jpg" in notes and "1 no suffix" in notes
 
 
@@ -112,13 +122,14 @@ def test_ignored_files_are_counted_and_hidden_ones_are_not(tmp_path):
 def test_class_lists_give_the_label_order(tmp_path, name, text):
     settings = make(tmp_path, "source/polar_bear/a.jpg", "source/cat/a.jpg", "target/a.jpg")
     (tmp_path / name).write_text(text, encoding="utf-8", newline="")
-    data = prepare(settings | {"classes": name}, Path("unused"))
+    data = prepare(settings | {"classes": name})
     assert [entry.name for entry in data.classes] == ["cat", "polar bear", "unicorn"]
-    assert [p.label for p in data.pictures] == [0, 1, None]
+    assert [p.label for p in data.images] == [0, 1, None]
     assert any("unicorn" in note for note in data.notes)
-    absolute = prepare(settings | {"classes": str(tmp_path / name)}, Path("unused"))
+    absolute = prepare(settings | {"classes": str(tmp_path / name)})
     assert absolute.classes == data.classes
-    assert classes_file(settings | {"classes": name}) == tmp_path / name
+    look = FolderTask().first_look(settings | {"classes": name}, Path("unused"))
+    assert tmp_path / name in look.inputs
 
 
 def test_class_list_with_everything(tmp_path):
@@ -132,9 +143,9 @@ def test_class_list_with_everything(tmp_path):
     )
     expected = [ClassEntry("dog", ("dog", "puppy"), "n02084071"), ClassEntry("cat", ("cat",), None)]
     for name in ("c.csv", "c.json"):
-        data = prepare(settings | {"classes": name}, Path("unused"))
+        data = prepare(settings | {"classes": name})
         assert data.classes == expected
-        assert {(p.path, p.label) for p in data.pictures if p.domain == "source"} == {
+        assert {(p.place.path, p.label) for p in data.images if p.domain == "source"} == {
             ("source/n02084071/a.jpg", 0),
             ("source/cat/a.jpg", 1),
         }
@@ -183,24 +194,23 @@ def test_a_folder_that_nobody_listed(tmp_path, domain):
 
 
 def test_what_is_missing(tmp_path):
-    refused({"root": ""}, "no data root")
-    refused({"root": str(tmp_path / "gone")}, "gone", "missing")
+    refused(make(tmp_path / "gone"), "gone", "missing")
     refused(make(tmp_path / "a", "target/a.jpg"), "source", "missing")
     refused(make(tmp_path / "b", "source/cat/a.jpg"), "target", "missing")
     settings = make(tmp_path / "c", "source/cat/a.txt", "target/a.jpg")
-    refused(settings, "source", "no picture at all", "1 .txt")
+    refused(settings, "source", "no image at all", "1 .txt")
     settings = make(tmp_path / "d", "source/cat/a.jpg", "target/a.txt")
-    refused(settings, "target", "no picture at all", "1 .txt")
+    refused(settings, "target", "no image at all", "1 .txt")
 
 
-def test_source_pictures_outside_class_folders(tmp_path):
+def test_source_images_outside_class_folders(tmp_path):
     refused(make(tmp_path, "source/a.jpg", "source/cat/a.jpg", "target/a.jpg"), "'source/a.jpg'")
 
 
 @pytest.mark.parametrize("domain", ["source", "target"])
 def test_empty_class_folder(tmp_path, domain):
     settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg", f"{domain}/dog/deep/readme.txt")
-    refused(settings, f"'{domain}/dog'", "without a picture")
+    refused(settings, f"'{domain}/dog'", "without an image")
 
 
 @pytest.mark.parametrize(
@@ -250,7 +260,7 @@ def test_links_inside_the_root_are_followed(linked):
         "target/a.jpg",
         "target/b.jpg",
     }
-    assert root / "source/dog" in picture_folders(settings)
+    assert root / "source/dog" in watched_folders(settings)
 
 
 @pytest.mark.parametrize(
@@ -298,11 +308,11 @@ def test_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     refused(settings, "cannot be read", "Permission denied")
 
 
-def test_picture_folders_are_those_whose_time_tells(tmp_path):
+def test_image_folders_are_those_whose_time_tells(tmp_path):
     settings = make(
         tmp_path, "source/cat/2024/a.jpg", "source/.cache/a.jpg", "target/a.jpg", "other/a.jpg"
     )
-    folders = picture_folders(settings)
+    folders = watched_folders(settings)
     assert folders == [
         tmp_path / name for name in ("source", "source/cat", "source/cat/2024", "target")
     ]
@@ -315,7 +325,7 @@ def test_picture_folders_are_those_whose_time_tells(tmp_path):
 
 
 @pytest.mark.parametrize("link_count", [None, 1, 2])
-def test_picture_folders_are_all_found_whatever_link_counts_say(tmp_path, monkeypatch, link_count):
+def test_image_folders_are_all_found_whatever_link_counts_say(tmp_path, monkeypatch, link_count):
     settings = make(
         tmp_path, "source/a/b/c/d/1.jpg", "source/a/b/2.jpg", "source/e/3.jpg", "target/f/g/4.jpg"
     )
@@ -329,14 +339,14 @@ def test_picture_folders_are_all_found_whatever_link_counts_say(tmp_path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "stat", lambda path, **_: Status(path))
-        folders = picture_folders(settings)
+        folders = watched_folders(settings)
     expected = {path for path in tmp_path.rglob("*") if path.is_dir()}
     assert set(folders) == expected and len(folders) == 9
 
 
 def test_two_runs_are_equal(tmp_path):
     settings = make(tmp_path, *(f"source/c{i % 7}/{i}.jpg" for i in range(60)), "target/a.jpg")
-    assert prepare(settings, Path("unused")) == prepare(settings, Path("unused"))
+    assert prepare(settings) == prepare(settings)
 
 
 def test_a_pulled_task_is_known_by_names_and_sizes(tmp_path):
@@ -344,14 +354,21 @@ def test_a_pulled_task_is_known_by_names_and_sizes(tmp_path):
     (tmp_path / "data/classes.txt").write_text("cat\ndog\n")
     settings["classes"] = "classes.txt"
     folder, cache = tmp_path / "task", tmp_path / "hashes.parquet"
-    asked = ("folder", settings, folder, cache)
-    assert not is_as_pulled(*asked), "it is not prepared"
+    is_as_pulled = partial(FolderTask().is_as_pulled, settings, folder, cache)
+    assert not is_as_pulled(), "it is not prepared"
     (tmp_path / "data/source/cat/a.jpg").write_text("four")
     (tmp_path / "data/source/dog/b.jpg").write_text("other")
-    prepare_data("folder", settings, folder, shard_size=4, hash_cache=tmp_path / "other.parquet")
-    assert is_as_pulled(*asked)
+    prepare_data(
+        "folder",
+        settings,
+        folder,
+        shard_size=4,
+        duplicates="error",
+        hash_cache=tmp_path / "other.parquet",
+    )
+    assert is_as_pulled()
     cache.touch()
-    assert not is_as_pulled(*asked), "it was prepared here, and times count"
+    assert not is_as_pulled(), "it was prepared here, and times count"
     cache.unlink()
 
     def changed(path: str, text: str | None) -> bool:
@@ -361,22 +378,22 @@ def test_a_pulled_task_is_known_by_names_and_sizes(tmp_path):
         place.unlink(missing_ok=True)
         if text is not None:
             place.write_text(text)
-        noticed = not is_as_pulled(*asked)
+        noticed = not is_as_pulled()
         place.unlink(missing_ok=True)
         if before is not None:
             place.write_text(before)
-        assert is_as_pulled(*asked)
+        assert is_as_pulled()
         return noticed
 
     assert changed("target/new.jpg", "new")
     assert changed("source/cat/a.jpg", None)
     assert changed("source/cat/a.jpg", "another size")
     assert changed("classes.txt", "dog\ncat\n")
-    assert not changed("target/notes.txt", "not a picture")
+    assert not changed("target/notes.txt", "not an image")
 
 
 def test_registry():
-    assert load_task("folder") is prepare
+    assert isinstance(load_task("folder"), FolderTask)
     assert set(TASKS) >= {"folder", "openmoji"}
     with pytest.raises(ConfigError, match="did you mean 'folder'"):
         load_task("folders")

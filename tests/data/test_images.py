@@ -1,7 +1,6 @@
-"""Every kind of picture is read as a viewer shows it, or rejected with a reason."""
+"""Every kind of image is read as a viewer shows it, or rejected with a reason."""
 
 import io
-import os
 import pickle
 import struct
 import zlib
@@ -13,18 +12,22 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from sreclip.data.images import RejectedPicture, read_image
+from sreclip.data.images import RejectedImage, read_image
 
 WHITE = (255, 255, 255)
-# Two by three, every pixel different, so that each turn and flip gives another picture.
+# Two by three, every pixel different, so that each turn and flip gives another image.
 CORNERS = np.array(
     [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [90, 90, 90], [200, 100, 0]]],
     dtype=np.uint8,
 )
 
 
+def read(path: Path, max_pixels: int = 178_956_970) -> Image.Image:
+    return read_image(path.read_bytes(), max_pixels=max_pixels)
+
+
 def pixels(path: Path) -> np.ndarray:
-    image = read_image(path)
+    image = read(path)
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -76,7 +79,7 @@ def test_exif_rotation(tmp_path, orientation, expected, suffix):
     exif[0x0112] = orientation
     path = save(tmp_path / f"a.{suffix}", Image.fromarray(CORNERS), exif=exif)
     assert np.array_equal(pixels(path), expected)
-    assert read_image(path).getexif().get(0x0112) is None, "a second reader would turn it again"
+    assert read(path).getexif().get(0x0112) is None, "a second reader would turn it again"
 
 
 def test_exif_rotation_of_a_jpeg_turns_it_once(tmp_path):
@@ -89,7 +92,7 @@ def test_exif_rotation_of_a_jpeg_turns_it_once(tmp_path):
     assert shown[4].mean() < 10 and shown[28].mean() > 245
 
 
-def test_damaged_exif_does_not_hide_the_picture(tmp_path):
+def test_damaged_exif_does_not_hide_the_image(tmp_path):
     path = tmp_path / "a.jpg"
     Image.new("RGB", (8, 8), (200, 30, 40)).save(path, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert np.abs(pixels(path).astype(int) - (200, 30, 40)).max() < 6
@@ -224,10 +227,9 @@ def test_first_frame_of_an_animation(tmp_path, suffix):
     assert np.abs(pixels(path)[3, 3].astype(int) - (255, 0, 0)).max() <= (suffix == "mpo")
 
 
-def reason(path: Path, **options) -> str:
-    with pytest.raises(RejectedPicture) as caught:
-        read_image(path, **options)
-    assert str(path.parent) not in caught.value.reason
+def reason(path: Path, **options: int) -> str:
+    with pytest.raises(RejectedImage) as caught:
+        read(path, **options)
     return caught.value.reason
 
 
@@ -240,14 +242,14 @@ def jpeg_bytes(**options) -> bytes:
 
 def test_text_named_jpg(tmp_path):
     path = tmp_path / "a.jpg"
-    path.write_text("this is no picture\n" * 50)
-    assert reason(path) == "not a picture in a format that is read"
+    path.write_text("this is no image\n" * 50)
+    assert reason(path) == "not an image in a format that is read"
 
 
 def test_postscript_is_not_handed_to_an_interpreter(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
-    assert reason(path) == "not a picture in a format that is read"
+    assert reason(path) == "not an image in a format that is read"
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -273,7 +275,7 @@ def test_truncated_anywhere_is_rejected_or_whole(tmp_path):
             path.write_bytes(whole[:length])
             try:
                 assert np.array_equal(pixels(path), expected), (name, length)
-            except RejectedPicture:
+            except RejectedImage:
                 rejected += 1
         assert rejected > 30, name
 
@@ -294,46 +296,18 @@ def test_bomb_is_found_before_decoding(tmp_path):
 
 def test_max_pixels_is_the_last_that_passes(tmp_path):
     path = save(tmp_path / "a.png", Image.new("RGB", (10, 10)))
-    assert read_image(path, max_pixels=100).size == (10, 10)
+    assert read(path, max_pixels=100).size == (10, 10)
     assert reason(path, max_pixels=99) == "10 x 10 is more than 99 pixels"
 
 
 def test_max_pixels_can_be_above_pillows_own_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     path = save(tmp_path / "a.png", Image.new("RGB", (10, 10)))
-    assert read_image(path).size == (10, 10)
-
-
-def test_what_is_not_a_regular_file(tmp_path):
-    os.mkfifo(tmp_path / "pipe.jpg")
-    assert reason(tmp_path / "pipe.jpg") == "not a regular file"
-    assert reason(tmp_path) == "a folder"
-    assert reason(Path("/dev/zero")) == "not a regular file"
-    assert reason(tmp_path / "gone.jpg") == "the file is missing"
-    assert "cannot be opened" in reason(Path("a\0b"))
-    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
-    assert "cannot be opened" in reason(tmp_path / "loop.jpg")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(tmp_path):
-    path = save(tmp_path / "a.png", Image.new("RGB", (2, 2)))
-    path.chmod(0)
-    assert reason(path) == "cannot be opened: Permission denied"
-
-
-def test_denied_open_is_a_reason(tmp_path, monkeypatch):
-    path = save(tmp_path / "a.png", Image.new("RGB", (2, 2)))
-
-    def denied(*args: object) -> int:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr("sreclip.data.images.os.open", denied)
-    assert reason(path) == "cannot be opened: Permission denied"
+    assert read(path).size == (10, 10)
 
 
 def test_rejection_survives_the_way_back_from_a_worker():
-    again = pickle.loads(pickle.dumps(RejectedPicture("the file is truncated")))  # noqa: S301
+    again = pickle.loads(pickle.dumps(RejectedImage("the file is truncated")))  # noqa: S301
     assert again.reason == "the file is truncated"
 
 
@@ -350,12 +324,10 @@ def seeds() -> list[bytes]:
 SEEDS = seeds()
 
 
-def read_or_reject(folder: Path, data: bytes) -> None:
-    path = folder / "a.jpg"
-    path.write_bytes(data)
+def read_or_reject(data: bytes) -> None:
     try:
-        image = read_image(path, max_pixels=1_000_000)
-    except RejectedPicture as rejection:
+        image = read_image(data, max_pixels=1_000_000)
+    except RejectedImage as rejection:
         assert 0 < len(rejection.reason) < 200
         assert "0x" not in rejection.reason
     else:
@@ -367,8 +339,8 @@ def read_or_reject(folder: Path, data: bytes) -> None:
 @given(data=st.binary(max_size=300))
 @example(data=b"P6 999999999 999999999 255\n")
 @example(data=b"\xff\xd8\xff\xe0")
-def test_random_bytes_never_crash(tmp_path_factory, data):
-    read_or_reject(tmp_path_factory.getbasetemp(), data)
+def test_random_bytes_never_crash(data):
+    read_or_reject(data)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -378,16 +350,15 @@ def test_random_bytes_never_crash(tmp_path_factory, data):
     edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),
     cut=st.floats(0, 1),
 )
-def test_damaged_pictures_never_crash(tmp_path_factory, seed, edits, cut):
+def test_damaged_images_never_crash(seed, edits, cut):
     data = bytearray(seed)
     for place, value in edits:
         data[int(place * len(data))] = value
-    read_or_reject(tmp_path_factory.getbasetemp(), bytes(data[: int(len(data) * cut) + 1]))
+    read_or_reject(bytes(data[: int(len(data) * cut) + 1]))
 
 
 def test_a_thin_strip_is_rejected(tmp_path: Path) -> None:
     Image.new("RGB", (10, 2001)).save(tmp_path / "thin.png")
-    with pytest.raises(RejectedPicture, match="10 x 2001"):
-        read_image(tmp_path / "thin.png")
+    assert "10 x 2001" in reason(tmp_path / "thin.png")
     Image.new("RGB", (10, 2000)).save(tmp_path / "thin.png")
-    assert read_image(tmp_path / "thin.png").size == (10, 2000)
+    assert read(tmp_path / "thin.png").size == (10, 2000)

@@ -11,13 +11,10 @@ from hypothesis import strategies as st
 from sreclip.data.manifest import (
     COLUMNS,
     ClassEntry,
-    TaskData,
-    check_paths,
     read_classes,
     read_manifest,
     read_summary,
     read_target_labels,
-    resolve_inside,
     row_id,
     withdraw_task,
     write_task,
@@ -44,7 +41,7 @@ def some_rows() -> pd.DataFrame:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    write_task(tmp_path, some_rows(), TaskData(Path("data"), [], CLASSES), {"root": "data"})
+    write_task(tmp_path, some_rows(), CLASSES, {"root": "data"})
     return tmp_path
 
 
@@ -69,13 +66,13 @@ def test_target_labels_are_in_their_own_file_only(folder):
 def test_target_without_labels(tmp_path):
     rows = some_rows()
     rows.loc[2:, "label"] = None
-    write_task(tmp_path, rows, TaskData(Path("data"), [], CLASSES), {})
+    write_task(tmp_path, rows, CLASSES, {})
     assert read_target_labels(tmp_path, [21, 22]).tolist() == [-1, -1]
 
 
 def test_the_callers_rows_stay_as_they_were(tmp_path):
     rows = some_rows()
-    write_task(tmp_path, rows, TaskData(Path("data"), [], CLASSES), {})
+    write_task(tmp_path, rows, CLASSES, {})
     pd.testing.assert_frame_equal(rows, some_rows())
 
 
@@ -85,7 +82,7 @@ def test_a_kill_while_writing_leaves_no_manifest_of_other_files(folder, monkeypa
 
     monkeypatch.setattr("sreclip.data.manifest.write_json", killed)
     with pytest.raises(KeyboardInterrupt):
-        write_task(folder, some_rows(), TaskData(Path("other"), [], CLASSES), {})
+        write_task(folder, some_rows(), CLASSES, {})
     with pytest.raises(StoreError, match="missing"):
         read_manifest(folder)
 
@@ -114,10 +111,10 @@ def test_damaged_manifests(folder):
     with pytest.raises(StoreError, match="no column sha256"):
         read_manifest(folder)
     put(folder, some_rows().assign(row_id=[11, 12, 21, 22, 11]))
-    with pytest.raises(StoreError, match=r"'t/c\.jpg' stands twice"):
+    with pytest.raises(StoreError, match=r"'t/c\.jpg' appears twice"):
         read_manifest(folder)
     put(folder, some_rows().assign(size="many"))
-    with pytest.raises(StoreError, match="another kind"):
+    with pytest.raises(StoreError, match="wrong type"):
         read_manifest(folder)
 
 
@@ -144,67 +141,6 @@ def test_manifest_with_a_path_that_leaves_the_root(folder, path):
 def test_dots_within_names_are_no_escape(folder):
     put(folder, some_rows().assign(path=["..a.jpg", "s/b..jpg", ".../x", "a../b", "t/c.jpg"]))
     assert len(read_manifest(folder)) == 5
-
-
-@pytest.fixture
-def root(tmp_path) -> Path:
-    root = tmp_path / "root"
-    (root / "s").mkdir(parents=True)
-    (root / "s/a.jpg").touch()
-    (tmp_path / "secret.jpg").touch()
-    return root
-
-
-def test_resolve_inside(root):
-    assert resolve_inside(root, "s/a.jpg") == (root / "s/a.jpg").resolve()
-    assert resolve_inside(root, "s/not-yet.jpg") == root.resolve() / "s/not-yet.jpg"
-
-
-@pytest.mark.parametrize(
-    "path", ["../secret.jpg", "s/../../secret.jpg", "/etc/passwd", "s/../s/a.jpg"]
-)
-def test_resolve_inside_refuses(root, path):
-    with pytest.raises(DataError, match="leaves the data root"):
-        resolve_inside(root, path)
-
-
-def test_resolve_inside_refuses_links_out(root):
-    (root / "s/out.jpg").symlink_to(root.parent / "secret.jpg")
-    (root / "up").symlink_to("..")
-    (root / "in.jpg").symlink_to("s/a.jpg")
-    for path in ("s/out.jpg", "up/secret.jpg"):
-        with pytest.raises(DataError, match="leaves the data root"):
-            resolve_inside(root, path)
-    assert resolve_inside(root, "in.jpg") == (root / "s/a.jpg").resolve()
-
-
-def test_resolve_inside_refuses_what_cannot_be_followed(root):
-    (root / "loop").symlink_to("loop")
-    for path in ("loop/x.jpg", "a\0b"):
-        with pytest.raises(DataError):
-            resolve_inside(root, path)
-
-
-PARTS = st.sampled_from(["..", ".", "", "a", "..b", "c..", "...", "s", "up"])
-
-
-@given(parts=st.lists(PARTS, min_size=1, max_size=6))
-def test_both_checks_agree_on_where_a_path_leads(tmp_path_factory, parts):
-    root = tmp_path_factory.getbasetemp() / "root"
-    root.mkdir(exist_ok=True)
-    path = "/".join(parts)
-    try:
-        assert resolve_inside(root, path).is_relative_to(root.resolve())
-        allowed = True
-    except DataError:
-        allowed = False
-    assert allowed == (".." not in parts and not path.startswith("/"))
-    if path:
-        try:
-            check_paths(pd.Series([path], dtype="string"), "test")
-            assert allowed
-        except DataError:
-            assert not allowed
 
 
 @given(domain=st.sampled_from(["source", "target"]), path=st.text(min_size=1))

@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sreclip.data.manifest import TaskData
+from sreclip.data.task import TaskData
 from sreclip.data.tasks import openmoji
-from sreclip.data.tasks.openmoji_classes import DEMO_CLASSES
 from sreclip.errors import ConfigError
 
 SIZE = 40
@@ -21,7 +19,9 @@ SIZE = 40
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
-    return openmoji.prepare({"picture_size": SIZE}, tmp_path_factory.mktemp("openmoji"))
+    return openmoji.OpenmojiTask().prepare(
+        {"image_size": SIZE}, tmp_path_factory.mktemp("openmoji")
+    )
 
 
 def test_parts_share_no_emoji_and_no_drawing() -> None:
@@ -66,34 +66,36 @@ def test_emoji_that_differ_in_colour_alone_stay_together() -> None:
 def test_every_listed_short_name_exists_and_has_one_class() -> None:
     known = {(emoji.short_name, emoji.subgroup) for emoji in openmoji.catalogue()}
     names = {name for name, _ in known}
-    for demo_class in DEMO_CLASSES:
-        assert set(f"{demo_class.add} {demo_class.drop}".split()) <= names
+    for demo_class in openmoji.demo_classes():
+        assert demo_class.add | demo_class.drop <= names
     for key in known:
-        assert sum(demo_class.holds(*key) for demo_class in DEMO_CLASSES) <= 1
+        assert sum(demo_class.holds(*key) for demo_class in openmoji.demo_classes()) <= 1
 
 
 def test_task_has_every_class_in_both_domains(task: TaskData) -> None:
-    found = {(picture.domain, picture.label) for picture in task.pictures}
-    assert found == {(d, label) for d in ("source", "target") for label in range(len(DEMO_CLASSES))}
-    assert len(task.pictures) > 350
+    found = {(image.domain, image.label) for image in task.images}
+    assert found == {
+        (d, label) for d in ("source", "target") for label in range(len(openmoji.demo_classes()))
+    }
+    assert len(task.images) > 350
     assert "CC BY-SA 4.0" in task.credits
     assert {entry.name: entry.wnid for entry in task.classes}["bird"] == "n01503061"
-    for picture in task.pictures:
-        assert (task.root / picture.path).is_file()
-        assert picture.path.startswith(f"{picture.domain}/")
+    for image in task.images:
+        assert (task.root / image.place.path).is_file()
+        assert image.place.path.startswith(f"{image.domain}/")
 
 
-def test_pictures_are_kept_and_damaged_ones_are_drawn_again(
+def test_images_are_kept_and_damaged_ones_are_drawn_again(
     task: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     some = {domain: openmoji.demo_items(domain)[:3] for domain in ("source", "target")}
     monkeypatch.setattr(openmoji, "demo_items", some.__getitem__)
-    kept, damaged = (task.root / p.path for p in task.pictures[:2])
+    kept, damaged = (task.root / p.place.path for p in task.images[:2])
     before = {path: path.read_bytes() for path in (kept, damaged)}
     kept_time = kept.stat().st_mtime_ns
     damaged.write_bytes(b"half")
-    again = openmoji.prepare({"picture_size": SIZE}, task.root.parent)
-    assert len(again.pictures) == 6
+    again = openmoji.OpenmojiTask().prepare({"image_size": SIZE}, task.root.parent)
+    assert len(again.images) == 6
     assert {path: path.read_bytes() for path in before} == before
     assert kept.stat().st_mtime_ns == kept_time
 
@@ -105,12 +107,6 @@ def test_line_layer_is_black_on_white() -> None:
         assert np.ptp(pixels, axis=2).max() <= 8, emoji
         assert (pixels.mean(axis=2) > 200).mean() > 0.3, emoji
         assert pixels.min() < 100, emoji
-
-
-def test_bad_size_is_refused(tmp_path: Path) -> None:
-    for size in (0, 5000, "big", True):
-        with pytest.raises(ConfigError, match="picture_size"):
-            openmoji.prepare({"picture_size": size}, tmp_path)
 
 
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

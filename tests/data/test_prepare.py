@@ -4,22 +4,23 @@ import hashlib
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sreclip.data import hashes as hashes_module
 from sreclip.data.manifest import (
     ClassEntry,
-    Picture,
-    TaskData,
     read_classes,
     read_manifest,
     read_summary,
     read_target_labels,
     row_id,
 )
-from sreclip.data.prepare import picture_rows, prepare_data
+from sreclip.data.place import Place
+from sreclip.data.prepare import image_rows, prepare_data
 from sreclip.data.shards import read_shards, shard_key
+from sreclip.data.task import Task, TaskData, TaskImage
 from sreclip.errors import ConfigError, DataError
 
 OUTPUTS = {
@@ -54,20 +55,23 @@ def root(tmp_path) -> Path:
 
 
 def run(root: Path, folder: Path, **options):
-    return prepare_data("folder", {"root": str(root)}, folder, **{"shard_size": 2, **options})
+    settings = {"root": str(root), "source": "source", "target": "target", "classes": None}
+    cache = folder.with_name(f".{folder.name}.hashes.parquet")
+    more = {"shard_size": 2, "duplicates": "error", "hash_cache": cache, **options}
+    return prepare_data("folder", settings, folder, **more)
 
 
 @pytest.fixture
 def reads(monkeypatch) -> list[str]:
     """Names of the files that were read to be hashed."""
     names: list[str] = []
-    hash_file = hashes_module.hash_file
+    read = hashes_module._read
 
-    def spy(full: str):
-        names.append(Path(full).name)
-        return hash_file(full)
+    def spy(place: Place, *arguments: Any) -> Any:
+        names.append(Path(place.path).name)
+        return read(place, *arguments)
 
-    monkeypatch.setattr(hashes_module, "hash_file", spy)
+    monkeypatch.setattr(hashes_module, "_read", spy)
     return names
 
 
@@ -94,8 +98,8 @@ def test_what_is_written(root, tmp_path):
     for shard in read_shards(folder):
         assert shard.key == shard_key(rows.iloc[shard.start : shard.stop])
     assert read_summary(folder) == summary
-    assert summary["pictures"] == {"source": 3, "target": 3}
-    assert summary["source_pictures"] == {"cat": 2, "dog": 1, "zebra": 0}
+    assert summary["images"] == {"source": 3, "target": 3}
+    assert summary["source_images"] == {"cat": 2, "dog": 1, "zebra": 0}
     assert summary["target_labels"] == 2
     assert summary["bytes"] == rows["size"].sum()
 
@@ -106,7 +110,7 @@ def test_target_labels_are_for_evaluate_alone(root, tmp_path):
     target = rows[rows["domain"] == "target"]
     assert target["label"].isna().all()
     assert read_target_labels(tmp_path / "out", target["row_id"]).tolist() == [0, -1, 2]
-    # Nor do the counts tell: one picture moved to another class leaves all but the key the same.
+    # Nor do the counts tell: one image moved to another class leaves all but the key the same.
     summary = read_summary(tmp_path / "out")
     for name in ("2", "3"):
         put(root / f"target/zebra/{name}.jpg")
@@ -117,10 +121,10 @@ def test_target_labels_are_for_evaluate_alone(root, tmp_path):
     zebras, cats = (read_summary(tmp_path / name) for name in ("more_zebras", "more_cats"))
     assert zebras.pop("target_labels_key") != cats.pop("target_labels_key")
     assert zebras == cats
-    assert zebras["pictures"] != summary["pictures"]
+    assert zebras["images"] != summary["images"]
 
 
-def test_same_pictures_same_bytes(root, tmp_path):
+def test_same_images_same_bytes(root, tmp_path):
     run(root, tmp_path / "one")
     for path in root.rglob("*.jpg"):
         os.utime(path, (7, 7))
@@ -194,12 +198,12 @@ def test_a_cache_of_another_root_or_a_damaged_one_is_not_used(root, tmp_path, re
 
 def test_a_file_that_changes_while_it_is_read(root, tmp_path, monkeypatch):
     digest_of = hashes_module._digest
-    picture = root / "source/cat/1.jpg"
+    image = root / "source/cat/1.jpg"
 
-    def slow(descriptor: int, size: int) -> str:
-        digest = digest_of(descriptor, size)
-        if os.fstat(descriptor).st_ino == picture.stat().st_ino:
-            put(picture, b"still being copied")
+    def slow(descriptor: int, offset: int, size: int) -> str:
+        digest = digest_of(descriptor, offset, size)
+        if os.fstat(descriptor).st_ino == image.stat().st_ino:
+            put(image, b"still being copied")
         return digest
 
     monkeypatch.setattr(hashes_module, "_digest", slow)
@@ -234,7 +238,7 @@ def test_many_duplicates_are_summed_up(root, tmp_path):
 def test_duplicates_dropped_from_the_target(doubled, tmp_path):
     summary = run(doubled, tmp_path / "out", duplicates="drop_target")
     assert summary["duplicates"]["dropped"] == ["target/again.jpg"]
-    assert summary["pictures"] == {"source": 3, "target": 3}
+    assert summary["images"] == {"source": 3, "target": 3}
     rows = read_manifest(tmp_path / "out")
     assert "target/again.jpg" not in rows["path"].tolist()
     assert "source/dog/1.jpg" in rows["path"].tolist()
@@ -247,13 +251,13 @@ def test_duplicates_kept(doubled, tmp_path):
     assert summary["duplicates"]["across"] == 1
     assert summary["duplicates"]["dropped"] == []
     assert "target/again.jpg" in read_manifest(tmp_path / "out")["path"].tolist()
-    assert "pictures kept in both domains: 1" in summary["notes"]
+    assert "images kept in both domains: 1" in summary["notes"]
 
 
 def test_duplicates_that_would_empty_the_target(root, tmp_path):
     for path in (root / "target").rglob("*.jpg"):
         put(path, (root / "source/dog/1.jpg").read_bytes())
-    with pytest.raises(DataError, match="every target picture"):
+    with pytest.raises(DataError, match="every target image"):
         run(root, tmp_path / "out", duplicates="drop_target")
 
 
@@ -264,13 +268,8 @@ def test_duplicates_within_a_domain_are_noted(root, tmp_path):
     summary = run(root, tmp_path / "out")
     assert summary["duplicates"]["within"] == {"source": 2, "target": 1}
     assert summary["duplicates"]["source_with_two_labels"] == 1
-    assert "source pictures that stand under two classes: 1" in summary["notes"]
-    assert summary["pictures"] == {"source": 5, "target": 4}
-
-
-def test_unknown_rule(root, tmp_path):
-    with pytest.raises(ValueError, match="dorp"):
-        run(root, tmp_path / "out", duplicates="dorp")
+    assert "source images that appear under two classes: 1" in summary["notes"]
+    assert summary["images"] == {"source": 5, "target": 4}
 
 
 def test_empty_files_stay_and_are_no_duplicates(root, tmp_path):
@@ -288,10 +287,10 @@ def test_unreadable_files_stay_and_are_tried_again(root, tmp_path, monkeypatch):
         digest_of = hashes_module._digest
         bad = {path.stat().st_ino for path in root.rglob("1.jpg")}
 
-        def denied(descriptor: int, size: int) -> str:
+        def denied(descriptor: int, offset: int, size: int) -> str:
             if os.fstat(descriptor).st_ino in bad:
                 raise PermissionError(13, "Permission denied")
-            return digest_of(descriptor, size)
+            return digest_of(descriptor, offset, size)
 
         patch.setattr(hashes_module, "_digest", denied)
         summary = run(root, tmp_path / "out")
@@ -306,9 +305,20 @@ def test_unreadable_files_stay_and_are_tried_again(root, tmp_path, monkeypatch):
 
 
 def task_of(monkeypatch, data: TaskData) -> None:
-    monkeypatch.setattr(
-        "sreclip.data.prepare.load_task", lambda name: lambda settings, folder: data
-    )
+    class Given(Task):
+        def prepare(self, settings: Any, folder: Path) -> TaskData:
+            return data
+
+    monkeypatch.setattr("sreclip.data.prepare.load_task", lambda name: Given())
+
+
+def image(path: str, domain: Any, label: int | None) -> TaskImage:
+    return TaskImage(Place(path), domain, label)
+
+
+def run_any(folder: Path) -> None:
+    cache = folder / "hashes.parquet"
+    prepare_data("any", {}, folder / "out", shard_size=9, duplicates="error", hash_cache=cache)
 
 
 CLASSES = (ClassEntry("cat", ("cat",)),)
@@ -321,37 +331,37 @@ def test_a_task_cannot_name_files_outside_its_root(tmp_path, monkeypatch, path):
     put(tmp_path / "secret.jpg", b"secret")
     (root / "s/out.jpg").symlink_to(tmp_path / "secret.jpg")
     (root / "up").symlink_to("..")
-    pictures = [Picture("s/a.jpg", "source", 0), Picture(path, "target", None)]
-    task_of(monkeypatch, TaskData(root, pictures, CLASSES))
+    images = [image("s/a.jpg", "source", 0), image(path, "target", None)]
+    task_of(monkeypatch, TaskData(root, images, CLASSES))
     with pytest.raises(DataError, match="leaves the data root"):
-        prepare_data("any", {}, tmp_path / "out", shard_size=9)
+        run_any(tmp_path)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_listed_file_that_is_gone(tmp_path, monkeypatch):
-    task_of(monkeypatch, TaskData(tmp_path, [Picture("gone.jpg", "source", 0)], CLASSES))
+    task_of(monkeypatch, TaskData(tmp_path, [image("gone.jpg", "source", 0)], CLASSES))
     with pytest.raises(DataError, match=r"gone\.jpg.*cannot be found"):
-        prepare_data("any", {}, tmp_path / "out", shard_size=9)
+        run_any(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("pictures", "complaint"),
+    ("images", "complaint"),
     [
-        ([Picture("a", "source", None)], "without a label"),
-        ([Picture("a", "source", 1)], "not one of the 1 classes"),
-        ([Picture("a", "target", -1)], "not one of the 1 classes"),
-        ([Picture("a", "third", 0)], "domain"),
-        ([Picture("a", "target", 0), Picture("a", "target", None)], "listed twice"),
+        ([image("a", "source", None)], "without a label"),
+        ([image("a", "source", 1)], "not one of the 1 classes"),
+        ([image("a", "target", -1)], "not one of the 1 classes"),
+        ([image("a", "third", 0)], "domain"),
+        ([image("a", "target", 0), image("a", "target", None)], "listed twice"),
     ],
 )
-def test_listings_that_are_refused(pictures, complaint):
+def test_listings_that_are_refused(images, complaint):
     with pytest.raises(DataError, match=rf"^a: .*{complaint}"):
-        picture_rows(TaskData(Path("x"), pictures, CLASSES))
+        image_rows(TaskData(Path("x"), images, CLASSES))
 
 
 def test_rows_are_sorted_whatever_the_tasks_order():
-    pictures = [Picture(path, domain, 0) for path in "bac" for domain in ("target", "source")]
-    rows = picture_rows(TaskData(Path("x"), pictures, CLASSES))
+    images = [image(path, domain, 0) for path in "bac" for domain in ("target", "source")]
+    rows = image_rows(TaskData(Path("x"), images, CLASSES))
     assert list(zip(rows["domain"], rows["path"], strict=True)) == [
         (domain, path) for domain in ("source", "target") for path in "abc"
     ]
@@ -359,7 +369,9 @@ def test_rows_are_sorted_whatever_the_tasks_order():
 
 def test_unknown_task(tmp_path):
     with pytest.raises(ConfigError, match="'folder'"):
-        prepare_data("foldr", {}, tmp_path, shard_size=1)
+        prepare_data(
+            "foldr", {}, tmp_path, shard_size=1, duplicates="keep", hash_cache=tmp_path / "cache"
+        )
 
 
 @pytest.mark.parametrize("at", ["write_shards", "write_task"])

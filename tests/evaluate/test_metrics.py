@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from sreclip.evaluate import metrics
 from sreclip.evaluate.accuracy import harmonic_mean, predictions
-from sreclip.methods.blocks import Block, collect
+from sreclip.methods.logits import Block, collect
 from sreclip.methods.scores import ImageScores
 
 KNOWN = np.array([True, True, False, False])

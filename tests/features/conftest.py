@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import fake_backbone
 
+from sreclip.config.models import FeatureSettings
 from sreclip.features.extract import ExtractionReport, extract_images
 
 
@@ -20,7 +20,7 @@ from sreclip.features.extract import ExtractionReport, extract_images
 def fake() -> SimpleNamespace:
     return SimpleNamespace(
         Backbone=fake_backbone.FakeBackbone,
-        make_pictures=fake_backbone.make_pictures,
+        make_images=fake_backbone.make_images,
         manifest_rows=fake_backbone.manifest_rows,
         program=Path(fake_backbone.__file__),
     )
@@ -28,8 +28,8 @@ def fake() -> SimpleNamespace:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A data root with 30 source pictures."""
-    fake_backbone.make_pictures(tmp_path / "data", 30)
+    """A data root with 30 source images."""
+    fake_backbone.make_images(tmp_path / "data", 30)
     return tmp_path / "data"
 
 
@@ -46,21 +46,9 @@ def extract(root: Path) -> Callable[..., ExtractionReport]:
     def run(rows: pd.DataFrame, out: Path, **settings: object) -> ExtractionReport:
         folder = settings.pop("root", root)
         backbone = settings.pop("backbone", None) or fake_backbone.FakeBackbone()
-        settings = {"rows_key": "rows", "batch_size": 7, "progress": False, **settings}
-        return extract_images(rows, folder, backbone, out, **settings)
+        others = {"rows_key": "rows", "progress": False}
+        others = {name: settings.pop(name, value) for name, value in others.items()}
+        features = FeatureSettings(**{"batch_size": 7, "workers": 0, **settings})
+        return extract_images(rows, folder, backbone, out, features, **others)
 
     return run
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a small file system cannot be mounted here: {error}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)

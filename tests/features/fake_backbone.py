@@ -43,7 +43,9 @@ class FakeBackbone:
         return torch.from_numpy(small / 255).permute(2, 0, 1).contiguous()
 
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
-        time.sleep(self.delay)
+        if self.delay:
+            print("batch", flush=True)  # a test kills the program then
+            time.sleep(self.delay)
         dtype = torch.float32 if exact else getattr(torch, self.precision)
         # Row by row, so that the numbers cannot depend on the size of the batch.
         matrix = self.matrix.to(dtype)
@@ -60,7 +62,7 @@ class FakeBackbone:
         return torch.nn.functional.normalize(torch.tensor(np.array(rows)).float(), dim=1)
 
 
-def make_pictures(root: Path, count: int, domain: str = "source", seed: int = 0) -> list[str]:
+def make_images(root: Path, count: int, domain: str = "source", seed: int = 0) -> list[str]:
     """Write small PNG files and give their paths relative to ``root``."""
     folder = root / domain
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,7 @@ def manifest_rows(root: Path, paths: list[str], domain: str = "source") -> pd.Da
 
 
 if __name__ == "__main__":
+    from sreclip.config.models import FeatureSettings
     from sreclip.features.extract import extract_images
 
     data, target = Path(sys.argv[1]), Path(sys.argv[2])
@@ -100,8 +103,7 @@ if __name__ == "__main__":
         data,
         FakeBackbone(dim=512, delay=0.2),
         target,
+        FeatureSettings(batch_size=100, workers=1),
         rows_key="rows",
-        batch_size=100,
-        workers=1,
         progress=False,
     )

@@ -1,4 +1,4 @@
-"""Pictures in archives to a shard: the same numbers as from files, and never another's pixels."""
+"""Images in archives to a shard: the same numbers as from files, and never another's pixels."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import pytest
 import torch
 
 from sreclip.config import Params
-from sreclip.data.images import RejectedPicture
+from sreclip.config.models import BackboneSettings
 from sreclip.data.manifest import read_manifest
 from sreclip.data.prepare import prepare_data
-from sreclip.data.reading import PictureReader, Stored, read_picture, stored_pictures
+from sreclip.data.reading import ImageReader, StoredImage
 from sreclip.errors import DataError, StoreError
+from sreclip.features.dataset import ImageDataset
 from sreclip.features.extract import ExtractionReport
-from sreclip.features.pictures import PictureSet
-from sreclip.features.steps import extract_shard
-from sreclip.features.store import open_images
+from sreclip.features.images import open_images
+from sreclip.features.planned import extract_shard
 from sreclip.plan.plan import Plan
 
 Extract = Callable[..., ExtractionReport]
@@ -40,21 +40,29 @@ def pack(archive: Path, files: dict[str, bytes]) -> None:
             tar.addfile(info, io.BytesIO(content))
 
 
+def prepare(root: Path, folder: Path, shard_size: int) -> None:
+    settings = {"root": str(root), "source": "source", "target": "target", "classes": None}
+    cache = folder.with_name(f"{folder.name}.hashes.parquet")
+    prepare_data(
+        "folder", settings, folder, shard_size=shard_size, duplicates="error", hash_cache=cache
+    )
+
+
 def rows_of(root: Path, folder: Path) -> pd.DataFrame:
     """Manifest rows of the source of a data root; a target is put there when it lacks one."""
     if not (root / "target").exists():
         (root / "target").mkdir()
         (root / "target" / "a.png").write_bytes(b"target")
-    prepare_data("folder", {"root": str(root)}, folder, shard_size=1000)
+    prepare(root, folder, shard_size=1000)
     rows = read_manifest(folder)
     return rows[rows["domain"] == "source"].reset_index(drop=True)
 
 
 @pytest.fixture
 def contents(root: Path) -> dict[str, bytes]:
-    """The 30 pictures, and some that cannot be shown."""
+    """The 30 images, and some that cannot be shown."""
     files = {path.name: path.read_bytes() for path in sorted((root / "source").iterdir())}
-    files["0003.png"] = b"no picture"
+    files["0003.png"] = b"no image"
     files["0004.png"] = b""
     files["0029.png"] = files["0029.png"][:-40]
     return files
@@ -62,7 +70,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def packed(tmp_path: Path, contents: dict[str, bytes]) -> Path:
-    """A data root with the pictures in two archives; one has them in the other order."""
+    """A data root with the images in two archives; one has them in the other order."""
     root = tmp_path / "packed"
     items = list(contents.items())
     pack(root / "source/a.tar", {f"dog/{name}": content for name, content in items[:15]})
@@ -76,7 +84,7 @@ def packed_rows(packed: Path, tmp_path: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_same_pictures_give_the_same_bytes(
+def test_the_same_images_give_the_same_bytes(
     tmp_path: Path,
     packed: Path,
     packed_rows: pd.DataFrame,
@@ -91,47 +99,27 @@ def test_the_same_pictures_give_the_same_bytes(
     plain_rows = rows_of(plain, tmp_path / "plain_task")
     extract(plain_rows, tmp_path / "plain.h5", root=plain, workers=workers)
     extract(packed_rows, tmp_path / "packed.h5", root=packed, workers=workers)
-    with open_images(tmp_path / "plain.h5") as one, open_images(tmp_path / "packed.h5") as two:
-        assert one.features[:].tobytes() == two.features[:].tobytes()
-        assert one.ok.tolist() == two.ok.tolist() and one.ok.sum() == 27
-        reasons = [[reject.reason for reject in images.rejects] for images in (one, two)]
-        assert reasons[0] == reasons[1]
-        assert [reject.path for reject in two.rejects] == [
-            "source/a.tar/dog/0003.png",
-            "source/a.tar/dog/0004.png",
-            "source/b.tar/dog/0029.png",
-        ]
+    one, two = open_images([tmp_path / "plain.h5"]), open_images([tmp_path / "packed.h5"])
+    assert one.features[:].tobytes() == two.features[:].tobytes()
+    assert one.ok.tolist() == two.ok.tolist() and one.ok.sum() == 27
+    reasons = [[reject.reason for reject in images.rejects] for images in (one, two)]
+    assert reasons[0] == reasons[1]
+    assert [reject.path for reject in two.rejects] == [
+        "source/a.tar/dog/0003.png",
+        "source/a.tar/dog/0004.png",
+        "source/b.tar/dog/0029.png",
+    ]
 
 
-def test_the_picture_set_pickles_with_an_open_archive(
+def test_the_dataset_pickles_with_an_open_archive(
     packed: Path, packed_rows: pd.DataFrame, fake: SimpleNamespace
 ) -> None:
-    pictures = PictureSet(packed_rows, packed, fake.Backbone().preprocess, 1000)
-    first = pictures[0].pixels
-    assert pictures.reader._handle is not None
-    again = pickle.loads(pickle.dumps(pictures))  # noqa: S301 - made here
+    images = ImageDataset(packed_rows, packed, fake.Backbone().preprocess, 1000)
+    first = images[0].pixels
+    assert images.reader._handle is not None
+    again = pickle.loads(pickle.dumps(images))  # noqa: S301 - made here
     assert again.reader._handle is None
     torch.testing.assert_close(again[0].pixels, first)
-
-
-def test_one_archive_is_open_at_a_time(packed: Path, packed_rows: pd.DataFrame) -> None:
-    reader = PictureReader(packed)
-    handles = set()
-    for stored in stored_pictures(packed_rows):
-        reader.read(stored)
-        handles.add(id(reader._handle))
-    assert len(handles) <= 2
-    last = reader._handle
-    reader.close()
-    assert last is not None and last.closed
-
-
-def test_reading_one_picture_of_the_manifest(
-    packed: Path, packed_rows: pd.DataFrame, contents: dict[str, bytes]
-) -> None:
-    for stored, name in zip(stored_pictures(packed_rows), sorted(contents), strict=True):
-        assert stored.name.endswith(f".tar/dog/{name}")
-        assert read_picture(packed, stored) == contents[name]
 
 
 def replace_in(archive: Path, name: str, content: bytes) -> None:
@@ -181,27 +169,27 @@ def test_an_archive_that_changed_since_the_manifest(
     workers: int,
 ) -> None:
     change(packed / "source/a.tar")
-    with pytest.raises(DataError, match=rf"a\.tar/dog/\S+ is not the picture.*{message}") as caught:
+    with pytest.raises(DataError, match=rf"a\.tar/dog/\S+ is not the image.*{message}") as caught:
         extract(packed_rows, tmp_path / "out" / "a.h5", root=packed, workers=workers)
     assert "prepare-data" in caught.value.hint
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_pixels_are_those_of_the_bytes_that_were_hashed(
     packed: Path, packed_rows: pd.DataFrame, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An archive replaced between reading and decoding changes nothing."""
-    pictures = PictureSet(packed_rows, packed, fake.Backbone().preprocess, 1000)
-    before = pictures[7].pixels
-    read = PictureReader.read
+    images = ImageDataset(packed_rows, packed, fake.Backbone().preprocess, 1000)
+    before = images[7].pixels
+    read = ImageReader.read
 
-    def replaced(self: PictureReader, stored: Stored) -> bytes:
+    def replaced(self: ImageReader, stored: StoredImage) -> bytes:
         content = read(self, stored)
-        (packed / stored.path).write_bytes(b"another")
+        (packed / stored.place.path).write_bytes(b"another")
         return content
 
-    monkeypatch.setattr(PictureReader, "read", replaced)
-    torch.testing.assert_close(pictures[7].pixels, before)
+    monkeypatch.setattr(ImageReader, "read", replaced)
+    torch.testing.assert_close(images[7].pixels, before)
 
 
 def test_an_archive_that_leads_out_of_the_root(
@@ -236,47 +224,42 @@ def test_a_member_that_was_unreadable_when_it_was_listed(
 
     monkeypatch.setattr(os, "pread", failing)
     extract(packed_rows, tmp_path / "a.h5", root=packed)
-    with open_images(tmp_path / "a.h5") as images:
-        assert not images.ok[2]
-        assert images.rejects[0].path == "source/a.tar/dog/0002.png"
-        assert "Input/output error" in images.rejects[0].reason
+    images = open_images([tmp_path / "a.h5"])
+    assert not images.ok[2]
+    assert images.rejects[0].path == "source/a.tar/dog/0002.png"
+    assert "Input/output error" in images.rejects[0].reason
     # Without being listed as unreadable it is not passed over.
     packed_rows.loc[2, "sha256"] = "0" * 64
     with pytest.raises(DataError, match=r"0002\.png is not .* cannot be read"):
         extract(packed_rows, tmp_path / "b.h5", root=packed)
 
 
-def test_what_is_too_large_to_be_a_picture_is_not_read(packed: Path) -> None:
-    with pytest.raises(RejectedPicture, match="bytes are more than"):
-        read_picture(packed, Stored("source/a.tar", 1 << 40, "0" * 64, "x", 0))
-
-
 @pytest.fixture
 def plan(packed: Path, tmp_path: Path) -> Plan:
     task = {"name": "folder", "folder": {"root": str(packed)}, "shard_size": 9}
-    plan = Plan(Params.model_validate({"task": task}), tmp_path / "results", tmp_path / "reports")
+    plan = Plan(Params.model_validate({"task": task}), tmp_path)
     rows_of(packed, tmp_path / "task")
-    prepare_data("folder", task["folder"], plan.task_dir, shard_size=9)
+    prepare(packed, plan.task.path, shard_size=9)
     return plan
 
 
 def test_a_shard_reads_its_own_rows(
     plan: Plan, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sreclip.features.steps.backbone_of", lambda params: fake.Backbone())
-    rows = read_manifest(plan.task_dir)
+    monkeypatch.setattr(BackboneSettings, "load", lambda self, device: fake.Backbone())
+    rows = read_manifest(plan.task.path)
     monkeypatch.delattr("sreclip.data.manifest.read_manifest")
     shards = plan.domain_shards("source")
     assert len(shards) > 2
     for shard in shards:
-        with open_images(extract_shard(plan, shard.key, progress=False)) as images:
-            expected = rows["row_id"].iloc[shard.start : shard.stop]
-            np.testing.assert_array_equal(images.row_id, expected)
+        images = open_images([extract_shard(plan, shard.key, progress=False)])
+        expected = rows["row_id"].iloc[shard.start : shard.stop]
+        np.testing.assert_array_equal(images.row_id, expected)
 
 
 def test_a_manifest_of_other_rows_than_the_shards(plan: Plan, fake: SimpleNamespace) -> None:
-    path = plan.task_dir / "manifest.parquet"
-    rows = read_manifest(plan.task_dir)
+    path = plan.task.path / "manifest.parquet"
+    rows = read_manifest(plan.task.path)
     key = plan.domain_shards("source")[1].key
     rows.iloc[::-1].to_parquet(path, index=False)
     with pytest.raises(StoreError, match=f"not those of shard {key}"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,32 +14,32 @@ import pandas as pd
 import pytest
 import torch
 
-from sreclip.backbones import load_backbone
+from sreclip.config.models import BackboneSettings
+from sreclip.features.dataset import Batch
 from sreclip.features.encode import encode_batches
 from sreclip.features.extract import ExtractionReport
-from sreclip.features.loading import Batch
 from sreclip.features.progress import Seconds
 from tests.backbones.test_open_clip import MODEL, checkpoint
 from tests.pretended_gpu import PretendedGpu
 
 __all__ = ["checkpoint"]
 Extract = Callable[..., ExtractionReport]
-# Pictures that are ok in each batch of three.
+# Images that are ok in each batch of three.
 OK = [(1, 1, 1), (0, 0, 0), (1, 0, 1), (1, 1, 1), (0, 1, 0)]
 
 
 def batches() -> Iterator[Batch]:
-    """Give pixels that tell every picture from every other."""
+    """Return pixels that tell every image from every other."""
     generator = torch.Generator().manual_seed(0)
     for flags in OK:
         ok = np.array(flags, dtype=np.bool_)
         pixels = torch.rand(int(ok.sum()), 3, 8, 8, generator=generator) if ok.any() else None
-        yield Batch(pixels, ok, [""] * len(ok), None, 0.0, 0.0)
+        yield Batch(pixels, ["" if one else "broken" for one in ok])
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 2, 9])
+@pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda", 1)])
 def test_rows_and_order_do_not_depend_on_what_is_on_its_way(
-    ahead: int, fake: SimpleNamespace
+    device: str, ahead: int, fake: SimpleNamespace
 ) -> None:
     backbone = fake.Backbone()
     given: list[int] = []
@@ -48,14 +49,17 @@ def test_rows_and_order_do_not_depend_on_what_is_on_its_way(
             given.append(number)
             yield batch
 
-    pairs = zip(encode_batches(backbone, counted(), Seconds(), ahead=ahead), batches(), strict=True)
-    for number, ((batch, features), expected) in enumerate(pairs):
-        assert len(given) == min(number + 1 + ahead, len(OK)), "no more are asked for than are told"
-        assert batch.ok.tolist() == expected.ok.tolist()
-        assert not features[~batch.ok].any()
-        if expected.pixels is not None:
-            rows = backbone.encode_image(expected.pixels).numpy()
-            np.testing.assert_array_equal(features[batch.ok], rows)
+    with PretendedGpu() if device == "cuda" else nullcontext():
+        encoded = encode_batches(fake.Backbone(device=device), counted(), Seconds())
+        for number, ((batch, features), expected) in enumerate(
+            zip(encoded, batches(), strict=True)
+        ):
+            assert len(given) == min(number + 1 + ahead, len(OK)), "asked for too many"
+            assert batch.ok.tolist() == expected.ok.tolist()
+            assert not features[~batch.ok].any()
+            if expected.pixels is not None:
+                rows = backbone.encode_image(expected.pixels).numpy()
+                np.testing.assert_array_equal(features[batch.ok], rows)
     assert number == len(OK) - 1
 
 
@@ -100,7 +104,7 @@ def test_a_gpu_that_lacks_memory_gets_halves(
         backbone.encode_image = little_memory
         found = [features for _, features in encode_batches(backbone, batches(), Seconds())]
     np.testing.assert_array_equal(np.concatenate(found), np.concatenate(expected))
-    assert "not enough memory for 3 pictures at a time, going on with 1" in caplog.text
+    assert "not enough memory for 3 images at a time, continuing with 1" in caplog.text
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -109,12 +113,11 @@ def test_on_a_gpu_the_rows_are_those_of_one_batch_at_a_time(
     precision: str, checkpoint: Path
 ) -> None:
     settings = {"model": MODEL, "pretrained": str(checkpoint), "precision": precision}
-    backbone = load_backbone("open_clip", settings, "cuda")
+    backbone = BackboneSettings(name="open_clip", open_clip=settings).load("cuda")
     generator = torch.Generator().manual_seed(0)
     pixels = [torch.randn(32, 3, 224, 224, generator=generator) for _ in range(40)]
     alone = [backbone.encode_image(one).cpu().numpy() for one in pixels]
-    ok = np.ones(32, dtype=np.bool_)
-    given = (Batch(one.pin_memory(), ok, [""] * 32, None, 0.0, 0.0) for one in pixels)
+    given = (Batch(one.pin_memory(), [""] * 32) for one in pixels)
     for (_, features), expected in zip(
         encode_batches(backbone, given, Seconds()), alone, strict=True
     ):

@@ -20,7 +20,7 @@ from tests.pretended_gpu import OnGpu, PretendedGpu, Stream
 __all__ = ["problem"]
 AFTERWARDS: list[dict[str, Any]] = [
     {},
-    {"calibrated_stacking": True, "refine": "transclip"},
+    {"calibration": "zero_shot", "refine": "transclip"},
     {"refine": "zlap", "neighbours": "approximate"},
 ]
 
@@ -31,7 +31,7 @@ def fit_and_score(
     settings = MethodsSettings().settings(name).changed(FEW_STEPS.get(name, {}) | extra)
     method = make_method(name, settings, 0)
     method.fit(**data)
-    return score_target(method, settings, data["target_features"]), method.state()
+    return score_target(method, data["target_features"]), method.state()
 
 
 @pytest.mark.parametrize("extra", AFTERWARDS)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
@@ -63,28 +64,42 @@ def brute_rank(prototype: np.ndarray, semantic: np.ndarray) -> float:
     return sum(terms) / len(terms) if terms else 0.0
 
 
+def table(distances: torch.Tensor) -> losses.Distances:
+    return lambda rows, columns: distances[rows, columns]
+
+
+def rank_loss(
+    prototype: torch.Tensor, semantic: torch.Tensor, sample: int = 1, seed: int = 0, **kind: bool
+) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    rank = losses.RankLoss(
+        table(semantic), len(semantic), sample=sample, generator=generator, **kind
+    )
+    return rank(table(prototype))
+
+
 def test_rank_loss_against_brute_force() -> None:
     prototype, semantic = (m + m.T for m in RNG.uniform(size=(2, 6, 6)))
-    value = losses.rank_loss(tensor(prototype), tensor(semantic))
+    value = rank_loss(tensor(prototype), tensor(semantic))
     assert value.item() == pytest.approx(brute_rank(prototype, semantic))
 
 
 def test_rank_loss_by_hand_and_zero_when_ordered() -> None:
     semantic = tensor([[0, 1, 2], [1, 0, 3], [2, 3, 0]])
-    assert losses.rank_loss(semantic, semantic).item() == 0
+    assert rank_loss(semantic, semantic).item() == 0
     prototype = tensor([[0, 5, 4], [5, 0, 3], [4, 3, 0]])
     # Ordered pairs of distances: (01 < 02): 5 - 4, (01 < 12): 5 - 3, (02 < 12): 4 - 3.
-    assert losses.rank_loss(prototype, semantic).item() == pytest.approx(4 / 3)
+    assert rank_loss(prototype, semantic).item() == pytest.approx(4 / 3)
 
 
 def test_rank_loss_without_a_pair_keeps_the_graph() -> None:
     distances = torch.zeros(3, 3, requires_grad=True)
-    value = losses.rank_loss(distances, torch.zeros(3, 3))
+    value = rank_loss(distances, torch.zeros(3, 3))
     value.backward()
     assert value.item() == 0
     assert distances.grad is not None
     assert not distances.grad.any()
-    assert losses.rank_loss(torch.zeros(1, 1), torch.zeros(1, 1)).item() == 0
+    assert rank_loss(torch.zeros(1, 1), torch.zeros(1, 1)).item() == 0
 
 
 def test_rank_loss_as_coded_looks_at_the_diagonals_alone() -> None:
@@ -92,21 +107,65 @@ def test_rank_loss_as_coded_looks_at_the_diagonals_alone() -> None:
     np.fill_diagonal(prototype, [4, 3, 2, 1])
     np.fill_diagonal(semantic, [1, 2, 3, 4])
     # All six pairs are ordered against the semantics: excesses 1, 2, 3, 1, 2, 1.
-    value = losses.rank_loss(tensor(prototype), tensor(semantic), "as_coded")
+    value = rank_loss(tensor(prototype), tensor(semantic), as_coded=True)
     assert value.item() == pytest.approx(10 / 6)
 
 
-def test_rank_loss_sampled_is_near_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    prototype, semantic = (m + m.T for m in RNG.uniform(size=(2, 12, 12)))
-    exact = losses.rank_loss(tensor(prototype), tensor(semantic)).item()
-    monkeypatch.setattr(losses, "MAX_EXACT_DISTANCES", 0)
-    drawn = losses.rank_loss(
-        tensor(prototype),
-        tensor(semantic),
-        sample=200_000,
-        generator=torch.Generator().manual_seed(0),
-    )
-    assert drawn.item() == pytest.approx(exact, rel=0.02)
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 30), st.integers(1, 30))
+def test_rank_loss_and_its_gradient_against_all_pairs(
+    seed: int, n_classes: int, levels: int, semantic_levels: int
+) -> None:
+    # Few levels make ties, in either order or in both.
+    generator = torch.Generator().manual_seed(seed)
+    shape = (n_classes, n_classes)
+    prototype = torch.randint(levels, shape, generator=generator).double().requires_grad_()
+    semantic = torch.randint(semantic_levels, shape, generator=generator).double()
+    rows, columns = torch.triu_indices(n_classes, n_classes, 1)
+    p, s = prototype[rows, columns], semantic[rows, columns]
+    ordered = s[:, None] < s[None, :]
+    excess = F.relu(p[:, None] - p[None, :])[ordered]
+    expected = excess.mean() if ordered.any() else prototype.sum() * 0
+    value = rank_loss(prototype, semantic)
+    torch.testing.assert_close(value, expected)
+    gradients = [torch.autograd.grad(loss, prototype)[0] for loss in (value, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_drawn_pairs_are_exact_in_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    prototype, semantic = (np.triu(m, 1) + np.triu(m, 1).T for m in RNG.uniform(size=(2, 12, 12)))
+    monkeypatch.setattr(losses, "MAX_EXACT_CLASSES", 0)
+    drawn = rank_loss(tensor(prototype), tensor(semantic), sample=200_000)
+    assert drawn.item() == pytest.approx(brute_rank(prototype, semantic), rel=0.02)
+
+
+def test_only_drawn_distances_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "MAX_EXACT_CLASSES", 0)
+    asked: list[torch.Tensor] = []
+
+    def distances(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        asked.append(torch.stack([rows, columns]))
+        assert (rows < columns).all()
+        return columns - rows.double()
+
+    rank = losses.RankLoss(distances, 9, sample=50, generator=torch.Generator().manual_seed(3))
+    assert asked == []
+    assert rank(distances) == 0
+    assert [places.shape for places in asked] == [(2, 100), (2, 100)]
+    assert torch.equal(*asked)
+
+
+@pytest.mark.parametrize("distances", [losses.euclidean_distances, losses.unit_distances])
+def test_distances_of_many_and_of_few_vectors(
+    distances: Callable[..., torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = F.normalize(tensor(RNG.normal(size=(9, 4))), dim=1)
+    rows, columns = torch.triu_indices(9, 9, 1)
+    few = distances(vectors, rows, columns)
+    monkeypatch.setattr(losses, "MAX_EXACT_CLASSES", 0)
+    torch.testing.assert_close(distances(vectors, rows, columns), few)
+    expected = np.linalg.norm(vectors.numpy()[rows] - vectors.numpy()[columns], axis=1)
+    np.testing.assert_allclose(few.numpy(), expected)
 
 
 @pytest.mark.parametrize("n", [2, 3, 7])
@@ -117,56 +176,8 @@ def test_places_of_distances(n: int) -> None:
     assert torch.equal(columns, expected[1])
 
 
-def test_sampled_rank_loss_draws_as_the_exact_one_and_asks_for_no_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(losses, "MAX_EXACT_DISTANCES", 0)
-    prototypes, classes = (tensor(RNG.normal(size=(9, 4))) for _ in range(2))
-    asked: list[torch.Tensor] = []
-
-    def drawn(vectors: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-        asked.append(numbers)
-        return losses.pair_distances(vectors, *losses.distance_places(numbers, 9))
-
-    sampled = losses.sampled_rank_loss(
-        partial(drawn, prototypes),
-        partial(drawn, classes),
-        36,
-        sample=50,
-        generator=torch.Generator().manual_seed(3),
-    )
-    whole = losses.rank_loss(
-        torch.cdist(prototypes, prototypes),
-        torch.cdist(classes, classes),
-        sample=50,
-        generator=torch.Generator().manual_seed(3),
-    )
-    assert sampled.item() == pytest.approx(whole.item())
-    assert [len(numbers) for numbers in asked] == [100, 100]
-    assert torch.equal(*asked)
-
-
-def test_sampled_rank_loss_is_exact_in_the_mean() -> None:
-    prototype, semantic = (np.triu(m, 1) + np.triu(m, 1).T for m in RNG.uniform(size=(2, 12, 12)))
-    upper = [tensor(matrix[np.triu_indices(12, 1)]) for matrix in (prototype, semantic)]
-    drawn = losses.sampled_rank_loss(
-        *(lambda numbers, values=values: values[numbers] for values in upper),
-        66,
-        sample=200_000,
-        generator=torch.Generator().manual_seed(0),
-    )
-    assert drawn.item() == pytest.approx(brute_rank(prototype, semantic), rel=0.02)
-
-
-def test_distances_of_vectors_to_themselves_come_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "SELF_CHUNK", 4)
-    distances = losses.self_distances(torch.randn(11, 8))
-    assert distances.shape == (11,)
-    assert distances.abs().max() < 0.01
-
-
 def test_relation_loss_of_few_images_asks_for_their_rows_alone() -> None:
-    prototypes = torch.nn.functional.normalize(tensor(RNG.normal(size=(6, 3))), dim=1)
+    prototypes = F.normalize(tensor(RNG.normal(size=(6, 3))), dim=1)
     logits = tensor(RNG.normal(size=(4, 6)))
     few = losses.relation_loss(logits, prototypes)
     many = losses.relation_loss(logits.repeat(3, 1), prototypes)

@@ -23,7 +23,13 @@ REACHED = {
 }
 NOT_REACHED = {
     "graph": {"graph.draw", "graph.outline", "methods.base"},
-    "fit": {"graph.draw", "evaluate.comparison", "report.page", "methods.tip_adapter"},
+    "fit": {
+        "graph.draw",
+        "evaluate.metrics",
+        "evaluate.comparison",
+        "report.page",
+        "methods.tip_adapter",
+    },
     "evaluation": {"evaluate.comparison", "report.page"},
     "comparison": {"report.page"},
     "page": set(),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from sreclip.methods.blocks import Block, assemble
+from sreclip.methods.logits import Block, assemble
 from sreclip.refinement.candidates import MOST_CANDIDATES, Candidates
 
 

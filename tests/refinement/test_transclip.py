@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from sreclip.methods.blocks import Block
+from sreclip.methods.logits import Block
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.neighbours import symmetric
 from sreclip.refinement.pairs import AllPairs, SparsePairs

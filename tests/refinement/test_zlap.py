@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sreclip.methods.blocks import Block, assemble
+from sreclip.methods.logits import Block, assemble
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.zlap import (
     normalized_graph,
@@ -83,7 +83,7 @@ def test_pieces_change_nothing(planted: Planted, request: pytest.FixtureRequest)
 
 def test_one_image_one_class_and_a_text_that_nothing_is_near_to(planted: Planted) -> None:
     features, text = planted(1, 7, 6)
-    # One image, its nearest text: W = [[0, w], [w, 0]], normalised [[0, 1], [1, 0]].
+    # One image, its nearest text: W = [[0, w], [w, 0]], normalized [[0, 1], [1, 0]].
     found = scores(features, F.normalize(features + 0.1, dim=1))
     torch.testing.assert_close(found, torch.tensor([[0.3 / (1 - 0.09)]], dtype=torch.float64))
     found = scores(features, torch.cat([text, -features]))

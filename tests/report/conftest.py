@@ -16,13 +16,13 @@ from PIL import Image, ImageDraw
 
 from sreclip.config.load import parse_params
 from sreclip.data.benchmarks.classes import read_benchmark_classes
-from sreclip.data.manifest import ClassEntry, Picture, TaskData, row_id, write_task
+from sreclip.data.manifest import ClassEntry, row_id, write_task
 from sreclip.data.shards import cut_shards, write_shards
 from sreclip.evaluate.comparison import compare_methods
 from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.files import file_sha256, write_json
 from sreclip.graph.relation_graph import RelationGraph
-from sreclip.methods.blocks import Block, collect
+from sreclip.methods.logits import Block, collect
 from sreclip.methods.scores import ImageScores, Scores, write_scores
 from sreclip.plan.plan import Plan
 from sreclip.report.page import render_page
@@ -108,7 +108,7 @@ def write_results(root: Path, **changes: Any) -> Plan:
 def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
     names = list(fake.classes)
     rng = np.random.default_rng(7)
-    found: list[Picture] = []
+    found: list[tuple[str, str, int]] = []
     for label, name in enumerate(names):
         is_unknown = name in fake.unknown
         for domain in ("source", "target"):
@@ -116,19 +116,22 @@ def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
                 continue
             for number in range(fake.per_class):
                 path = f'{domain}/{label:02d}/it\'s "{number}".png'
-                found.append(Picture(path, domain, label))
+                found.append((path, domain, label))
                 _draw(pictures / path, label, domain == "target", rng)
-    targets = [picture for picture in found if picture.domain == "target"]
-    for picture in targets[: fake.n_broken]:
-        (pictures / picture.path).write_bytes(b"no picture")
+    targets = [path for path, domain, _ in found if domain == "target"]
+    for path in targets[: fake.n_broken]:
+        (pictures / path).write_bytes(b"no picture")
+    paths = [path for path, *_ in found]
     rows = pd.DataFrame(
         {
-            "row_id": [row_id(picture.domain, picture.path) for picture in found],
-            "path": [picture.path for picture in found],
-            "domain": [picture.domain for picture in found],
-            "label": pd.array([picture.label for picture in found], dtype="Int32"),
-            "size": [(pictures / picture.path).stat().st_size for picture in found],
-            "sha256": [file_sha256(pictures / picture.path) for picture in found],
+            "row_id": [row_id(domain, path) for path, domain, _ in found],
+            "path": paths,
+            "domain": [domain for _, domain, _ in found],
+            "label": pd.array([label for *_, label in found], dtype="Int32"),
+            "size": [(pictures / path).stat().st_size for path in paths],
+            "sha256": [file_sha256(pictures / path) for path in paths],
+            "member": None,
+            "offset": None,
         }
     ).sort_values(["domain", "path"], ignore_index=True)
     source = rows[rows["domain"] == "source"]
@@ -136,18 +139,18 @@ def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
     summary = {
         "task": "folder",
         "root": pictures.as_posix(),
-        "pictures": {"source": len(source), "target": len(rows) - len(source)},
+        "images": {"source": len(source), "target": len(rows) - len(source)},
         "target_labels": len(rows) - len(source),
         "classes": {name: {"source": count} for name, count in per_class.items()},
-        "source_pictures": per_class,
+        "source_images": per_class,
         "source_labels_key": "0" * 12,
         "target_labels_key": "0" * 12,
         "credits": fake.credits,
         "notes": [],
     }
-    data = TaskData(pictures, found, [ClassEntry(name, (name,)) for name in names], fake.credits)
+    classes = [ClassEntry(name, (name,)) for name in names]
     write_shards(plan.task.path, cut_shards(rows, 4096))
-    write_task(plan.task.path, rows, data, summary)
+    write_task(plan.task.path, rows, classes, summary)
     return rows
 
 

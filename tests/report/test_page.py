@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 
 import sreclip
 from sreclip.evaluate.metrics import METRICS
+from sreclip.features.images import Reject
 from sreclip.plan.plan import Plan
 from sreclip.report import rejects
 from sreclip.report.page import render_page, write_page
@@ -269,7 +270,7 @@ def test_one_seed_one_method_nothing_rejected(small: Callable[..., str]) -> None
 
 
 def test_without_the_baseline_there_are_no_gains(small: Callable[..., str]) -> None:
-    page = small(methods=("clip_adapter",), report={"pictures": 0})
+    page = small(methods=("clip_adapter",), report={"images": 0})
     assert "zero_shot is not among the methods of this run" in section(page, "gains")
     assert "No images were asked for" in section(page, "images")
 
@@ -284,15 +285,12 @@ def test_rejected_images_without_features_are_counted(page: str) -> None:
 def test_rejected_images_are_listed(
     plan: Plan, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    table = pd.DataFrame(
-        {
-            "domain": ["target"] * count,
-            "path": [f"target/<b>{i}.jpg" for i in range(count)],
-            "reason": ["the file is truncated"] * count,
-            "row_id": range(count),
-        }
+    rejected = [Reject(i, f"target/<b>{i}.jpg", "the file is truncated") for i in range(count)]
+    monkeypatch.setattr(
+        rejects,
+        "open_domain",
+        lambda plan, domain: SimpleNamespace(rejects=rejected if domain == "target" else []),
     )
-    monkeypatch.setattr(rejects, "check_rejects", lambda files, max_rejects: table)
     monkeypatch.setattr(Path, "exists", lambda path, **_: True)
     listed = rejects.list_rejects(plan)
     assert not listed.problem

@@ -29,7 +29,7 @@ def strip_of(plan: Plan, **report: Any) -> module.Strip:
 
 
 def test_half_are_right_and_the_text_is_true(plan: Plan) -> None:
-    strip = strip_of(plan, pictures=8)
+    strip = strip_of(plan, images=8)
     assert (len(strip.right), len(strip.wrong)) == (4, 4)
     rows = read_predictions(plan.evaluation("sre_clip"), COLUMNS).set_index("path")
     names = [entry.name for entry in plan.classes]
@@ -43,21 +43,21 @@ def test_half_are_right_and_the_text_is_true(plan: Plan) -> None:
 
 
 def test_the_seed_picks(plan: Plan) -> None:
-    assert strip_of(plan, pictures=8, seed=1) == strip_of(plan, pictures=8, seed=1)
-    assert strip_of(plan, pictures=8, seed=1) != strip_of(plan, pictures=8, seed=2)
+    assert strip_of(plan, images=8, seed=1) == strip_of(plan, images=8, seed=1)
+    assert strip_of(plan, images=8, seed=1) != strip_of(plan, images=8, seed=2)
 
 
 def test_when_one_kind_runs_out_the_other_fills_up(plan: Plan) -> None:
     rows = read_predictions(plan.evaluation("sre_clip"), COLUMNS)
     rows = rows[rows["predicted"] >= 0]
     n_right = int((rows["label"] == rows["predicted"]).sum())
-    strip = strip_of(plan, pictures=10_000)
+    strip = strip_of(plan, images=10_000)
     assert len(strip.right) == n_right
     assert len(strip.images) == len(rows)
 
 
 def test_none_are_shown_when_none_are_asked_for(plan: Plan) -> None:
-    assert strip_of(plan, pictures=0).images == []
+    assert strip_of(plan, images=0).images == []
 
 
 def test_unreadable_images_are_counted(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_unreadable_images_are_counted(plan: Plan, monkeypatch: pytest.MonkeyPat
         return rows
 
     monkeypatch.setattr(module, "find_rows", with_strangers)
-    strip = strip_of(plan, pictures=4)
+    strip = strip_of(plan, images=4)
     assert not {"target/gone.png", "../../outside.png"} & {one.path for one in strip.images}
     assert strip.unreadable >= 2
 

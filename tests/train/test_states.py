@@ -1,41 +1,16 @@
-"""Which states of a fit are kept, and what is read back."""
+"""What is read back of saved fits."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from sreclip.errors import DamagedError, StoreError
-from sreclip.train.states import SavedFit, checkpoint_steps, place
-
-
-def test_the_reference_authors_test_every_300th_step_but_the_last() -> None:
-    assert checkpoint_steps(3000, 9) == tuple(range(300, 3000, 300))
-
-
-@pytest.mark.parametrize(
-    ("total", "count", "expected"), [(10, 0, ()), (0, 3, ()), (1, 3, ()), (3, 9, (1, 2))]
-)
-def test_few_steps(total: int, count: int, expected: tuple[int, ...]) -> None:
-    assert checkpoint_steps(total, count) == expected
-
-
-@given(st.integers(1, 5000), st.integers(0, 50))
-def test_steps_are_within_and_evenly_spaced(total: int, count: int) -> None:
-    steps = checkpoint_steps(total, count)
-    assert len(steps) == min(count, total - 1)
-    assert list(steps) == sorted(set(steps))
-    assert all(0 < step < total for step in steps)
-    edges = [0, *steps, total]
-    gaps = [b - a for a, b in itertools.pairwise(edges)]
-    assert max(gaps) - min(gaps) <= 2
+from sreclip.train.states import SavedFit, place
 
 
 def write(path: Path, key: str = "a") -> SavedFit:

@@ -175,7 +175,7 @@ def make_project(folder: Path) -> Project:
             "sre_clip": {"steps": 3, "rounds": 1, "width": 8, "gcn_width": 8},
         },
         "train": {"seeds": [0, 1]},
-        "report": {"pictures": 6},
+        "report": {"images": 6},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     return Project(folder)

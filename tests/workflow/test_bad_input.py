@@ -27,11 +27,11 @@ pytestmark = pytest.mark.workflow
 
 # Path below the data root, and a word of the reason.
 UNREADABLE = {
-    "source/cat/text.jpg": "not a picture",
+    "source/cat/text.jpg": "not an image",
     "source/dog/truncated.jpg": "truncated",
     "target/cat/empty.png": "0 bytes",
     "target/car/bomb.png": "pixels",
-    "target/car/text.jpg": "not a picture",
+    "target/car/text.jpg": "not an image",
     "target/dog/truncated.jpg": "truncated",
 }
 ODD = (
@@ -154,10 +154,9 @@ def test_too_many_rejects_stop_the_run(mixed: Project, stopped: Stopped) -> None
 def test_what_the_stopped_run_left_is_whole(stopped: Stopped, done: Project) -> None:
     assert "all whole" in stopped.verified
     assert not [path for path in stopped.left if path.endswith(".tmp")]
-    # Each domain has more than its share, so neither was joined, and nothing was fitted.
+    # Each domain has more rejects than are allowed, so nothing was fitted.
     stages = {path.split("/")[0] for path in stopped.left}
     assert stages <= {"data", "cache", "params", "records", "features", "graph"}
-    assert not [path for path in stopped.left if "/joined/" in path]
     assert done.planned_jobs("all") == {}
 
 
@@ -193,7 +192,7 @@ def test_rejects_are_listed_for_people(done: Project, monkeypatch: pytest.Monkey
     page = (done.folder / "reports/index.html").read_text()
     shown = "".join(
         done.run("sreclip", "inspect", str(file)).stdout
-        for file in (done.folder / "results/features").glob("*/joined/*.h5")
+        for file in (done.folder / "results/features").glob("*/images/*.h5")
     )
     for path, word in UNREADABLE.items():
         row = next(line for line in shown.splitlines() if f"{path}: " in line)
@@ -313,7 +312,7 @@ def nothing_prepared(project: Project) -> bool:
 def test_empty_class_folder(small: Project) -> None:
     (small.folder / "data/source/horse").mkdir()
     said = refused(small, "prepare-data")
-    assert "class folders without a picture: 'source/horse'" in said
+    assert "class folders without an image: 'source/horse'" in said
     assert "task.folder.classes" in said
     assert nothing_prepared(small)
 
@@ -394,7 +393,7 @@ def test_link_out_of_the_root(small: Project, of: str) -> None:
     (small.folder / place).symlink_to(small.folder / target)
     said = refused(small, "prepare-data")
     assert f"{place}: the link leads out of the data root" in said
-    assert "copy the pictures into the root" in said
+    assert "copy the images into the root" in said
     assert nothing_prepared(small)
 
 
@@ -405,7 +404,7 @@ def test_snakemake_says_the_same(small: Project) -> None:
     done = small.run("snakemake", "--cores", "1", "prepare_data", check=False)
     printed = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "class folders without a picture: 'source/horse'" in printed
+    assert "class folders without an image: 'source/horse'" in printed
     assert "Traceback" not in printed
     (small.folder / "data/source/horse").rmdir()
     (small.folder / "data/source/horse").symlink_to(small.folder / "workflow")

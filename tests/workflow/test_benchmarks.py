@@ -52,9 +52,9 @@ def test_i2awa_from_its_configuration_to_the_page(finished: Project) -> None:
     assert len(json.loads(graph.read_text())["wnids"]) == 255
     (summary,) = (finished.folder / "results/data").glob("i2awa-*/summary.json")
     counts = json.loads(summary.read_text())
-    assert counts["pictures"] == {"source": 40, "target": 50}
+    assert counts["images"] == {"source": 40, "target": 50}
     assert "not as published" in " ".join(counts["notes"])
-    assert sum(1 for count in counts["source_pictures"].values() if not count) == 10
+    assert sum(1 for count in counts["source_images"].values() if not count) == 10
 
 
 def test_the_authors_settings_are_planned_for_the_same_pictures(finished: Project) -> None:
@@ -72,7 +72,7 @@ def test_half_of_the_classes_stop_the_run_with_their_names(i2awa: Project, tmp_p
     )
     shutil.move(away, source / "beaver-n02363005")
     os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert "1 of 40 classes have no picture: beaver (beaver-n02363005)" in printed
+    assert "1 of 40 classes have no image: beaver (beaver-n02363005)" in printed
     assert "sreclip data check i2awa" in printed
 
 

@@ -52,7 +52,9 @@ def loaded(project: Project, command: str, place: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def done(project: Project) -> Project:
-    """Run everything once."""
+    """Run everything once, methods that do not run set to take few steps."""
+    few = {"steps": 2, "regression_steps": 2, "batch_size": 8}
+    project.edit(methods__tsce={**few, "gcn_width": 8}, methods__uodtn={**few, "width": 8})
     project.snakemake("all")
     return project
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sreclip.features.checks import verify_file
+from sreclip.features.verify import verify_file
 from sreclip.files import file_sha256
 from tests.workflow.conftest import Project, draw_picture
 

@@ -17,8 +17,7 @@ from sreclip.data.manifest import read_target_labels
 from sreclip.errors import DamagedError, FitError, StoreError
 from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.evaluate.metrics import ACCURACIES, run_metrics
-from sreclip.features.expected import expected_joined
-from sreclip.features.store import open_images
+from sreclip.features.planned import open_domain
 from sreclip.methods.scores import read_scores
 from sreclip.plan.plan import Plan
 from sreclip.train.fits import fit_method
@@ -113,9 +112,8 @@ def test_class_sorted_batches_and_the_best_step_of_each_metric(
     found = evaluation(plan, REFERENCE)
     steps = [2, 4, 6, "last"]
     assert found["protocol"]["steps"] == steps
-    path = plan.joined_features("target")
-    with open_images(path, expected_joined(plan, "target")) as target:
-        features, row_id = target.features[:].astype(np.float64), target.row_id
+    target = open_domain(plan, "target")
+    features, row_id = target.features[:].astype(np.float64), target.row_id
     labels = read_target_labels(plan.task.path, row_id)
     tensors = load_file(found_in / "model.safetensors")
     batches = sorted_batches(labels, plan.known)
@@ -131,12 +129,12 @@ def test_class_sorted_batches_and_the_best_step_of_each_metric(
             assert run[metric] == pytest.approx(max(e[metric] for e in expected.values())), metric
             assert run[metric] == pytest.approx(expected[chosen[metric]][metric]), metric
     # Predictions are the last step's, in class-sorted batches; mixed ones give others.
-    frame = pd.read_parquet(plan.evaluation(REFERENCE)["predictions.parquet"])
+    frame = pd.read_parquet(plan.evaluation_dir(REFERENCE) / "predictions.parquet")
     last = probabilities(
         {n.removeprefix("seed-0."): v for n, v in tensors.items()}, features, batches
     )
     np.testing.assert_allclose(frame["confidence"], last.max(axis=1), rtol=1e-4)
-    stored = read_scores(plan.fit(REFERENCE)["scores.h5"], plan.fit(REFERENCE).key)
+    stored = read_scores(plan.model_dir(REFERENCE) / "scores.h5", plan.model_key(REFERENCE))
     assert np.abs(stored.runs[0].confidence - last.max(axis=1)).max() > 1e-3
 
 
@@ -157,7 +155,9 @@ def test_other_methods_keep_their_scores(restored: Project) -> None:
     for at in range(2):
         for metric, value in found["runs"][at].items():
             values = [run[at][metric] for run in runs]
-            assert value == pytest.approx(max(values) if metric in BEST else values[-1]), metric
+            assert value == pytest.approx(max(values) if metric in ACCURACIES else values[-1]), (
+                metric
+            )
 
 
 def test_the_default_protocol_gives_the_scores_own_metrics(restored: Project) -> None:
@@ -165,23 +165,23 @@ def test_the_default_protocol_gives_the_scores_own_metrics(restored: Project) ->
     plan = restored.plan
     plain = evaluation(plan, REFERENCE)
     assert plain["protocol"] == {"name": "ours"}
-    scores = read_scores(plan.fit(REFERENCE)["scores.h5"], plan.fit(REFERENCE).key)
+    scores = read_scores(plan.model_dir(REFERENCE) / "scores.h5", plan.model_key(REFERENCE))
     labels = read_target_labels(plan.task.path, scores.row_id)
     bins = plan.params.evaluate.ece_bins
     expected = [run_metrics(run, scores.ok, labels, scores.known, bins) for run in scores.runs]
     assert plain["runs"] == expected
     restored.edit(train__checkpoints=3)
     fit_method(restored.plan, REFERENCE, progress=False)
-    assert restored.plan.fit(REFERENCE).key != plan.fit(REFERENCE).key
+    assert restored.plan.model_key(REFERENCE) != plan.model_key(REFERENCE)
     assert numbers(evaluation(restored.plan, REFERENCE)) == numbers(plain)
 
 
 def test_without_checkpoints_the_last_step_alone_is_left(restored: Project) -> None:
     fit_method(restored.plan, "zero_shot", progress=False)
-    plain, key = evaluation(restored.plan, "zero_shot"), restored.plan.fit("zero_shot").key
+    plain, key = evaluation(restored.plan, "zero_shot"), restored.plan.model_key("zero_shot")
     restored.edit(evaluate__protocol="reference")
-    assert restored.plan.fit("zero_shot").key == key
-    assert restored.plan.evaluation("zero_shot").key != plain["key"]
+    assert restored.plan.model_key("zero_shot") == key
+    assert restored.plan.evaluation_key("zero_shot") != plain["key"]
     found = evaluation(restored.plan, "zero_shot")
     assert found["protocol"]["steps"] == ["last"]
     assert "no checkpoint was kept" in found["protocol"]["warning"]
@@ -235,7 +235,7 @@ def test_the_whole_workflow_warns(restored: Project, tmp_path: Path) -> None:
     restored.snakemake("all")
     warning = "best checkpoint on the TEST labels"
     for log in (folder / "logs/evaluate_method").glob("*.log"):
-        if restored.plan.evaluation(REFERENCE).key in log.name:
+        if restored.plan.evaluation_key(REFERENCE) in log.name:
             assert warning in log.read_text()
             break
     else:

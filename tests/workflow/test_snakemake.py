@@ -63,7 +63,7 @@ def test_provenance_leads_back_to_the_pictures(done: Project) -> None:
     chain = found["chain"]
     assert [step["stage"] for step in chain[:3]] == ["published report", "page", "comparison"]
     assert chain[-1]["stage"] == "task"
-    assert chain[-1]["about"]["pictures"] == {"source": 18, "target": 24}
+    assert chain[-1]["about"]["images"] == {"source": 18, "target": 24}
     paths = {step["path"] for step in chain}
     assert all(made_from in paths for step in chain for made_from in step["inputs"])
     for step in chain[1:]:
@@ -73,8 +73,8 @@ def test_provenance_leads_back_to_the_pictures(done: Project) -> None:
         assert step["circumstances"]["versions"]["torch"]
     fits = [step for step in chain if step["stage"] == "fit"]
     assert [fit["about"]["seeds"] for fit in fits] == [[0, 1]] * 3
-    features = [step for step in chain if step["stage"] == "source features"]
-    assert len(features[0]["about"]["weights_sha256"]) == 64
+    features = [step for step in chain if step["stage"] == "shard"]
+    assert {len(step["about"]["weights_sha256"]) for step in features} == {64}
 
     text = done.run("sreclip", "provenance", "reports").stdout
     assert "shards of target pictures" in text

@@ -15,7 +15,7 @@ from sreclip.errors import SreclipError
 from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.methods import METHODS
 from sreclip.plan.sweep import Sweep
-from sreclip.train.fits import fit_method
+from sreclip.train.method import fit_method
 from tests.methods.test_methods import FEW_STEPS
 from tests.pretended_gpu import PretendedGpu
 from tests.workflow.conftest import ROOT, Project
@@ -99,7 +99,7 @@ def test_a_fit_on_a_gpu_gives_the_same_files(restored: Project) -> None:
 
 
 def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
-    choices = [{"steps": 0}, {"steps": 5, "calibrated_stacking": True}, {"steps": 5}]
+    choices = [{"steps": 0}, {"steps": 5, "calibration": "zero_shot"}, {"steps": 5}]
     restored.edit(
         methods__run=["taskres"],
         train__selection={"rule": "oracle", "candidates": {"taskres": choices}},
@@ -191,7 +191,7 @@ def test_sweep_and_ablation(restored: Project) -> None:
     assert max(map(len, ablation.splitlines())) <= 80
     wrong = restored.run("sreclip", "ablate", "zero_shot", check=False)
     assert wrong.returncode == 2
-    assert "holds no ablation of zero_shot" in wrong.stderr
+    assert "has no ablation of zero_shot" in wrong.stderr
 
 
 def test_rules_of_selection_are_compared(restored: Project) -> None:

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from sreclip.config import parse_params, read_values
-from sreclip.data.tasks import FirstLook, first_look, is_as_pulled
+from sreclip.data.task import FirstLook
+from sreclip.data.tasks import load_task
 from sreclip.errors import SreclipError
 from sreclip.plan.plan import REFERENCE, Plan
 from sreclip.plan.results import outputs_of
@@ -57,11 +58,11 @@ try:
         else parse_params(config, "params.yaml and --config")
     )
     PLAN = Plan(PARAMS)
-    TASK = (PARAMS.task.name, PARAMS.task.settings, PLAN.task.path)
+    TASK, PREPARED = load_task(PARAMS.task.name), (PARAMS.task.settings, PLAN.task.path)
     # A job does what the main process has found due: it need not walk the images again.
-    LOOK = first_look(*TASK) if MAIN else FirstLook([], None)
+    LOOK = TASK.first_look(*PREPARED) if MAIN else FirstLook([], None)
     # A clone's folders may all be newer than the results that were pulled into it.
-    PULLED = bool(LOOK.inputs) and is_as_pulled(*TASK, PLAN.hash_cache)
+    PULLED = bool(LOOK.inputs) and TASK.is_as_pulled(*PREPARED, PLAN.hash_cache)
     IMAGES = ancient(LOOK.inputs) if PULLED else LOOK.inputs
     if LOOK.classes is not None:
         known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)

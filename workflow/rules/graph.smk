@@ -3,7 +3,7 @@ rule build_graph:
         inputs_of(f"results/graph/{PARAMS.task.name}-{{key}}"),
     output:
         graph=f"results/graph/{PARAMS.task.name}-{{key}}/graph.json",
-        similarity=f"results/graph/{PARAMS.task.name}-{{key}}/similarity.safetensors",
+        similarity=f"results/graph/{PARAMS.task.name}-{{key}}/similarity.h5",
     log:
         "logs/build_graph/{key}.log",
     benchmark:

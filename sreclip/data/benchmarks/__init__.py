@@ -1,1 +1,1 @@
-"""Public benchmarks: what they hold, where their pictures lie, and whether all are there."""
+"""Public benchmarks: what they hold, where their images lie, and whether all are there."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from sreclip.data.manifest import ClassEntry
 
 RESOURCES = Path(__file__).parent / "resources"
 
 
-@dataclass(frozen=True)
-class BenchmarkClass:
+class BenchmarkClass(NamedTuple):
     """One class of a benchmark.
 
     Attributes
@@ -21,13 +20,13 @@ class BenchmarkClass:
     entry : ClassEntry
         Name, prompt name and WordNet id.
     folder : str
-        How folders of this class are named; a domain may name them in a way of its own.
+        Name of this class's folders, unless a domain has its own.
     known : bool
         Known in the published split.
     source, target : int or None
-        Published number of pictures of each domain, where it is published by class.
+        Published number of images per domain, if it is published per class.
     part : bool
-        Belongs to the smaller version of the set, where there is one.
+        Belongs to the smaller version of the set, if there is one.
     """
 
     entry: ClassEntry
@@ -42,24 +41,21 @@ class BenchmarkClass:
 def read_benchmark_classes(name: str) -> tuple[BenchmarkClass, ...]:
     """Read ``resources/NAME.csv`` in label order.
 
-    Columns: ``name``, ``folder``, ``known`` and, where there is something to say, ``prompt_name``
-    (the name, unless told), ``wnid``, ``source``, ``target`` (numbers of pictures), ``mini``.
+    Columns: ``name``, ``folder``, ``known`` and optionally ``prompt_name`` (by default the name),
+    ``wnid``, ``source``, ``target`` (numbers of images), ``mini``.
     """
     with (RESOURCES / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return tuple(_class(row) for row in csv.DictReader(file))
 
 
 def _class(row: dict[str, str]) -> BenchmarkClass:
-    def count(column: str) -> int | None:
-        return int(row[column]) if row.get(column) else None
-
+    prompt_name = row.get("prompt_name") or row["name"]
+    source, target = (int(row[key]) if row.get(key) else None for key in ("source", "target"))
     return BenchmarkClass(
-        entry=ClassEntry(
-            row["name"], (row.get("prompt_name") or row["name"],), row.get("wnid") or None
-        ),
+        entry=ClassEntry(row["name"], (prompt_name,), row.get("wnid") or None),
         folder=row["folder"],
         known=row["known"] == "yes",
-        source=count("source"),
-        target=count("target"),
+        source=source,
+        target=target,
         part=row.get("mini", "yes") == "yes",
     )

@@ -1,90 +1,76 @@
-"""Lists of pictures as benchmarks publish them: a path and a class number a line."""
+"""Lists of images as benchmarks publish them: one path and class number per line."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from sreclip.data.benchmarks.found import Found, Problem, class_folder
+from sreclip.data.benchmarks.spec import Side
 from sreclip.data.class_list import read_utf8
+from sreclip.data.listing import Listing
 from sreclip.errors import DataError
 
 _FORM = "a line is a path, a space and the number of the class, as in: killer+whale/1.jpg 0"
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line: where it stands, the path as written, and the class number."""
+class Line(NamedTuple):
+    """One line of a list: file and line number, the path as written, and the class number."""
 
-    place: str
+    where: str
     path: str
     number: int
 
+    def __str__(self) -> str:
+        return f"{self.where} ({self.path} {self.number})"
+
 
 def read_list(path: Path) -> Iterator[Line]:
-    """Read a list; empty lines are passed over.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, or a line has another form.
-    """
-    for place, text in _lines(path):
+    """Read a list; raise `DataError` if the file cannot be read, or a line has another form."""
+    for where, text in _lines(path):
         written, _, number = text.rpartition(" ")
         if not written.strip() or not number.isascii() or not number.isdecimal():
-            raise DataError(f"{place}: {text!r} is no path and class number", _FORM)
-        yield Line(place, written.strip().replace("\\", "/"), int(number))
+            raise DataError(f"{where}: {text!r} is not a path and a class number", _FORM)
+        yield Line(where, written.strip().replace("\\", "/"), int(number))
 
 
 def read_synsets(path: Path, labels: Mapping[str, int]) -> list[int]:
-    """Read which class each number means from a list of WordNet ids, one a line, words after it.
+    """Read which label each class number means: one WordNet id per line, words after it.
 
-    Parameters
-    ----------
-    path : Path
-        Such as WebVision's ``info/synsets.txt``.
-    labels : Mapping
-        Label of each id.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, or an id is no class of the benchmark or stands twice.
+    ``labels`` has the label of each id. Raises `DataError` if the file cannot be read, or an id is
+    no class of the benchmark or appears twice.
     """
     numbers: list[int] = []
     seen: dict[str, str] = {}
-    for place, text in _lines(path):
+    for where, text in _lines(path):
         wnid = text.split()[0]
         if wnid not in labels:
             raise DataError(
-                f"{place}: {wnid!r} is no class of this benchmark",
-                "give the list of the release whose pictures these are",
+                f"{where}: {wnid!r} is no class of this benchmark",
+                "use the list of the release that the images are from",
             )
         if wnid in seen:
-            raise DataError(f"{place}: {wnid} stands already at {seen[wnid]}", "mend the list")
-        seen[wnid] = place
+            raise DataError(f"{where}: {wnid} appears already at {seen[wnid]}", "fix the list")
+        seen[wnid] = where
         numbers.append(labels[wnid])
     return numbers
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    text = read_utf8(path, "list", "a list is named below the root, or whole")
+    text = read_utf8(path, "list", "give its path below the root, or an absolute path")
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             yield f"{path}, line {number}", line.strip()
 
 
 class Resolver:
-    """Finds the pictures that paths in a list mean, though they lay elsewhere when it was made.
+    """Finds the images that paths in a list mean, even if the list is from another machine.
 
-    A path means the picture whose name ends alike: with its own name and the folder it lies in,
-    or with the name alone where the list gives no folder.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Pictures that there are, by path below the root.
+    A path means the image whose name has the same end: its own name and the folder it lies in,
+    or the name alone if the list gives no folder. ``names`` are the paths of the images that
+    exist, below the root.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -94,7 +80,7 @@ class Resolver:
         self.prefixes: dict[str, str] = {}
 
     def find(self, path: str) -> Sequence[str]:
-        """Give the pictures that ``path`` may mean: none, one, or several that fit equally."""
+        """Return the images that ``path`` may mean: none, one, or several that fit equally."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
         best: list[str] = []
         longest = min(2, len(parts))
@@ -105,9 +91,8 @@ class Resolver:
             elif alike == longest:
                 best.append(name)
         if len(best) == 1 and path.startswith("/"):
-            old = path.removesuffix("/".join(parts[len(parts) - longest :]))
-            new = best[0].removesuffix("/".join(parts[len(parts) - longest :]))
-            self.prefixes[old] = new
+            end = "/".join(parts[len(parts) - longest :])
+            self.prefixes[path.removesuffix(end)] = best[0].removesuffix(end)
         return best
 
 
@@ -118,3 +103,92 @@ def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
             break
         alike += 1
     return alike
+
+
+class _LineError(Exception):
+    """What is wrong with a line, the way out, and how to name the line."""
+
+    def __init__(self, what: str, hint: str, item: object) -> None:
+        super().__init__(what, hint, str(item))
+
+
+class ListReader:
+    """Takes the images that lists name, by class number and folder, which must agree."""
+
+    def __init__(self, side: Side, listing: Listing, numbers: Sequence[int] | None) -> None:
+        self._side, self._listing, self._numbers = side, listing, numbers
+        self._with_images = set(side.folders.values())
+        self._resolver = Resolver(listing.places)
+        # Where each image was named first.
+        self._seen: dict[str, str] = {}
+        # The label that a number was first seen with, and where.
+        self._meant: dict[int, tuple[int, str]] = {}
+
+    def read(self, here: Found) -> None:
+        """Read the lists of a domain; what is wrong becomes its problems."""
+        wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for line in (line for path in here.lists for line in read_list(path)):
+            try:
+                name = self._image(line)
+                here.places[self._label(name, line)].append(self._listing.places[name])
+            except _LineError as error:
+                what, hint, item = error.args
+                wrong[what, hint].append(item)
+        here.problems += [
+            Problem(f"{len(items)} {what}", hint, items) for (what, hint), items in wrong.items()
+        ]
+        for old, new in sorted(self._resolver.prefixes.items()):
+            here.notes.append(f"{old} of the list is {new or '.'} here")
+        left = len(self._listing.places) - len(self._seen)
+        if left:
+            here.notes.append(f"images that no list names, left out: {left}")
+
+    def _image(self, line: Line) -> str:
+        """Return the name of the one image that a line means."""
+        item = f"{line.where} ({line.path})"
+        names = self._resolver.find(line.path)
+        if not names:
+            hint = "get the images, or another list"
+            raise _LineError("lines name no image that is here", hint, item)
+        if len(names) > 1:
+            raise _LineError("lines fit more than one image", "name the folder that counts", item)
+        first = self._seen.setdefault(names[0], line.where)
+        if first != line.where:
+            item = f"{line.where} ({names[0]}, first at {first})"
+            raise _LineError("lines name an image again", "remove one of each pair", item)
+        return names[0]
+
+    def _label(self, name: str, line: Line) -> int:
+        """Return the label that folder and number agree on."""
+        folder = class_folder(name, self._side)
+        by_folder = None if folder is None else self._side.folders[folder]
+        by_number, first = self._meaning(line, by_folder)
+        if by_folder is not None and by_folder != by_number:
+            raise _LineError(
+                "lines have a class number that disagrees with the folder",
+                "fix the list or the folder",
+                f"{line.where} ({name} {line.number})" + (f", unlike {first}" if first else ""),
+            )
+        if by_number not in self._with_images:
+            raise _LineError(
+                "lines are of classes that have no images in this domain",
+                "remove them: labelled images of unknown classes are not part of the protocol",
+                line,
+            )
+        return by_number
+
+    def _meaning(self, line: Line, by_folder: int | None) -> tuple[int, str]:
+        """Return the label of a line's number, and the line that told it, if one did."""
+        if self._numbers is None:
+            label, first = self._meant.get(line.number, (by_folder, ""))
+            if label is None:
+                raise _LineError(
+                    "lines have a class number that nothing explains",
+                    "give the list of WordNet ids in the order of the numbers (synsets)",
+                    line,
+                )
+            self._meant.setdefault(line.number, (label, line.where))
+            return label, first
+        if line.number >= len(self._numbers):
+            raise _LineError("lines have a class number that is too large", "fix the list", line)
+        return self._numbers[line.number], ""

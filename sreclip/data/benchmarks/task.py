@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from sreclip.data.benchmarks.spec import Benchmark
-from sreclip.data.benchmarks.survey import Survey, find_starts, list_paths, survey
+from sreclip.data.benchmarks.spec import Benchmark, PairedSet
+from sreclip.data.benchmarks.survey import Survey, find_starts, list_paths, survey, synsets_path
 from sreclip.data.listing import folders_and_archives, is_archive
-from sreclip.data.manifest import (
-    DOMAINS,
-    Picture,
-    TaskData,
-    read_manifest,
-    read_summary,
-    shown_name,
-    shown_names,
-)
-from sreclip.data.tasks import FirstLook
+from sreclip.data.manifest import DOMAINS
+from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
 from sreclip.errors import DataError
 
 
-class BenchmarkTask:
-    """The functions that `sreclip.data.tasks` asks of a task.
+class BenchmarkTask(Task):
+    """A public benchmark, with the settings of `sreclip.config.tasks.BenchmarkSettings`."""
 
-    Parameters
-    ----------
-    benchmark_of : callable
-        Gives the benchmark that a task's settings mean.
-    """
+    @abstractmethod
+    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
+        """Return the benchmark that the settings mean."""
 
-    def __init__(self, benchmark_of: Callable[[Mapping[str, Any]], Benchmark]) -> None:
-        self.benchmark_of = benchmark_of
+    def survey(self, settings: Mapping[str, Any]) -> Survey:
+        """Compare what is there with what was published."""
+        return survey(self.benchmark(settings), settings)
 
     def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
-        """List the pictures of both domains.
-
-        Raises
-        ------
-        DataError
-            As `survey`; or something is wrong with the pictures: a class without any, a folder
-            that is no class, a list that disagrees with the folders.
-        """
-        return task_data(survey(self.benchmark_of(settings), settings))
+        """List the images of both domains; problems with them are a `DataError`."""
+        return task_data(self.survey(settings))
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
-        """Look at folders, archives and lists, not at pictures; the classes are known anyway."""
-        benchmark = self.benchmark_of(settings)
+        """Look at folders, archives and lists; the classes are known anyway."""
+        benchmark = self.benchmark(settings)
         root, starts = find_starts(benchmark, settings)
         alone = [start for start in starts.values() if is_archive(root, start)]
         seen, archives = folders_and_archives(
@@ -55,71 +40,57 @@ class BenchmarkTask:
         )
         inputs = [root / name for name in (*alone, *seen)] + archives
         inputs += [path for domain in DOMAINS for path in list_paths(settings, domain)]
-        if settings.get("synsets"):
-            inputs.append(root / settings["synsets"])
+        synsets = synsets_path(settings)
+        if synsets:
+            inputs.append(synsets)
         with_source = set(benchmark.sides["source"].folders.values())
         classes = {
             entry.name: int(label in with_source) for label, entry in enumerate(benchmark.classes)
         }
         return FirstLook(sorted(set(inputs)), classes)
 
-    def is_as_prepared(self, settings: Mapping[str, Any], folder: Path) -> bool:
-        """Whether the pictures are those of a prepared task, by names and sizes.
 
-        Raises
-        ------
-        DataError
-            As `prepare`.
-        """
-        here = self.prepare(settings, folder)
-        rows = read_manifest(folder, ["path", "size", "member"])
-        expected = dict(zip(shown_names(rows), rows["size"], strict=True))
-        dropped = set(read_summary(folder)["duplicates"]["dropped"])
-        for picture in here.pictures:
-            size = picture.size
-            if size is None:
-                size = (here.root / picture.path).stat().st_size
-            name = shown_name(picture.path, picture.member)
-            if expected.pop(name, None) != size and name not in dropped:
-                return False
-        return not expected
+class PairedTask(BenchmarkTask):
+    """Any two domains of one set."""
+
+    paired: ClassVar[PairedSet]
+
+    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
+        """Return the benchmark of the chosen domains."""
+        return self.paired.benchmark(settings)
 
 
 def task_data(found: Survey) -> TaskData:
-    """Turn a survey without problems into a task's pictures.
-
-    Raises
-    ------
-    DataError
-        There are problems: all of them, and how to see each picture.
-    """
+    """Turn a survey without problems into a task's images; else raise `DataError` with all."""
     benchmark = found.benchmark
     if found.problems:
-        lines = [f"{domain}: {problem}" for domain, problem in found.problems]
-        check = f"sreclip data check {benchmark.name} --root ..."
+        lines = [f"  {domain}: {problem}" for domain, problem in found.problems]
         raise DataError(
             f"{found.root} does not hold {benchmark.title} as it was published\n"
-            + "\n".join(f"  {line}" for line in lines),
-            f"{found.problems[0][1].hint}; all of it: {check}",
+            + "\n".join(lines),
+            f"{found.problems[0][1].hint}; all of it: sreclip data check {benchmark.name} "
+            "--root ...",
         )
-    pictures = [
-        Picture(place.path, domain, label, place.member, place.offset, place.size)
+    images = [
+        TaskImage(place, domain, label)
         for domain in DOMAINS
         for label, places in sorted(found.found[domain].places.items())
         for place in places
     ]
-    archives = {
-        path: stamp for domain in DOMAINS for path, stamp in found.found[domain].archives.items()
-    }
     notes = [f"{domain}: {note}" for domain in DOMAINS for note in found.found[domain].notes]
     different = list(found.differences())
     if different:
         domain, name, here, published = different[0]
         rest = f", and {len(different) - 1} more" if len(different) > 1 else ""
         notes.append(
-            f"not as published: {domain}, {name}: {here} pictures instead of {published}{rest} "
+            f"not as published: {domain}, {name}: {here} images instead of {published}{rest} "
             f"(all: sreclip data check {benchmark.name})"
         )
     return TaskData(
-        found.root, pictures, benchmark.classes, benchmark.credits, tuple(notes), archives
+        found.root,
+        images,
+        benchmark.classes,
+        benchmark.credits,
+        tuple(notes),
+        found.found["source"].archives | found.found["target"].archives,
     )

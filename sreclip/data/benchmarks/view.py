@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from rich import box
@@ -15,7 +14,7 @@ from sreclip.data.manifest import DOMAINS, Domain
 
 
 def render(found: Survey) -> RenderableType:
-    """Show what is there beside what was published; problems and differences, each of them."""
+    """Show what is there beside what was published; each problem and difference."""
     parts: list[RenderableType] = [_overview(found)]
     for domain in DOMAINS:
         parts += [Text(f"  {domain}: {note}") for note in found.found[domain].notes]
@@ -37,33 +36,30 @@ def verdict(found: Survey) -> str:
     n = sum(1 for _ in found.differences())
     if n:
         return (
-            f"Usable, but not as published: {n} numbers of pictures differ; results are then not "
-            "those of the published protocol."
+            f"Usable, but not as published: {n} image counts differ; results are then not those "
+            "of the published protocol."
         )
     return "All of it is there, as published."
 
 
 def to_json(found: Survey) -> dict[str, Any]:
-    """Give the same for programs."""
+    """Return the same for programs."""
     return {
         "task": found.benchmark.name,
         "root": found.root.as_posix(),
         "domains": {
             domain: {
-                "start": found.found[domain].start,
-                "pictures": found.found[domain].n_pictures,
+                "start": here.start,
+                "images": here.n_images,
                 "published": found.benchmark.sides[domain].total,
-                "classes": sum(1 for places in found.found[domain].places.values() if places),
-                "notes": found.found[domain].notes,
-                "problems": [
-                    {"what": problem.what, "hint": problem.hint, "items": list(problem.items)}
-                    for problem in found.found[domain].problems
-                ],
+                "classes": sum(1 for places in here.places.values() if places),
+                "notes": here.notes,
+                "problems": [problem._asdict() for problem in here.problems],
             }
-            for domain in DOMAINS
+            for domain, here in found.found.items()
         },
         "differences": [
-            {"domain": domain, "class": name, "pictures": here, "published": published}
+            {"domain": domain, "class": name, "images": here, "published": published}
             for domain, name, here, published in found.differences()
         ],
         "verdict": verdict(found),
@@ -76,7 +72,7 @@ def _overview(found: Survey) -> Table:
     )
     table.add_column("domain")
     table.add_column("where", overflow="fold", ratio=1)
-    for column in ("pictures", "published", "classes", "known", "unknown"):
+    for column in ("images", "published", "classes", "known", "unknown"):
         table.add_column(column, justify="right")
     for domain in DOMAINS:
         side, here = found.benchmark.sides[domain], found.found[domain]
@@ -85,26 +81,21 @@ def _overview(found: Survey) -> Table:
         table.add_row(
             domain,
             here.start + "".join(f", {path.name}" for path in here.lists),
-            f"{here.n_pictures:,}",
+            f"{here.n_images:,}",
             "-" if side.total is None else f"{side.total:,}",
             f"{len(sizes):,} of {len(side.folders):,}",
             f"{known:,}",
-            f"{here.n_pictures - known:,}",
+            f"{here.n_images - known:,}",
         )
     return table
 
 
 def _differences(differences: list[tuple[Domain, str, int, int]]) -> Table:
-    table = Table(title="Other numbers of pictures", box=box.SIMPLE, title_justify="left")
+    table = Table(title="Other numbers of images", box=box.SIMPLE, title_justify="left")
     for column in ("domain", "class"):
         table.add_column(column)
     for column in ("here", "published", "difference"):
         table.add_column(column, justify="right")
-    for row in _rows(differences):
-        table.add_row(*row)
-    return table
-
-
-def _rows(differences: list[tuple[Domain, str, int, int]]) -> Iterator[tuple[str, ...]]:
     for domain, name, here, published in differences:
-        yield domain, name, f"{here:,}", f"{published:,}", f"{here - published:+,}"
+        table.add_row(domain, name, f"{here:,}", f"{published:,}", f"{here - published:+,}")
+    return table

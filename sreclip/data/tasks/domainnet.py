@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sreclip.data.benchmarks.classes import read_benchmark_classes
-from sreclip.data.benchmarks.pairs import DomainFolder, PairedSet
-from sreclip.data.benchmarks.spec import Benchmark
+from sreclip.data.benchmarks.spec import Benchmark, DomainFolder, PairedSet
 from sreclip.data.benchmarks.task import BenchmarkTask
 
 CREDITS = "DomainNet (Peng et al., ICCV 2019), for research that is not commercial."
-# Of the cleaned version's lists, training and test together.
+# Images in the cleaned version's lists, training and test together.
 TOTALS = {
     "clipart": 48_129,
     "infograph": 51_605,
@@ -28,13 +26,11 @@ TOTALS = {
     "sketch": 69_128,
 }
 ABOVE = ("DomainNet", "domainnet", "domain_net")
-_CLASSES = read_benchmark_classes("domainnet")
 
 DOMAINNET = PairedSet(
     name="domainnet",
     title="DomainNet",
     credits=CREDITS,
-    classes=_CLASSES,
     domains={name: DomainFolder((name,), total) for name, total in TOTALS.items()},
     above=ABOVE,
 )
@@ -42,19 +38,17 @@ MINI = PairedSet(
     name="domainnet",
     title="miniDomainNet",
     credits=f"{CREDITS} Classes of the mini version by Zhou et al. (IEEE TIP 2021).",
-    classes=[item for item in _CLASSES if item.part],
     domains={
         name: DomainFolder((name,), None) for name in ("clipart", "painting", "real", "sketch")
     },
     above=ABOVE,
-    aside=frozenset(item.folder for item in _CLASSES if not item.part),
+    part=True,
 )
 
 
-def benchmark_of(settings: Mapping[str, Any]) -> Benchmark:
-    """Give the whole set, or the mini version."""
-    return (MINI if settings["mini"] else DOMAINNET).benchmark(settings)
+class DomainNet(BenchmarkTask):
+    """Any two of the domains."""
 
-
-TASK = BenchmarkTask(benchmark_of)
-prepare, first_look, is_as_prepared = TASK.prepare, TASK.first_look, TASK.is_as_prepared
+    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
+        """Return the benchmark of two domains, of the whole set or of the mini version."""
+        return (MINI if settings["mini"] else DOMAINNET).benchmark(settings)

@@ -1,4 +1,4 @@
-"""I2WebV: ImageNet-1k as the source, WebVision 2.0's validation pictures as the target.
+"""I2WebV: ImageNet-1k as the source, WebVision 2.0's validation images as the target.
 
 Source: the class lists of UODTN (Zhuo et al., CVPR 2019), as used for I2WebV by TSCE (Zhang et al.,
 IEEE TIP 32, 2023); ImageNet (Russakovsky et al., IJCV 115, 2015); WebVision (Li et al.,
@@ -7,7 +7,8 @@ arXiv 1708.02862).
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
+from typing import Any
 
 from sreclip.data.benchmarks.classes import read_benchmark_classes
 from sreclip.data.benchmarks.spec import Benchmark, Side
@@ -19,44 +20,41 @@ CREDITS = (
 )
 
 
-@cache
-def benchmark() -> Benchmark:
+class I2Webv(BenchmarkTask):
     """Classes, folders and published counts."""
-    classes = read_benchmark_classes("i2webv")
-    by_wnid = {item.folder: label for label, item in enumerate(classes)}
-    return Benchmark(
-        name="i2webv",
-        title="I2WebV",
-        classes=[item.entry for item in classes],
-        known=[item.known for item in classes],
-        sides={
-            "source": Side(
-                "ImageNet-1k",
-                (
-                    "imagenet/train",
-                    "imagenet/ILSVRC/Data/CLS-LOC/train",
-                    "ILSVRC/Data/CLS-LOC/train",
-                    "imagenet",
-                ),
-                {wnid: label for wnid, label in by_wnid.items() if classes[label].known},
-                total=1_281_167,
-            ),
-            "target": Side(
-                "WebVision 2.0's validation pictures",
-                (
-                    "webvision/image",
-                    "webvision/val_images_resized",
-                    "webvision/val",
-                    "webvision/image.tar",
-                    "webvision/val_images_resized.tar",
-                ),
-                by_wnid,
-                total=294_099,
-            ),
-        },
-        credits=CREDITS,
-    )
 
-
-TASK = BenchmarkTask(lambda settings: benchmark())
-prepare, first_look, is_as_prepared = TASK.prepare, TASK.first_look, TASK.is_as_prepared
+    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
+        """Return the one benchmark."""
+        table = read_benchmark_classes("i2webv")
+        by_wnid = {item.folder: label for label, item in enumerate(table)}
+        return Benchmark(
+            "i2webv",
+            "I2WebV",
+            table,
+            {
+                "source": Side(
+                    "ImageNet-1k",
+                    (
+                        "imagenet/train",
+                        "imagenet/ILSVRC/Data/CLS-LOC/train",
+                        "ILSVRC/Data/CLS-LOC/train",
+                        "imagenet",
+                    ),
+                    {wnid: label for wnid, label in by_wnid.items() if table[label].known},
+                    total=1_281_167,
+                ),
+                "target": Side(
+                    "WebVision 2.0's validation images",
+                    (
+                        "webvision/image",
+                        "webvision/val_images_resized",
+                        "webvision/val",
+                        "webvision/image.tar",
+                        "webvision/val_images_resized.tar",
+                    ),
+                    by_wnid,
+                    total=294_099,
+                ),
+            },
+            CREDITS,
+        )

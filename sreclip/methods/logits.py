@@ -1,4 +1,4 @@
-"""Logits in blocks, so that a table of all images by all classes is never held."""
+"""Logits in blocks: a table of all images by all classes is never held."""
 
 from __future__ import annotations
 
@@ -14,17 +14,7 @@ BLOCK_VALUES = 1 << 22
 
 
 class Block(NamedTuple):
-    """Logits of some images for some classes.
-
-    Attributes
-    ----------
-    rows : Tensor
-        Image numbers, ``(n_rows,)``, int64.
-    classes : Tensor
-        Class numbers, ``(n_columns,)``, int64.
-    logits : Tensor
-        ``(n_rows, n_columns)``.
-    """
+    """Logits of some images for some classes, ``(n_rows, n_columns)``, and their numbers."""
 
     rows: Tensor
     classes: Tensor
@@ -32,9 +22,9 @@ class Block(NamedTuple):
 
 
 def widened(features: Tensor) -> Tensor:
-    """Features that are kept in float16 as float32, which is exact; others as they are.
+    """Return float16 features as float32, which is exact, and others unchanged.
 
-    A million stored rows take half the memory as they are: batches and blocks are widened.
+    Stored rows take half the memory in float16: only batches and blocks are widened.
     """
     return features.float() if features.dtype == torch.float16 else features
 
@@ -43,15 +33,9 @@ def widened(features: Tensor) -> Tensor:
 def score_in_blocks(
     score: Callable[[Tensor], Tensor], features: Tensor, n_classes: int
 ) -> Iterator[Block]:
-    """Score images some thousands at a time.
+    """Score images in chunks of some thousands.
 
-    Parameters
-    ----------
-    score : callable
-        From features ``(n, dim)`` to logits ``(n, n_classes)``.
-    features : Tensor
-        ``(n_images, dim)``, given to ``score`` as `widened`.
-    n_classes : int
+    ``score`` maps `widened` features ``(n, dim)`` to logits ``(n, n_classes)``.
     """
     classes = torch.arange(n_classes, device=features.device)
     rows = torch.arange(len(features), device=features.device)
@@ -60,7 +44,7 @@ def score_in_blocks(
 
 
 def assemble(blocks: Iterable[Block], n_images: int, n_classes: int) -> Tensor:
-    """Put blocks together: all logits, ``(n_images, n_classes)``."""
+    """Return all logits of the blocks as one table, ``(n_images, n_classes)``."""
     logits: Tensor | None = None
     for block in blocks:
         if logits is None:
@@ -70,21 +54,16 @@ def assemble(blocks: Iterable[Block], n_images: int, n_classes: int) -> Tensor:
 
 
 def shifted(blocks: Iterable[Block], bias: Tensor) -> Iterator[Block]:
-    """Add a bias a class, ``(n_classes,)``, to all logits."""
+    """Add a bias per class, ``(n_classes,)``, to all logits."""
     for block in blocks:
         yield block._replace(logits=block.logits + bias[block.classes])
 
 
 def collect(blocks: Iterable[Block], n_images: int, known: Tensor) -> ImageScores:
-    """Reduce logits to what evaluation needs of each image.
+    """Reduce logits to what evaluation needs per image.
 
-    Parameters
-    ----------
-    blocks : iterable of Block
-        Each image and class exactly once, in any order and cut.
-    n_images : int
-    known : Tensor
-        ``(n_classes,)``, bool.
+    The blocks hold each pair of an image and a class exactly once, in any order; ``known`` is
+    ``(n_classes,)``, bool.
     """
     device = known.device
     n_classes = len(known)

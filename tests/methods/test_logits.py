@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sreclip.methods.blocks import Block, assemble, collect, shifted
+from sreclip.methods.logits import Block, assemble, collect, shifted
 
 
 def cut(logits: torch.Tensor, generator: torch.Generator, pieces: int) -> list[Block]:
@@ -50,7 +50,7 @@ def test_a_bias_a_class() -> None:
     assert torch.equal(assemble(shifted(blocks, bias), 2, 3), logits + bias)
 
 
-def test_rejected_pictures_keep_their_places() -> None:
+def test_rejected_images_keep_their_places() -> None:
     logits = torch.tensor([[3.0, 1, 2]])
     scores = collect([Block(torch.arange(1), torch.arange(3), logits)], 1, torch.ones(3) > 0)
     placed = scores.spread(np.array([False, True]))

@@ -1,0 +1,145 @@
+"""Settings of the tasks, one model per task."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from sreclip.config.section import OneOf, Section
+from sreclip.data.tasks import TASKS
+from sreclip.data.tasks.domainnet import DOMAINNET, MINI
+from sreclip.data.tasks.office_home import OfficeHome
+from sreclip.data.tasks.pacs import Pacs
+
+
+class OpenmojiSettings(Section):
+    """The demo task: colour emoji as the source domain, line drawings as the target."""
+
+    image_size: int = Field(
+        224, ge=32, le=1024, description="Side of the rendered images, in pixels."
+    )
+
+
+class FolderSettings(Section):
+    """Your own images: ``source/<class>/*`` and ``target/*``."""
+
+    root: str = Field("", description="Data root: the folder that holds both domains.")
+    source: str = Field("source", description="Source domain, a folder below the root.")
+    target: str = Field("target", description="Target domain, a folder below the root.")
+    classes: str | None = Field(
+        None,
+        description="Class list (text, CSV or JSON), below the root or absolute; without it the "
+        "classes are the class folders of both domains.",
+    )
+
+
+class BenchmarkSettings(Section):
+    """Where the images of a benchmark lie; also the options of `sreclip data check`."""
+
+    root: str = Field("", description="Data root: the folder that holds both domains.")
+    source_folder: str | None = Field(
+        None,
+        description="Where the source lies below the root (folder or archive); by default in one "
+        "of the usual places.",
+    )
+    target_folder: str | None = Field(None, description="The same for the target.")
+    source_list: list[str] = Field(
+        [],
+        description="Files that list source images (one path and class number per line), below "
+        "the root or absolute; without them all images in class folders count.",
+    )
+    target_list: list[str] = Field([], description="The same for the target.")
+
+
+class I2AwaSettings(BenchmarkSettings):
+    """I2AwA: web images of 40 animals, and AwA2."""
+
+
+class I2WebvSettings(BenchmarkSettings):
+    """I2WebV: ImageNet-1k, and WebVision 2.0's validation images."""
+
+    synsets: str | None = Field(
+        None,
+        description="File of WordNet ids in the order of the class numbers, such as WebVision's "
+        "`info/synsets.txt`: needed if a list names images that lie in no class folder.",
+    )
+
+
+class PairSettings(BenchmarkSettings):
+    """A benchmark of several domains, of which two are used."""
+
+    @model_validator(mode="after")
+    def _two_domains(self) -> PairSettings:
+        if vars(self)["source"] == vars(self)["target"]:
+            raise ValueError("source and target are the same domain")
+        return self
+
+
+PacsDomain = Annotated[str, OneOf(tuple(Pacs.paired.domains))]
+
+
+class PacsSettings(PairSettings):
+    """PACS: any two of its four domains."""
+
+    source: PacsDomain = Field("photo", description="Source domain.")
+    target: PacsDomain = Field("art_painting", description="Target domain.")
+
+
+OfficeHomeDomain = Annotated[str, OneOf(tuple(OfficeHome.paired.domains))]
+
+
+class OfficeHomeSettings(PairSettings):
+    """Office-Home: any two of its four domains."""
+
+    source: OfficeHomeDomain = Field("real_world", description="Source domain.")
+    target: OfficeHomeDomain = Field("art", description="Target domain.")
+
+
+DomainNetDomain = Annotated[str, OneOf(tuple(DOMAINNET.domains))]
+
+
+class DomainNetSettings(PairSettings):
+    """DomainNet: any two of its six domains; or its mini version, of four."""
+
+    source: DomainNetDomain = Field("real", description="Source domain.")
+    target: DomainNetDomain = Field("sketch", description="Target domain.")
+    mini: bool = Field(False, description="Take only the 126 classes of miniDomainNet.")
+
+    @model_validator(mode="after")
+    def _mini_has_the_domains(self) -> DomainNetSettings:
+        if self.mini and not {self.source, self.target} <= set(MINI.domains):
+            raise ValueError(f"the mini version has the domains {', '.join(MINI.domains)}")
+        return self
+
+
+class TaskSettings(Section):
+    """Which images and classes."""
+
+    name: Annotated[str, OneOf(tuple(TASKS))] = Field("openmoji", description="Registered task.")
+    openmoji: OpenmojiSettings = OpenmojiSettings()
+    folder: FolderSettings = FolderSettings()
+    i2awa: I2AwaSettings = I2AwaSettings()
+    i2webv: I2WebvSettings = I2WebvSettings()
+    office_home: OfficeHomeSettings = OfficeHomeSettings()
+    pacs: PacsSettings = PacsSettings()
+    domainnet: DomainNetSettings = DomainNetSettings()
+    duplicates: Literal["error", "drop_target", "keep"] = Field(
+        "error",
+        description="What to do with one image (by SHA-256) in both domains: stop, drop it from "
+        "the target, or keep both.",
+    )
+    shard_size: int = Field(
+        4096, ge=1, description="Images per feature file, on average; the cut follows content."
+    )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the chosen task alone."""
+        return getattr(self, self.name).model_dump()
+
+    @model_validator(mode="after")
+    def _has_a_root(self) -> TaskSettings:
+        if self.settings.get("root") == "":
+            raise ValueError(f"task.{self.name}.root is needed when task.name is '{self.name}'")
+        return self

@@ -1,0 +1,95 @@
+"""Where an image's bytes are; paths that leave the data root are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sreclip.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Place(NamedTuple):
+    """Where an image's bytes are: a file, or a part of an archive.
+
+    Attributes
+    ----------
+    path : str
+        The image or the archive, relative to the data root.
+    member : str or None
+        Name in the archive.
+    offset : int or None
+        Where the bytes begin in the archive.
+    size : int or None
+        Number of bytes; None for a file that has not been hashed yet.
+    """
+
+    path: str
+    member: str | None = None
+    offset: int | None = None
+    size: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Path of the image; in an archive, that of the archive and the member."""
+        return self.path if self.member is None else f"{self.path}/{self.member}"
+
+
+def places_of(rows: pd.DataFrame) -> list[Place]:
+    """Return the places of manifest rows."""
+    columns = [
+        rows[name].to_numpy(object, na_value=None).tolist()  # type: ignore[call-overload]
+        for name in Place._fields
+    ]
+    return list(map(Place, *columns))
+
+
+def image_names(rows: pd.DataFrame) -> pd.Series:
+    """Return `Place.name` of each row."""
+    return rows["path"].where(rows["member"].isna(), rows["path"] + "/" + rows["member"])
+
+
+def resolve_inside(root: Path, relative: str) -> Path:
+    """Join a manifest path to the data root: absolute, links followed; it need not exist.
+
+    Raises
+    ------
+    DataError
+        The path is absolute, climbs out of the root, or a link leads out of it or in a circle.
+    """
+    try:
+        if not _climbs(relative):
+            full = (root / relative).resolve()
+            if full.is_relative_to(root.resolve()):
+                return full
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL byte
+        raise DataError(
+            f"manifest path {relative!r} cannot be followed ({error})", "fix or remove it"
+        ) from error
+    raise DataError(
+        f"manifest path {relative!r} leaves the data root {root}",
+        "keep images (and the targets of links) under the root",
+    )
+
+
+def check_paths(paths: pd.Series, where: str) -> None:
+    """Raise `DataError` for a path that is empty, absolute or climbs, without touching the disk."""
+    # Dots and slashes in suspect places are rare: only those rows get the exact test.
+    suspect = paths.isna() | paths.str.startswith("/") | paths.str.contains("..", regex=False)
+    suspect |= paths == ""
+    for row in np.flatnonzero(suspect.to_numpy(dtype=bool, na_value=True)):
+        path = paths.iloc[row]
+        if not isinstance(path, str) or not path or _climbs(path):
+            raise DataError(
+                f"{where}, row {row}: path {path!r} leaves the data root",
+                "paths are relative to the root, without '..'",
+            )
+
+
+def _climbs(relative: str) -> bool:
+    pure = PurePosixPath(relative)
+    return pure.is_absolute() or ".." in pure.parts

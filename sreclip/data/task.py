@@ -1,0 +1,123 @@
+"""The contract of a task: where the images and the classes come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sreclip.data.manifest import (
+    MANIFEST_FILE,
+    ClassEntry,
+    Domain,
+    read_classes,
+    read_manifest,
+    read_summary,
+)
+from sreclip.data.place import Place, image_names
+from sreclip.errors import DataError
+
+
+class TaskImage(NamedTuple):
+    """One image as a task finds it; ``label`` is None where the layout does not say it."""
+
+    place: Place
+    domain: Domain
+    label: int | None
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What a task yields.
+
+    Attributes
+    ----------
+    root : Path
+        Data root.
+    images : sequence of TaskImage
+        Labels of target images go to the separate label file.
+    classes : sequence of ClassEntry
+        In label order.
+    credits : str
+        Who made the images, and under which terms.
+    notes : tuple of str
+        What is worth knowing.
+    archives : Mapping
+        Archives that hold images, each with its size and modification time when it was listed.
+    """
+
+    root: Path
+    images: Sequence[TaskImage]
+    classes: Sequence[ClassEntry]
+    credits: str = ""
+    notes: tuple[str, ...] = ()
+    archives: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class FirstLook(NamedTuple):
+    """What is known of a task before it is prepared.
+
+    Attributes
+    ----------
+    inputs : list of Path
+        Files and folders whose modification time tells that the task must be prepared again.
+    classes : dict or None
+        Class names, with 0 for those without source images; None when only the preparation
+        can tell.
+    """
+
+    inputs: list[Path]
+    classes: dict[str, int] | None
+
+
+class Task(ABC):
+    """Lists the images and the classes of a data set.
+
+    Its settings are the task's own section of the parameters. It has no state.
+    """
+
+    @abstractmethod
+    def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
+        """List the images and the classes; raise `DataError` if they cannot be used.
+
+        The task may keep files that it makes in ``folder``.
+        """
+
+    def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
+        """Tell what the task depends on, without reading images. By default: nothing.
+
+        The task's files are in ``folder``, if it was prepared before.
+        """
+        return FirstLook([], None)
+
+    def is_as_prepared(self, settings: Mapping[str, Any], folder: Path) -> bool:
+        """Tell whether classes, names and sizes of the images are those of the prepared task."""
+        try:
+            here = self.prepare(settings, folder)
+        except DataError:  # preparing it again will tell the user
+            return False
+        if list(here.classes) != read_classes(folder):
+            return False
+        rows = read_manifest(folder, ["path", "size", "member"])
+        expected = dict(zip(image_names(rows), rows["size"], strict=True))
+        dropped = set(read_summary(folder)["duplicates"]["dropped"])
+        for place, *_ in here.images:
+            size = place.size
+            if size is None:
+                size = (here.root / place.path).stat().st_size
+            if expected.pop(place.name, None) != size and place.name not in dropped:
+                return False
+        return not expected
+
+    def is_as_pulled(self, settings: Mapping[str, Any], folder: Path, hash_cache: Path) -> bool:
+        """Tell whether the task was prepared on another machine and is the same here.
+
+        After a clone and a pull every folder may be newer than the manifest. Then modification
+        times mean nothing, and `is_as_prepared` tells whether images were added or removed. After
+        the first preparation on this machine, which leaves ``hash_cache``, times count.
+        """
+        if hash_cache.exists() or not (folder / MANIFEST_FILE).exists():
+            return False
+        return self.is_as_prepared(settings, folder)

@@ -1,0 +1,145 @@
+"""From manifest rows to pixels, one image at a time, in whatever process asks.
+
+An image whose bytes are not those of the manifest is not encoded: its features would carry the
+key of another image. The very bytes that were hashed are decoded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from sreclip.data.images import RejectedImage, read_image
+from sreclip.data.reading import ImageReader, stored_images
+from sreclip.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+
+@dataclass
+class Batch:
+    """Consecutive images.
+
+    Attributes
+    ----------
+    pixels : Tensor or None
+        Of the images that are ok, ``(n_ok, 3, height, width)``; None if there is none.
+    reasons : list of str
+        Why each image is rejected, empty where it is ok.
+    failure : DataError or None
+        The first error to stop at.
+    read_s, decode_s : float
+        Seconds for reading and hashing, and for decoding and preprocessing.
+    """
+
+    pixels: torch.Tensor | None
+    reasons: list[str]
+    failure: DataError | None = None
+    read_s: float = 0.0
+    decode_s: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """Which images are not rejected, ``(n_images,)``."""
+        return np.array([not reason for reason in self.reasons])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """Concatenate consecutive parts."""
+        if len(parts) == 1:
+            return parts[0]
+        pixels = [part.pixels for part in parts if part.pixels is not None]
+        return cls(
+            pixels=torch.cat(pixels) if pixels else None,
+            reasons=[reason for part in parts for reason in part.reasons],
+            failure=next((part.failure for part in parts if part.failure), None),
+            read_s=sum(part.read_s for part in parts),
+            decode_s=sum(part.decode_s for part in parts),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Move the pixels to pinned memory; torch's loader calls this."""
+        if self.pixels is not None:
+            self.pixels = self.pixels.pin_memory()
+        return self
+
+
+class ImageDataset(Dataset[Batch]):
+    """The images of manifest rows, each a batch of one.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        ``path``, ``size`` and ``sha256``; ``member`` and ``offset`` of those in archives.
+    root : Path
+        Data root.
+    preprocess : callable
+        RGB image to pixels ``(3, height, width)``.
+    max_pixels : int
+        Larger images are rejected.
+    least_side : int
+        A JPEG may be decoded at a half, a quarter or an eighth of its size if both sides keep
+        this many pixels; 0 decodes it in full.
+
+    Attributes
+    ----------
+    rejected : dict
+        Row numbers that are not decoded, with the reason.
+    decoding : callable
+        Makes a context around the decoding of a row.
+    """
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        root: Path,
+        preprocess: Callable[[Image], torch.Tensor],
+        max_pixels: int,
+        least_side: int = 0,
+    ) -> None:
+        self.stored = stored_images(rows)
+        self.reader = ImageReader(root)
+        self.preprocess = preprocess
+        self.max_pixels, self.least_side = max_pixels, least_side
+        self.rejected: dict[int, str] = {}
+        self.decoding: Callable[[int], AbstractContextManager[None]] = _unwatched
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, index: int) -> Batch:
+        # Errors travel as values: torch would reword one that a worker raises.
+        item = Batch(None, [""])
+        start = time.perf_counter()
+        try:
+            if index in self.rejected:
+                raise RejectedImage(self.rejected[index])
+            content = self.reader.read(self.stored[index])
+            item.read_s = time.perf_counter() - start
+            with self.decoding(index):
+                image = read_image(content, max_pixels=self.max_pixels, least_side=self.least_side)
+                item.pixels = self.preprocess(image)[None]
+        except RejectedImage as error:
+            item.reasons = [error.reason]
+        except DataError as error:
+            item.failure = error
+        item.decode_s = time.perf_counter() - start - item.read_s
+        return item
+
+
+def _unwatched(index: int) -> AbstractContextManager[None]:
+    return nullcontext()

@@ -1,0 +1,192 @@
+"""Files of image features: one per shard, read as one table per domain.
+
+A shard is a sealed file (`sreclip.sealed`) with the attributes of `Header` and the data sets
+
+- ``features``: ``(n_rows, dim)``, unit-norm, float16 by default; zero where not ok;
+- ``row_id``: ``(n_rows,)``, int64, and ``ok``: ``(n_rows,)``, uint8;
+- ``rejects``: JSON bytes, a list of row id, path and reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from sreclip.errors import StoreError
+from sreclip.features.header import Header, Provenance, check_rows
+from sreclip.features.rows import FeatureRows, StoredRows
+from sreclip.sealed import MADE_BY, add_data, json_bytes, new_sealed, open_sealed, read_json
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An image without features."""
+
+    row_id: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Image features of one domain.
+
+    Attributes
+    ----------
+    header : Header
+        Of the first shard; what made the vectors is the same in all of them.
+    features : FeatureRows
+        ``(n_rows, dim)``, read when asked for.
+    row_id : ndarray
+        int64, ``(n_rows,)``.
+    ok : ndarray
+        False where the image was rejected, ``(n_rows,)``.
+    rejects : list of Reject
+        In row order.
+    """
+
+    header: Header
+    features: FeatureRows
+    row_id: NDArray[np.int64]
+    ok: NDArray[np.bool_]
+    rejects: list[Reject]
+
+    def __len__(self) -> int:
+        return len(self.row_id)
+
+
+def write_images(
+    out: Path,
+    provenance: Provenance,
+    row_id: NDArray[np.int64],
+    features: NDArray[Any],
+    rejects: Sequence[Reject],
+    *,
+    rows_key: str,
+    domain: str,
+) -> None:
+    """Write a shard.
+
+    Parameters
+    ----------
+    out : Path
+    provenance : Provenance
+    row_id : ndarray
+        int64, ``(n_rows,)``.
+    features : ndarray
+        ``(n_rows, dim)`` of type ``provenance.dtype``, unit-norm, zero where rejected.
+    rejects : sequence of Reject
+        In row order.
+    rows_key, domain : str
+        As in `Header`.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written, or a row is not as it must be.
+    """
+    ok = ~np.isin(row_id, [reject.row_id for reject in rejects])
+    check_rows(features, ok, _row_names(row_id), out)
+    with new_sealed(out, "images") as file:
+        Header.new("images", provenance, rows_key, domain).write(file)
+        listed = json_bytes([asdict(reject) for reject in rejects])
+        columns = {"features": features, "row_id": row_id, "ok": ok.astype(np.uint8)}
+        add_data(file, columns | {"rejects": listed})
+
+
+def open_images(
+    paths: Sequence[Path],
+    expected: Mapping[str, Any] | None = None,
+    rows_keys: Sequence[str] | None = None,
+) -> ImageFeatures:
+    """Open the shards of a domain as one table.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Shards in row order.
+    expected : Mapping[str, Any], optional
+        Header values that each must have, such as ``backbone`` or ``weights_sha256``.
+    rows_keys : sequence of str, optional
+        The ``rows_key`` that each must have.
+
+    Raises
+    ------
+    StoreError
+        A shard is missing, damaged, or was made from something else; two shards differ in
+        what made them or in their domain, or share a row.
+    """
+    headers, parts, rejects = [], [], []
+    row_ids: list[NDArray[np.int64]] = []
+    oks: list[NDArray[np.bool_]] = []
+    for number, path in enumerate(paths):
+        seal = open_sealed(path, "images")
+        with seal.hdf5() as file:
+            header = Header.read(file)
+            header.check(expected or {}, path)
+            if rows_keys is not None:
+                header.check({"rows_key": rows_keys[number]}, path)
+            headers.append(header)
+            parts.append(StoredRows.of(seal, file["features"]))
+            row_ids.append(file["row_id"][:])
+            oks.append(file["ok"][:].astype(bool))
+            rejects += read_rejects(file)
+    _check_alike(paths, headers)
+    _check_distinct(paths, row_ids)
+    return ImageFeatures(
+        headers[0], FeatureRows(parts), np.concatenate(row_ids), np.concatenate(oks), rejects
+    )
+
+
+def read_rejects(file: h5py.File) -> list[Reject]:
+    """Rejects of an open shard."""
+    return [Reject(**entry) for entry in read_json(file["rejects"])]
+
+
+def verify_images(path: Path) -> None:
+    """Read a shard and check its rows as `write_images` does.
+
+    Raises
+    ------
+    StoreError
+        It is damaged, or a row is not as it must be.
+    """
+    images = open_images([path])
+    for start in range(0, len(images), 1 << 13):
+        part = slice(start, start + (1 << 13))
+        check_rows(images.features[part], images.ok[part], _row_names(images.row_id[part]), path)
+
+
+def _row_names(row_id: NDArray[np.int64]) -> list[str]:
+    return [f"row_id {number}" for number in row_id.tolist()]
+
+
+def _check_alike(paths: Sequence[Path], headers: Sequence[Header]) -> None:
+    first = headers[0]
+    names = [*(field.name for field in fields(Provenance)), "domain"]
+    for path, header in zip(paths, headers, strict=True):
+        for name in names:
+            one, other = getattr(first, name), getattr(header, name)
+            if one != other:
+                raise StoreError(
+                    f"{paths[0]} and {path} do not belong together: "
+                    f"{name} is {one!r} in the first, {other!r} in the second",
+                    f"delete the stale one and run: {MADE_BY['images']}",
+                )
+
+
+def _check_distinct(paths: Sequence[Path], row_ids: Sequence[NDArray[np.int64]]) -> None:
+    values, counts = np.unique(np.concatenate(row_ids), return_counts=True)
+    if (counts > 1).any():
+        row = values[counts > 1][0]
+        where = [str(path) for path, own in zip(paths, row_ids, strict=True) if row in own]
+        raise StoreError(
+            f"row_id {row} appears twice, in {' and '.join(where)}",
+            "name each shard once, and shards of one manifest",
+        )

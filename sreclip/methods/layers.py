@@ -1,0 +1,181 @@
+"""Layers that methods are built from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sreclip.methods.data import ClassGraph
+
+
+class ImageAdapter(nn.Module):
+    """``norm(f + a_v g(f))``: attention over class and node texts, and a bottleneck MLP.
+
+    Each image is a query of its own: a prediction never depends on the rest of the batch. Output
+    layers start at zero: before training the adapter is the identity.
+    """
+
+    def __init__(self, dim: int, width: int, scale: float, attention: bool) -> None:
+        super().__init__()
+        self.scale = scale
+        self.attention = attention
+        self.query = nn.Linear(dim, width, bias=False)
+        self.key = nn.Linear(dim, width, bias=False)
+        self.value = nn.Linear(dim, width, bias=False)
+        self.mlp = nn.Sequential(nn.Linear(dim, width), nn.GELU())
+        self.out = nn.Linear(2 * width if attention else width, dim)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: Tensor, texts: Tensor) -> Tensor:
+        """Adapt ``(n_images, dim)`` with the help of ``texts`` ``(n_texts, dim)``."""
+        hidden = self.mlp(features * features.shape[1] ** 0.5)
+        if self.attention:
+            query, key = self.query(features), self.key(texts)
+            weights = F.softmax(query @ key.T * key.shape[1] ** 0.5, dim=1)
+            hidden = torch.cat([hidden, weights @ self.value(texts)], dim=1)
+        return F.normalize(features + self.scale * self.out(hidden), dim=1)
+
+
+class ClassAdapter(nn.Module):
+    """``e_c = norm(w_c + a_e GCN(A_hat, node vectors)_c)`` with two graph convolutions.
+
+    The last layer starts at zero: before training the class vectors are the frozen ones.
+    """
+
+    def __init__(self, dim: int, width: int, scale: float, dropout: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.dropout = dropout
+        self.first = nn.Linear(dim, width)
+        self.second = nn.Linear(width, dim)
+        nn.init.xavier_uniform_(self.first.weight)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, text: Tensor, graph: ClassGraph) -> Tensor:
+        """Adapt class vectors ``(n_classes, dim)``."""
+        hidden = F.dropout(graph.node_features, self.dropout, self.training)
+        hidden = F.leaky_relu(torch.sparse.mm(graph.adjacency, self.first(hidden)), 0.2)
+        hidden = F.dropout(hidden, self.dropout, self.training)
+        change = torch.sparse.mm(graph.adjacency, self.second(hidden))
+        return F.normalize(text + self.scale * change[graph.class_nodes], dim=1)
+
+
+class BatchAttentionAdapter(nn.Module):
+    """``Z = softmax(Q K^T / sqrt(out_dim)) V + V``, the attention running over the batch's images.
+
+    So the output of an image depends on what else is in the batch.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(in_dim, out_dim)
+        self.key = nn.Linear(in_dim, out_dim)
+        self.value = nn.Linear(in_dim, out_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map ``(..., n_images, in_dim)`` to ``(..., n_images, out_dim)``, not normalized.
+
+        Of several batches, each is attended over by itself.
+        """
+        query, key, value = self.query(features), self.key(features), self.value(features)
+        weights = F.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1)
+        return weights @ value + value
+
+
+def identity_adapter(dim: int) -> nn.Linear:
+    """Return ``A f + b``, which is f at first."""
+    adapter = nn.utils.skip_init(nn.Linear, dim, dim)
+    nn.init.eye_(adapter.weight)
+    nn.init.zeros_(adapter.bias)
+    return adapter
+
+
+class GraphConvolution(nn.Module):
+    """``A_hat drop(X) W + b``: Xavier-uniform weight ``(in_dim, out_dim)``, bias zero at first."""
+
+    def __init__(self, in_dim: int, out_dim: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.weight = nn.Parameter(torch.empty(in_dim, out_dim))
+        self.bias = nn.Parameter(torch.zeros(out_dim))
+        nn.init.xavier_uniform_(self.weight)
+
+    def _dropped(self, nodes: Tensor) -> Tensor:
+        return dropout(nodes, self.dropout) if self.training else nodes
+
+    def project(self, nodes: Tensor) -> Tensor:
+        """Return ``drop(X) W + b`` without the graph, ``(n_nodes, out_dim)``."""
+        return self._dropped(nodes) @ self.weight + self.bias
+
+    def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
+        """Map ``(n_nodes, in_dim)`` to ``(n_rows, out_dim)``, one per row of the adjacency.
+
+        ``adjacency`` is sparse, ``(n_rows, n_nodes)``. Its product comes first, so that the dense
+        one has no more rows than are wanted.
+        """
+        return sparse_product(adjacency, self._dropped(nodes)) @ self.weight + self.bias
+
+
+class PrototypeGcn(nn.Module):
+    """Unit-norm class rows of ``GC2(LeakyReLU_0.2(GC1(node vectors)))``.
+
+    Hidden rows that no class row depends on are not computed.
+    """
+
+    def __init__(self, in_dim: int, width: int, out_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.first = GraphConvolution(in_dim, width, dropout)
+        self.second = GraphConvolution(width, out_dim, dropout)
+
+    def forward(self, graph: ClassGraph) -> Tensor:
+        """Return prototypes ``e_c``, ``(n_classes, out_dim)``."""
+        hidden = F.leaky_relu(self.first(graph.node_features, graph.near_adjacency), 0.2)
+        return F.normalize(self.second(hidden, graph.class_adjacency), dim=1)
+
+
+def dropout(values: Tensor, p: float) -> Tensor:
+    """Zero each entry with probability ``p``, in steps of 2**-16, and divide the rest by ``1 - p``.
+
+    Torch's own dropout draws a Bernoulli number per entry and fills a mask, each a tenth of a step
+    on a CPU; this takes 16 random bits per entry, and a product.
+    """
+    if p == 0:
+        return values
+    words = values.new_empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: values.numel()].view(values.shape)
+    kept = (bits >= round(p * 2**16) - 2**15).to(values.dtype)
+    return values * kept.mul_(1 / (1 - p))
+
+
+def sparse_product(adjacency: Tensor, nodes: Tensor) -> Tensor:
+    """Return ``A X`` of a sparse A; outside autocast, since its gradient needs float32."""
+    with torch.autocast(nodes.device.type, enabled=False):
+        return torch.sparse.mm(adjacency, nodes.to(adjacency.dtype))
+
+
+class FeatureBank:
+    """The last ``size`` target outputs of the adapter, in any order, without gradient."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.features: Tensor | None = None
+        self._oldest = 0
+
+    def add(self, features: Tensor) -> bool:
+        """Add a batch; return whether the bank was full before."""
+        new = features.detach()[-self.size :]
+        if self.features is None:
+            self.features = new.clone()
+            return False
+        if len(self.features) < self.size:
+            self.features = torch.cat([self.features, new])[-self.size :]
+            return False
+        places = (self._oldest + torch.arange(len(new), device=new.device)) % self.size
+        self.features[places] = new
+        self._oldest = (self._oldest + len(new)) % self.size
+        return True

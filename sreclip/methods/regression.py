@@ -1,0 +1,41 @@
+"""Regression of the known classifiers by a graph convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sreclip.methods.base import Terms
+from sreclip.methods.data import FitData
+from sreclip.methods.logits import widened
+
+CHUNK = 1 << 15
+
+
+def regression(
+    gcn: nn.Module, data: FitData, lr: float, weight_decay: float
+) -> tuple[torch.optim.Optimizer, Callable[[], Terms]]:
+    """Return Adam and the loss of a GCN whose known class vectors regress the class means."""
+    known = data.text.known
+    means = class_means(data.source_features, data.source_labels, len(known))[known]
+    optimizer = torch.optim.Adam(gcn.parameters(), lr=lr, weight_decay=weight_decay)
+    return optimizer, lambda: {"regression": (1.0, regression_loss(gcn(data.graph)[known], means))}
+
+
+def regression_loss(classifiers: Tensor, wanted: Tensor) -> Tensor:
+    """Return ``sum_c |e_c - m_c|^2 / (2 n)``, both ``(n, dim)``."""
+    return (classifiers - wanted).square().sum() / (2 * len(wanted))
+
+
+def class_means(features: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+    """Return the normalized sum of each class's features, ``(n_classes, dim)``.
+
+    The row of a class without an image is zero.
+    """
+    sums = widened(features[:0]).new_zeros(n_classes, features.shape[1])
+    for chunk, numbers in zip(features.split(CHUNK), labels.split(CHUNK), strict=True):
+        sums.index_add_(0, numbers, widened(chunk))
+    return F.normalize(sums, dim=1)

@@ -1,0 +1,168 @@
+"""All fits of one method, one per seed, and the files with their scores and weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from sreclip.errors import FitError
+from sreclip.files import atomic_path, write_json
+from sreclip.methods import METHODS
+from sreclip.methods.scores import ImageScores, Scores, write_scores
+from sreclip.plan.plan import Plan
+from sreclip.registry import load_registered
+from sreclip.train.fits import fit, make_method, score_target
+from sreclip.train.inputs import FitInputs, load_inputs
+from sreclip.train.selection import choose_settings
+from sreclip.train.states import place, score_tensors
+
+if TYPE_CHECKING:
+    import torch
+
+    from sreclip.config.methods import Settings
+    from sreclip.methods.base import Method
+
+
+def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
+    """Fit a method with every seed and write ``scores.h5``, ``model.safetensors``, ``fit.json``.
+
+    A method in which nothing is drawn is fitted once for all seeds.
+
+    Returns
+    -------
+    Path
+        The folder of the three files.
+
+    Raises
+    ------
+    FitError
+        A fit cannot start or its loss stopped being finite. Then none of the three is written, and
+        the last good state is kept beside them.
+    """
+    inputs = load_inputs(plan)
+    settings, selection = choose_settings(plan, name, inputs)
+    seeds = plan.params.train.seeds
+    result = plan.fit(name)
+    folder, key = result.path, result.key
+    cls = load_registered("method", name, METHODS)
+    runs: list[ImageScores] = []
+    tensors: dict[str, torch.Tensor] = {}
+    history: list[dict[str, float]] = []
+    steps: list[int] = []
+    for seed in seeds:
+        if cls.deterministic and runs:
+            runs.append(runs[0])
+            continue
+        kept = _Kept(seed, inputs.target_features)
+        method = _fit_seed(plan, name, settings, inputs, kept, progress)
+        runs.append(score_target(method, inputs.target_features).spread(inputs.target_ok))
+        tensors |= {place(seed) + part: value for part, value in _state(method).items()}
+        tensors |= kept.tensors
+        steps = kept.steps
+        history += [{"seed": seed, **record} for record in method.history_]
+    # One entry: safetensors writes several in a random order.
+    about = {"method": name, "key": key, "settings": settings.model_dump()}
+    _save_tensors(folder / "model.safetensors", tensors, about)
+    write_json(
+        folder / "fit.json",
+        {
+            "method": name,
+            "title": cls.title,
+            "citation": cls.citation,
+            "transductive": cls.transductive,
+            "baseline": cls.baseline,
+            "key": key,
+            "settings": settings.model_dump(),
+            "selection": selection,
+            "seeds": seeds,
+            "checkpoints": steps,
+            "backbone": inputs.backbone,
+            "n_source": len(inputs.source_features),
+            "n_target": len(inputs.target_features),
+            "history": history,
+        },
+    )
+    write_scores(
+        folder / "scores.h5",
+        Scores(
+            row_id=inputs.target_row_id,
+            ok=inputs.target_ok,
+            runs=tuple(runs),
+            seeds=tuple(seeds),
+            classes=tuple(entry.name for entry in plan.classes),
+            known=plan.known,
+            method=name,
+            key=key,
+        ),
+    )
+    return folder
+
+
+@dataclass
+class _Kept:
+    """Checkpoints of a fit: their tensors, and their scores where these stay the same."""
+
+    seed: int
+    target_features: torch.Tensor
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+
+    def __call__(self, step: int, method: Method) -> None:
+        state = _state(method)
+        if not method.batch_dependent:
+            state |= score_tensors(score_target(method, self.target_features))
+        self.tensors |= {place(self.seed, step) + part: value for part, value in state.items()}
+        self.steps.append(step)
+
+
+def _fit_seed(
+    plan: Plan, name: str, settings: Settings, inputs: FitInputs, kept: _Kept, progress: bool
+) -> Method:
+    from sreclip.methods.base import Checkpoints, Diverged
+
+    label = f"{name}, seed {kept.seed}"
+    with tqdm(
+        desc=label,
+        unit="step",
+        leave=False,
+        # tqdm's None means: a bar on a terminal, nothing elsewhere.
+        disable=None if progress else True,
+        ncols=shutil.get_terminal_size((100, 24)).columns,
+    ) as bar:
+
+        def show(step: int, total: int, loss: float) -> None:
+            bar.total = total
+            bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+            bar.update(step - bar.n)
+
+        method = make_method(name, settings, kept.seed, show)
+        method.checkpoints = Checkpoints(plan.params.train.checkpoints, kept)
+        try:
+            return fit(method, inputs)
+        except Diverged as error:
+            last = plan.fit(name).path / f"diverged-seed-{kept.seed}.safetensors"
+            about = {"method": name, "seed": kept.seed, "settings": settings.model_dump()}
+            _save_tensors(last, _state(method), about)
+            raise FitError(
+                f"{label}: {error.message}; the last good state is in {last}", error.hint
+            ) from error
+        except FitError as error:
+            raise FitError(f"{label}: {error.message}", error.hint) from error
+
+
+def _state(method: Method) -> dict[str, torch.Tensor]:
+    return {
+        name: value.detach().cpu().contiguous().clone() for name, value in method.state().items()
+    }
+
+
+def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
+    from safetensors.torch import save_file
+
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"sreclip": json.dumps(about)})

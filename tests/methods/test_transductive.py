@@ -1,0 +1,44 @@
+"""The methods that label the target of their fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from sreclip.errors import FitError
+from sreclip.methods.logits import Block, assemble
+from sreclip.methods.transclip import TransClip
+from sreclip.methods.transductive import TransductiveMethod
+from sreclip.methods.zlap import Zlap
+from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.transclip import transclip
+from sreclip.refinement.zlap import normalized_graph, solve_blocks
+from tests.methods.conftest import CLASSES, frozen
+
+
+def test_transclip_is_the_refinement_of_zero_shot(problem: dict[str, Any]) -> None:
+    target = problem["target_features"]
+    block = Block(torch.arange(len(target)), torch.arange(CLASSES), frozen(problem))
+    refined = transclip(target, Candidates.from_blocks([block], len(target), CLASSES))
+    logits = TransClip().fit(**problem).logits(target)
+    torch.testing.assert_close(logits.softmax(dim=1), refined.log_p.exp())
+
+
+def test_zlap_gives_the_propagated_scores(problem: dict[str, Any]) -> None:
+    target = problem["target_features"]
+    graph = normalized_graph(target, problem["text"].features, k=3, gamma=2.0)
+    blocks = solve_blocks(graph, CLASSES, alpha=0.6)
+    logits = Zlap(k=3, gamma=2.0, alpha=0.6).fit(**problem).logits(target)
+    torch.testing.assert_close(logits, assemble(blocks, len(target), CLASSES))
+
+
+@pytest.mark.parametrize("cls", [TransClip, Zlap])
+def test_other_images_are_refused(cls: type[TransductiveMethod], problem: dict[str, Any]) -> None:
+    method = cls().fit(**problem)
+    target = problem["target_features"]
+    assert torch.equal(method.logits(target.clone()), method.logits(target))
+    for other in (target[:1], target.flip(0), target.double(), problem["source_features"]):
+        with pytest.raises(FitError, match="only the 45 target images of its fit"):
+            method.logits(other)
