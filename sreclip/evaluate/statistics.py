@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DIFFERENCE_METRICS = ("known", "unknown", "h")
 # Draws in memory at a time: 16 MB, small enough to count in the processor's cache.
 CELLS = 1 << 20
 # Sums of equal terms in another order differ by less than this.
@@ -64,7 +63,7 @@ class Bootstrap:
     Attributes
     ----------
     observed : dict
-        Mean over seeds by metric (those of `DIFFERENCE_METRICS` that are defined) and method.
+        Mean over seeds by metric (``known``, ``unknown`` and ``h``, if defined) and method.
     resampled : dict
         The same on each resample, ``(n,)``.
     """
@@ -147,26 +146,37 @@ def paired_bootstrap(
     runs = {name: slice(end - len(right[name]), end) for name, end in zip(names, ends, strict=True)}
 
     rng = np.random.default_rng(seed)
-    n_runs = len(stacked)
-    # Known classes first, unknown ones second.
-    exact, drawn = np.zeros((2, 1, n_runs)), np.zeros((2, n, n_runs))
+    # Sums of class accuracies, known classes first; row 0 is of the observed images.
+    sums = np.zeros((2, n + 1, len(stacked)))
     n_classes = [0, 0]
     order = np.argsort(labels, kind="stable")
     classes, starts = np.unique(labels[order], return_index=True)
     for label, images in zip(classes, np.split(order, starts[1:]), strict=True):
         kind = int(not known[label])
         hits = stacked[:, images].T.astype(np.float32)
-        exact[kind] += hits.mean(axis=0, dtype=np.float64)
-        _add_resampled(drawn[kind], hits, rng)
+        sums[kind, 0] += hits.mean(axis=0, dtype=np.float64)
+        _add_resampled(sums[kind, 1:], hits, rng)
         n_classes[kind] += 1
 
-    observed, resampled = {}, {}
-    for metric in _defined(n_classes):
-        observed[metric] = {
-            name: float(value[0]) for name, value in _means(metric, exact, n_classes, runs).items()
-        }
-        resampled[metric] = _means(metric, drawn, n_classes, runs)
-    return Bootstrap(observed, resampled)
+    values = {
+        metric: sums[kind] / n_classes[kind]
+        for kind, metric in enumerate(("known", "unknown"))
+        if n_classes[kind]
+    }
+    if all(n_classes):
+        product, total = (
+            2 * values["known"] * values["unknown"],
+            values["known"] + values["unknown"],
+        )
+        values["h"] = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
+    means = {
+        metric: {name: value[:, columns].mean(axis=1) for name, columns in runs.items()}
+        for metric, value in values.items()
+    }
+    return Bootstrap(
+        {m: {name: float(mean[0]) for name, mean in found.items()} for m, found in means.items()},
+        {m: {name: mean[1:] for name, mean in found.items()} for m, found in means.items()},
+    )
 
 
 def _add_resampled(
@@ -185,25 +195,6 @@ def _add_resampled(
         draws += size * np.arange(len(part))[:, None]
         counts = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
         part += (counts.astype(np.float32) @ hits).astype(np.float64) / size
-
-
-def _defined(n_classes: Sequence[int]) -> list[str]:
-    has = dict(zip(DIFFERENCE_METRICS, [*map(bool, n_classes), all(n_classes)], strict=True))
-    return [metric for metric in DIFFERENCE_METRICS if has[metric]]
-
-
-def _means(
-    metric: str, sums: NDArray[np.float64], n_classes: Sequence[int], runs: Mapping[str, slice]
-) -> dict[str, NDArray[np.float64]]:
-    """Return one metric, averaged over each method's seeds, from the sums of class accuracies."""
-    if metric == "h":
-        known, unknown = (sums[kind] / n_classes[kind] for kind in (0, 1))
-        total = known + unknown
-        values = np.divide(2 * known * unknown, total, out=np.zeros_like(total), where=total > 0)
-    else:
-        kind = DIFFERENCE_METRICS.index(metric)
-        values = sums[kind] / n_classes[kind]
-    return {name: values[:, columns].mean(axis=1) for name, columns in runs.items()}
 
 
 def _without_rounding(values: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:

@@ -11,18 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.backbones.base import Backbone
-from sreclip.errors import GraphError, StoreError
+from sreclip.errors import GraphError
 from sreclip.graph.construct import build_relation_graph, graph_from_senses
 from sreclip.graph.relation import text_similarity, wordnet_similarity
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.graph.senses import SenseMap, choose_senses
+from sreclip.graph.similarity import write_similarity
 from sreclip.graph.wordnet import WordNet
 from sreclip.plan.plan import Plan
-from sreclip.sealed import MADE_BY as MADE_BY_KIND
-from sreclip.sealed import new_sealed, open_sealed
-
-MADE_BY = MADE_BY_KIND["similarity"]
-CHUNK_VALUES = 1 << 18
 
 log = logging.getLogger("sreclip")
 
@@ -56,7 +52,7 @@ def build_graph(plan: Plan) -> None:
     )
     similarity = wordnet_similarity(graph.class_wnids, settings.similarity)
     graph.save(plan.graph["graph.json"])
-    write_similarity(plan.graph["similarity.h5"], similarity, plan.graph.key)
+    write_similarity(plan.graph, similarity)
 
 
 def doubt_note(senses: SenseMap) -> str:
@@ -80,49 +76,6 @@ def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
         return plan.params.backbone.load(plan.params.features.device)
 
     return lambda texts: backbone().encode_text(list(texts)).cpu().numpy()
-
-
-def read_graph(plan: Plan) -> RelationGraph:
-    """Read the plan's relation graph."""
-    path = plan.graph["graph.json"]
-    if not path.exists():
-        raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
-    return RelationGraph.load(path)
-
-
-def write_similarity(path: Path, similarity: NDArray[np.float32], key: str) -> None:
-    """Write the upper triangle of a symmetric matrix, compressed, with zeros below it."""
-    n = len(similarity)
-    with new_sealed(path, "similarity") as file:
-        file.attrs["key"] = key
-        file.create_dataset(
-            "similarity",
-            data=np.triu(similarity),
-            chunks=(max(1, min(n, CHUNK_VALUES // n)), n),
-            compression="gzip",
-            shuffle=True,
-            track_times=False,
-        )
-
-
-def read_similarity(plan: Plan) -> NDArray[np.float32]:
-    """Read WordNet similarities, ``(n_classes, n_classes)``, NaN where a class has no sense.
-
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged, or was made from something else.
-    """
-    path = plan.graph["similarity.h5"]
-    with open_sealed(path, "similarity").hdf5() as file:
-        if file.attrs["key"] != plan.graph.key:
-            raise StoreError(
-                f"{path} was made from something else", f"delete it and run: {MADE_BY}"
-            )
-        similarity = file["similarity"][:]
-    for row in range(len(similarity)):
-        similarity[row + 1 :, row] = similarity[row, row + 1 :]
-    return similarity
 
 
 def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:

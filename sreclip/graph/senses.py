@@ -167,7 +167,7 @@ def _scores(
     score = fixed
     open_rows = np.flatnonzero(np.bincount(owner, minlength=len(names))[owner] > 1)
     if len(open_rows) and len(set(owner.tolist())) > 1 and graph_weight > 0:
-        closeness = _ClosenessRule(flat, owner, open_rows, wordnet)
+        closeness = _closeness_rule(flat, owner, open_rows, wordnet)
         likelihood = _softmax_by_class(fixed, owner)
         for _ in range(MAX_ROUNDS):
             score = fixed.copy()
@@ -180,8 +180,10 @@ def _scores(
     return [score[owner == c] for c in range(len(names))]
 
 
-class _ClosenessRule:
-    """Expected closeness of open candidates to all other classes.
+def _closeness_rule(
+    flat: list[str], owner: np.ndarray, open_rows: np.ndarray, wordnet: WordNet
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from likelihoods, (n_candidates,), to expected closeness, (n_open,).
 
     Parameters
     ----------
@@ -191,25 +193,23 @@ class _ClosenessRule:
         Class of each candidate.
     open_rows : int array, (n_open,)
         Candidates of classes with several.
+    wordnet : WordNet
     """
+    distinct, place = np.unique(np.array(flat), return_inverse=True)
+    similarity = wordnet_similarity(distinct.tolist(), "lin", wordnet)[
+        np.ix_(place[open_rows], place)
+    ]
+    classes, starts = np.unique(owner, return_index=True)
+    own = owner[open_rows][:, None] == classes
+    n_others = len(classes) - 1
 
-    def __init__(
-        self, flat: list[str], owner: np.ndarray, open_rows: np.ndarray, wordnet: WordNet
-    ) -> None:
-        distinct, place = np.unique(np.array(flat), return_inverse=True)
-        similarity = wordnet_similarity(distinct.tolist(), "lin", wordnet)
-        self._similarity = similarity[np.ix_(place[open_rows], place)]
-        classes, self._starts = np.unique(owner, return_index=True)
-        self._own = owner[open_rows][:, None] == classes
-
-    def __call__(self, likelihood: np.ndarray) -> np.ndarray:
-        """Return the closeness of each open candidate under the likelihoods, (n_open,)."""
-        weighted = self._similarity * likelihood
-        to_class = np.add.reduceat(weighted, self._starts, axis=1)
-        to_class[self._own] = 0.0
-        n_others = to_class.shape[1] - 1
+    def closeness(likelihood: np.ndarray) -> np.ndarray:
+        to_class = np.add.reduceat(similarity * likelihood, starts, axis=1)
+        to_class[own] = 0.0
         nearest = np.sort(to_class, axis=1)[:, -min(NEAREST, n_others) :]
         return 0.5 * (to_class.sum(axis=1) / n_others + nearest.mean(axis=1))
+
+    return closeness
 
 
 def _softmax_by_class(score: np.ndarray, owner: np.ndarray) -> np.ndarray:

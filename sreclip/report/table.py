@@ -14,38 +14,25 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LOWER_IS_BETTER = ("ece",)
-TITLES = {
-    "known": "Known",
-    "unknown": "Unknown",
-    "h": "H",
-    "all": "All",
-    "known_micro": "Known",
-    "unknown_micro": "Unknown",
-    "h_micro": "H",
-    "all_micro": "All",
-    "zsl": "ZSL",
-    "top5": "Top 5",
-    "ausuc": "AUSUC",
-    "h_oracle": "H max",
-    "ece": "ECE",
-    "macro_f1": "Macro-F1",
+# Title and meaning of each metric.
+METRIC_TEXTS = {
+    "known": ("Known", "accuracy on images of known classes, mean over classes"),
+    "unknown": ("Unknown", "accuracy on images of unknown classes, mean over classes"),
+    "h": ("H", "harmonic mean of known and unknown, class means"),
+    "all": ("All", "accuracy over all classes, mean over classes"),
+    "known_micro": ("Known", "fraction of images of known classes that are right"),
+    "unknown_micro": ("Unknown", "fraction of images of unknown classes that are right"),
+    "h_micro": ("H", "harmonic mean of the two fractions"),
+    "all_micro": ("All", "fraction of all images that are right"),
+    "zsl": ("ZSL", "unknown images, only unknown classes to choose from, mean over classes"),
+    "top5": ("Top 5", "the label is among the five largest logits, mean over classes"),
+    "ausuc": ("AUSUC", "area under the known/unknown curve"),
+    "h_oracle": ("H max", "H at the bias that the target labels choose: an upper bound"),
+    "ece": ("ECE", "calibration error: mean gap of confidence and accuracy; lower is better"),
+    "macro_f1": ("Macro-F1", "mean over classes of F1"),
 }
-MEANINGS = {
-    "known": "accuracy on images of known classes, mean over classes",
-    "unknown": "accuracy on images of unknown classes, mean over classes",
-    "h": "harmonic mean of known and unknown, class means",
-    "all": "accuracy over all classes, mean over classes",
-    "known_micro": "fraction of images of known classes that are right",
-    "unknown_micro": "fraction of images of unknown classes that are right",
-    "h_micro": "harmonic mean of the two fractions",
-    "all_micro": "fraction of all images that are right",
-    "zsl": "unknown images with only the unknown classes to choose from, mean over classes",
-    "top5": "the label is among the five largest logits, all classes, mean over classes",
-    "ausuc": "area under the known/unknown curve",
-    "h_oracle": "H at the best bias on unknown logits, chosen with target labels: an upper bound",
-    "ece": "expected calibration error: mean gap of confidence and accuracy; lower is better",
-    "macro_f1": "mean over classes of F1",
-}
+TITLES = {name: title for name, (title, _) in METRIC_TEXTS.items()}
+MEANINGS = {name: meaning for name, (_, meaning) in METRIC_TEXTS.items()}
 UNDEFINED = {"top5": "not defined: there are no more than five classes"}
 MINI_NOTE = (
     "mini is a small offline substitute for CLIP: these numbers show how methods compare here, "

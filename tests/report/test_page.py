@@ -128,7 +128,7 @@ def test_the_table_holds_every_method_and_metric(page: str) -> None:
     for title in ("H max", "Top 5"):
         assert title in text
     meanings = [attrs.get("title", "") for tag, attrs in Parsed(results).elements if tag == "th"]
-    assert any("chosen with target labels: an upper bound" in meaning for meaning in meanings)
+    assert any("that the target labels choose: an upper bound" in meaning for meaning in meanings)
     spans = [int(attrs["colspan"]) for tag, attrs in Parsed(results).elements if "colspan" in attrs]
     assert sum(spans) == len(METRICS)
 
