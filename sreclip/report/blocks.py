@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from sreclip.evaluate.stored import Evaluation, zero_shot_of
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures as draw
-from sreclip.report.curves import History, training_figures
+from sreclip.report.curves import training_figures
 from sreclip.report.matrix import matrix_figure
 from sreclip.report.tree import MOST_NODES, tree_figure
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
     from plotly.graph_objects import Figure
 
@@ -195,7 +196,7 @@ def graph_block(
 
 
 def training_block(
-    results: Sequence[Evaluation], history: Mapping[str, History], n_seeds: int
+    results: Sequence[Evaluation], history: Mapping[str, pd.DataFrame], n_seeds: int
 ) -> Block:
     trained = [result for result in reversed(results) if result.method in history]
     if not trained:

@@ -54,16 +54,6 @@ METRIC_GROUPS["other"] = tuple(
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One number of the last method, with the baseline's for comparison."""
-
-    title: str
-    text: str
-    baseline: str
-    meaning: str
-
-
-@dataclass(frozen=True)
 class ColumnGroup:
     """Columns of the results table below one head; cells by method and metric."""
 
@@ -96,6 +86,7 @@ def render_page(plan: Plan) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["percent"] = percent_text
     scripts = {"plotly": get_plotlyjs(), "figures": _resource("figures.js.j2")}
     page = environment.get_template("page.html.j2").render(
         **_context(plan, read_evaluations(plan.comparison.inputs)),
@@ -131,11 +122,11 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "summary": plan.summary,
         "results": results,
         "last": last,
-        "baseline": zero_shot_of(results),
+        "baseline": zero_shot_of(results[:-1]),
         "n_known": int(last.known.sum()),
         "n_unknown": int((~last.known).sum()),
         "n_seeds": n_seeds,
-        "tiles": _tiles(results),
+        "tiles": [name for name in TILE_METRICS if name in last.metrics],
         "columns": _columns(results, published),
         "metric_titles": TITLES,
         "metric_meanings": MEANINGS,
@@ -193,18 +184,3 @@ def _published_cell(method: str, metric: str, published: Sequence[PublishedNumbe
         if (number.method, number.metric) == (method, metric):
             return Cell(number.percent, detail=f"{number.citation}: {number.obtained}")
     return Cell("")
-
-
-def _tiles(results: Sequence[Evaluation]) -> list[Tile]:
-    last, baseline = results[-1], zero_shot_of(results)
-    compared = baseline.metrics if baseline and baseline is not last else {}
-    return [
-        Tile(
-            TITLES[name],
-            percent_text(last.metrics[name]),
-            percent_text(compared[name]) if compared else "",
-            MEANINGS[name],
-        )
-        for name in TILE_METRICS
-        if name in last.metrics
-    ]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from sreclip.config.models import ColourSettings
+from sreclip.errors import StoreError
 from sreclip.evaluate.stored import Evaluation
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures
-from sreclip.report.curves import MOST_POINTS, over_seeds, training_figures
+from sreclip.report.curves import MOST_POINTS, over_seeds, read_history, training_figures
 from sreclip.report.matrix import MOST_CLASSES, matrix_figure
 from sreclip.report.tree import tree_figure
 
@@ -174,19 +178,25 @@ def test_a_large_matrix_keeps_the_classes_with_most_mistakes() -> None:
     assert {"c0", f"c{n - 1}"} <= set(figure.layout.yaxis.ticktext)
 
 
+def history(*rows: tuple[int, int, str, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["seed", "step", "term", "value"])
+
+
 def test_training_means_and_range_over_seeds() -> None:
-    history = [
-        {"seed": 0, "step": 1, "source": 1.0},
-        {"seed": 0, "step": 2, "source": 0.5, "late": 4.0},
-        {"seed": 1, "step": 1, "source": 3.0},
-        {"seed": 1, "step": 2, "source": 1.5, "late": 4.0},
-    ]
-    step, mean, low, high = over_seeds(history, "source")
+    found = history(
+        (0, 1, "source", 1.0),
+        (0, 2, "source", 0.5),
+        (0, 2, "late", 4.0),
+        (1, 1, "source", 3.0),
+        (1, 2, "source", 1.5),
+        (1, 2, "late", 4.0),
+    )
+    step, mean, low, high = over_seeds(found[found["term"] == "source"])
     assert step.tolist() == [1, 2]
     assert mean.tolist() == [2.0, 1.0]
     assert low.tolist() == [1.0, 0.5]
     assert high.tolist() == [3.0, 1.5]
-    drawn = training_figures(history, "red")
+    drawn = training_figures(found, "red")
     assert list(drawn) == ["source", "late"]
     # The seeds agree on the late term: there is no band to draw.
     assert [len(figure.data) for figure in drawn.values()] == [2, 1]
@@ -194,11 +204,21 @@ def test_training_means_and_range_over_seeds() -> None:
 
 def test_long_training_is_averaged_in_blocks() -> None:
     n = 10 * MOST_POINTS
-    history = [{"seed": 0, "step": i + 1, "a": float(i % 10)} for i in range(n)]
-    step, mean, _, _ = over_seeds(history, "a")
+    step, mean, _, _ = over_seeds(history(*((0, i + 1, "a", float(i % 10)) for i in range(n))))
     assert len(step) == MOST_POINTS
     assert mean.tolist() == [4.5] * MOST_POINTS
     assert step[0] == 5.5
+
+
+@pytest.mark.parametrize(
+    "text", [None, "method,seed\na,0\n", "method,seed,step,term,value\na,0,1,b,x\n"]
+)
+def test_a_damaged_history_is_named(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "history.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(StoreError, match=r"history\.csv"):
+        read_history(path)
 
 
 def test_tree_takes_the_colours() -> None:
