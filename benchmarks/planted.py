@@ -161,9 +161,9 @@ def write_planted_texts(plan: Plan, vectors: str) -> None:
     """Write the text vectors of classes and nodes."""
     from sreclip.features.planned import text_names
     from sreclip.features.text import TextVectors, write_text
-    from sreclip.graph.build import read_graph
+    from sreclip.graph.relation_graph import RelationGraph
 
-    graph = read_graph(plan)
+    graph = RelationGraph.load(plan.graph["graph.json"])
     nodes, templates = node_vectors(graph, vectors), plan.params.prompts.templates
     for kind, features in (("classes", nodes[graph.class_nodes]), ("nodes", nodes)):
         names, prompt_names = text_names(plan, kind, graph)

@@ -134,7 +134,7 @@ def test_build_graph_of_50_ids_is_the_published_graph(
     [
         ("n02084071\nn99999999\n", "n99999999"),
         ("n02084071\ndog\n", "dog"),
-        ("n02084071\nn02084071\n", "n02084071 is there twice"),
+        ("n02084071\nn02084071\n", "n02084071 appears twice"),
         ("# nothing\n\n", "wnids.txt"),
         (None, "wnids.txt"),
     ],

@@ -30,7 +30,7 @@ def results(
     """Print the results table of the last run, and where its page is."""
     from rich.console import Console
 
-    from sreclip.report.last import last_results
+    from sreclip.report.terminal import last_results
 
     Console().print(last_results(None if params is None else plan_of(params)))
 
@@ -177,16 +177,14 @@ def show_graph(
     """Draw the class relation graph: as a tree here, as a picture in a file."""
     from rich.console import Console
 
-    from sreclip.graph.build import read_graph
     from sreclip.graph.draw import draw_to_file, text_tree
     from sreclip.graph.relation_graph import RelationGraph
 
     known = None
     if graph is None:
         plan = plan_of(params)
-        relation_graph, known = read_graph(plan), plan.known
-    else:
-        relation_graph = RelationGraph.load(graph)
+        graph, known = plan.graph["graph.json"], plan.known
+    relation_graph = RelationGraph.load(graph)
     if out is None:
         Console().print(text_tree(relation_graph, known))
     else:

@@ -211,7 +211,8 @@ def train(
 def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, key: Key = None) -> None:
     """Score one method's target predictions; the only step that reads target labels."""
     from sreclip.evaluate.evaluation import evaluate_method
-    from sreclip.evaluate.reference import REFERENCE, protocol_warning
+    from sreclip.evaluate.reference import protocol_warning
+    from sreclip.plan.plan import REFERENCE
     from sreclip.plan.sweep import Sweep
 
     plan = plan_of(params)

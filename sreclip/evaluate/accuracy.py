@@ -1,6 +1,6 @@
 """Accuracy as a mean over classes, and the harmonic mean of two accuracies.
 
-Fits that choose among settings work with these as well as the evaluation.
+Fits that choose among settings use these as the evaluation does.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ Floats = NDArray[np.floating]
 
 
 def predictions(scores: ImageScores, ok: Mask) -> Labels:
-    """Most likely class of each image, `REJECTED` where the picture was not readable."""
+    """Return the most likely class of each image, `REJECTED` where it was not readable."""
     return np.where(ok, scores.top_class[:, 0], REJECTED).astype(np.int64)
 
 
 def class_mean(right: Mask, labels: Labels) -> float | None:
-    """Mean over the classes present of the share of their images that is right."""
+    """Return the mean accuracy of the classes present; None without images."""
     if not len(labels):
         return None
     return float(class_accuracy(right, labels)[1].mean())
 
 
 def class_accuracy(right: Mask, labels: Labels) -> tuple[Labels, Floats]:
-    """Classes present, ascending, and the share of each one's images that is right."""
+    """Return the classes present, ascending, and the fraction of right images of each."""
     classes, position, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return classes, np.bincount(position, weights=right, minlength=len(classes)) / counts
 
 
 def harmonic_mean(a: float | None, b: float | None) -> float | None:
-    """``2 a b / (a + b)``, zero when both are zero."""
+    """Return ``2 a b / (a + b)``, or zero if both are zero."""
     if a is None or b is None:
         return None
     return 2 * a * b / (a + b) if a + b else 0.0

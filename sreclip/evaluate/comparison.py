@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -12,83 +12,79 @@ from typing import Any
 
 from sreclip.evaluate import literature
 from sreclip.evaluate.metrics import METRICS
-from sreclip.evaluate.reference import REFERENCE, protocol_warning
 from sreclip.evaluate.significance import COLUMNS, SIGNIFICANCE, compare_pairs
-from sreclip.files import read_keyed, write_json, write_text
+from sreclip.evaluate.stored import Evaluation, read_evaluations, read_fit
+from sreclip.files import write_json, write_text
 from sreclip.plan.plan import HISTORY, Plan
 
 TRAINING_POINTS = 100
 TRAINING_COLUMNS = ("method", "term", "step", "value")
 MAIN_METRICS = ("known", "unknown", "h", "ausuc")
+Row = dict[str, Any]
 
 
 def compare_methods(plan: Plan) -> None:
-    """Write ``metrics.json``, ``means.json``, `HISTORY` and what `sreclip.provenance.stamps` names.
+    """Write the files of ``plan.comparison``.
 
     ``metrics.json`` holds numbers only, nested as task, backbone, method, metric and one of
-    mean, sd, low, high, n; where ``evaluate.protocol`` is ``reference`` its ``protocol`` says so.
-    ``means.json`` holds the means of `MAIN_METRICS` alone, few enough for
-    the columns of ``dvc exp show``. ``significance.csv`` holds the rows of `compare_pairs`, and
-    nothing but its header when ``evaluate.bootstrap`` is 0 or the protocol is ``reference``;
-    ``literature.csv`` holds the published numbers of the same problem.
+    mean, sd, low, high, n; under ``evaluate.protocol: reference`` its ``protocol`` holds the
+    warning. ``means.json`` holds the means of `MAIN_METRICS`, few enough for the columns of
+    ``dvc exp show``. ``significance.csv`` holds the rows of `compare_pairs`, and ``literature.csv``
+    the published numbers of the same problem.
 
     Raises
     ------
     StoreError
-        A method's evaluation is missing or damaged, or was made on other pictures.
+        A method's evaluation is missing or damaged, or was made on other images.
     """
-    evaluations = [
-        read_keyed(
-            plan.evaluation(name)["evaluation.json"],
-            plan.evaluation(name).key,
-            made_by=f"sreclip evaluate {name}",
-        )
-        for name in plan.params.methods.run
-    ]
-    folder = plan.comparison.path
-    write_csv(folder / "results.csv", _result_rows(evaluations))
+    evaluations = read_evaluations(plan.comparison.inputs)
+    folder, settings = plan.comparison.path, plan.params.evaluate
+    write_csv(folder / "results.csv", [row for e in evaluations for row in _result_rows(e)])
     write_csv(folder / "curves.csv", _curve_rows(evaluations))
-    write_csv(folder / "per_class.csv", _class_rows(evaluations))
-    write_csv(folder / "confusion.csv", _confusion_rows(evaluations[-1]))
-    differences = [asdict(row) for row in compare_pairs(plan, evaluations)]
-    write_csv(folder / SIGNIFICANCE, differences, COLUMNS)
+    write_csv(folder / "per_class.csv", [row for e in evaluations for row in _class_rows(e)])
+    write_csv(folder / "confusion.csv", list(_confusion_rows(evaluations[-1])))
+    differences = compare_pairs(
+        plan.comparison.inputs,
+        evaluations,
+        resamples=settings.bootstrap,
+        seed=settings.bootstrap_seed,
+        confidence=settings.confidence,
+    )
+    write_csv(folder / SIGNIFICANCE, [asdict(row) for row in differences], COLUMNS)
     names = [entry.name for entry in plan.classes]
     task, methods = plan.params.task.name, plan.params.methods.run
     published = literature.published_numbers(task, names, plan.known, methods)
     write_csv(folder / literature.LITERATURE, [asdict(n) for n in published], literature.COLUMNS)
-    history = _history_rows(plan, evaluations)
+    history = [row for e in evaluations for row in _history_rows(plan, e)]
     write_csv(folder / HISTORY, history)
     write_csv(folder / "training.csv", _training_rows(history), TRAINING_COLUMNS)
-    backbone = plan.params.backbone.label
-    numbers = {evaluation["method"]: evaluation["metrics"] for evaluation in evaluations}
-    write_json(folder / "means.json", _means(numbers))
-    metrics: dict[str, Any] = {task: {backbone: numbers}}
-    if plan.params.evaluate.protocol == REFERENCE:
-        metrics["protocol"] = {
-            "name": REFERENCE,
-            "warning": protocol_warning(plan.params.train.checkpoints),
-        }
+    means = {
+        e.method: {name: e.metrics[name]["mean"] for name in MAIN_METRICS if name in e.metrics}
+        for e in evaluations
+    }
+    write_json(folder / "means.json", means)
+    metrics: Row = {task: {plan.params.backbone.label: {e.method: e.metrics for e in evaluations}}}
+    if evaluations[0].warning:
+        protocol = evaluations[0].protocol
+        metrics["protocol"] = {name: protocol[name] for name in ("name", "warning")}
     write_json(folder / "metrics.json", metrics)
 
 
-def _result_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "method": evaluation["method"],
-            "selection": evaluation["selection"],
-            "protocol": evaluation["protocol"]["name"],
-            "metric": name,
-            **evaluation["metrics"][name],
-        }
-        for evaluation in evaluations
-        for name in METRICS
-        if name in evaluation["metrics"]
-    ]
+def _result_rows(evaluation: Evaluation) -> Iterator[Row]:
+    for name in METRICS:
+        if name in evaluation.metrics:
+            yield {
+                "method": evaluation.method,
+                "selection": evaluation.selection,
+                "protocol": evaluation.protocol["name"],
+                "metric": name,
+                **evaluation.metrics[name],
+            }
 
 
-def _curve_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a point of known accuracy, one column of unknown accuracy a method."""
-    curves = {e["method"]: e["curve"] for e in evaluations if e["curve"]}
+def _curve_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Return one row per known accuracy, with one column of unknown accuracy per method."""
+    curves = {e.method: e.curve for e in evaluations if e.curve}
     if not curves:
         return []
     grid = next(iter(curves.values()))["known"]
@@ -98,54 +94,35 @@ def _curve_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _class_rows(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "method": evaluation["method"],
-            "class": name,
-            "known": int(known),
-            "accuracy": accuracy,
-        }
-        for evaluation in evaluations
-        for name, known, accuracy in zip(
-            evaluation["classes"], evaluation["known"], evaluation["class_accuracy"], strict=True
-        )
-        if accuracy is not None
-    ]
+def _class_rows(evaluation: Evaluation) -> Iterator[Row]:
+    known = evaluation.known.tolist()
+    for at, (name, accuracy) in enumerate(
+        zip(evaluation.classes, evaluation.class_accuracy, strict=True)
+    ):
+        if accuracy is not None:
+            place = {"method": evaluation.method, "class": name, "known": int(known[at])}
+            yield place | {"accuracy": accuracy}
 
 
-def _confusion_rows(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a picture-count cell is what ``dvc plots`` wants: actual, predicted, count."""
-    columns = [*evaluation["classes"], "(rejected)"]
-    return [
-        {"actual": columns[actual], "predicted": columns[predicted], "count": count}
-        for actual, predicted, count in evaluation["confusion"]
-    ]
+def _confusion_rows(evaluation: Evaluation) -> Iterator[Row]:
+    """Yield the counts as ``dvc plots`` reads them."""
+    columns = [*evaluation.classes, "(rejected)"]
+    for actual, predicted, count in evaluation.confusion:
+        yield {"actual": columns[actual], "predicted": columns[predicted], "count": count}
 
 
-def _history_rows(plan: Plan, evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every loss term of every step, seed and method."""
-    rows: list[dict[str, Any]] = []
-    for evaluation in evaluations:
-        name = evaluation["method"]
-        chosen = plan.candidates(name)[evaluation["candidate"]]
-        fit = read_keyed(
-            chosen.fit(name)["fit.json"],
-            chosen.fit(name).key,
-            made_by=f"sreclip train {name}",
-        )
-        for record in fit["history"]:
-            place = {"method": name, "seed": record["seed"], "step": record["step"]}
-            rows += [
-                {**place, "term": term, "value": value}
-                for term, value in record.items()
-                if term not in place
-            ]
-    return rows
+def _history_rows(plan: Plan, evaluation: Evaluation) -> Iterator[Row]:
+    """Yield every loss term of every step and seed of a method."""
+    chosen = plan.candidates(evaluation.method)[evaluation.candidate]
+    for record in read_fit(chosen.fit(evaluation.method))["history"]:
+        place = {"method": evaluation.method, "seed": record["seed"], "step": record["step"]}
+        for term, value in record.items():
+            if term not in place:
+                yield {**place, "term": term, "value": value}
 
 
-def _training_rows(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Loss terms averaged over seeds and blocks of steps, one row a method, term and block."""
+def _training_rows(history: list[Row]) -> list[Row]:
+    """Average loss terms over seeds and blocks of steps, one row per method, term and block."""
     last: dict[str, int] = {}
     for row in history:
         last[row["method"]] = max(row["step"], last.get(row["method"], 0))
@@ -165,15 +142,8 @@ def _training_rows(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _means(numbers: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    return {
-        method: {name: metrics[name]["mean"] for name in MAIN_METRICS if name in metrics}
-        for method, metrics in numbers.items()
-    }
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]], columns: Sequence[str] = ()) -> None:
-    """Write rows that may lack some of the columns; without ``columns``, all that a row has."""
+def write_csv(path: Path, rows: list[Row], columns: Sequence[str] = ()) -> None:
+    """Write rows, which need not have every column; without ``columns``, all that a row has."""
     columns = columns or list(dict.fromkeys(column for row in rows for column in row))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Published numbers whose source was read, to compare with what is measured on the same task."""
+"""Published numbers, to compare with what is measured on the same problem."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class PublishedNumber:
     Attributes
     ----------
     task, method, metric : str
-        As they are called here.
+        Their names here.
     percent : str
-        With the digits that were published.
+        With the published digits.
     citation, obtained, caveats : str
-        Where it was published; what it is a number of; what to mind when it is compared.
+        Where it was published; what it measures; what limits a comparison.
     """
 
     task: str
@@ -44,7 +44,7 @@ COLUMNS = tuple(field.name for field in fields(PublishedNumber))
 def published_numbers(
     task: str, classes: Sequence[str], known: NDArray[np.bool_], methods: Sequence[str]
 ) -> list[PublishedNumber]:
-    """Return the numbers published for some methods on this very problem.
+    """Return the numbers published for some methods, if classes and unknown classes are the same.
 
     Parameters
     ----------
@@ -52,8 +52,7 @@ def published_numbers(
     classes : sequence of str
         Names in label order.
     known : ndarray
-        ``(n_classes,)``, bool. With other classes or unknown classes than the published ones there
-        are no numbers.
+        ``(n_classes,)``, bool.
     methods : sequence of str
     """
     found = [
@@ -68,7 +67,7 @@ def published_numbers(
 
 
 def read_literature(path: Path) -> list[PublishedNumber]:
-    """Read published numbers, of this package or as ``compare`` writes them.
+    """Read published numbers, those of this package or those that ``sreclip compare`` wrote.
 
     Raises
     ------
@@ -89,7 +88,7 @@ def literature_notes(numbers: Sequence[PublishedNumber], *, reference: bool) -> 
     ----------
     numbers : sequence of PublishedNumber
     reference : bool
-        What was measured here was evaluated with the protocol ``reference``.
+        The numbers measured here are of the protocol ``reference``.
     """
     sources = dict.fromkeys((n.citation, n.obtained, n.caveats) for n in numbers)
     if not sources:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sreclip.errors import StoreError
-from sreclip.evaluate.reference import REFERENCE
-from sreclip.evaluate.statistics import DIFFERENCE_METRICS, holm, paired_bootstrap
+from sreclip.evaluate.statistics import holm, paired_bootstrap
+from sreclip.evaluate.stored import ZERO_SHOT, Evaluation, predicted_column, read_predictions
 from sreclip.files import read_csv
-from sreclip.plan.plan import Plan
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from sreclip.plan.results import Result
 
 SIGNIFICANCE = "significance.csv"
-ZERO_SHOT = "zero_shot"
+BEST_BASELINE = "best_baseline"
 ReferenceKind = Literal["zero_shot", "best_baseline"]
 
 
@@ -33,13 +31,13 @@ class Comparison:
         A method, and why it is the reference.
     method, metric : str
     difference : float
-        The method's mean over seeds minus the reference's, a share.
+        The method's mean over seeds minus the reference's, a fraction.
     low, high : float or None
-        Bootstrap interval; None where every resample gives the same difference.
+        Bootstrap interval; None if every resample gives the same difference.
     p : float
         Two-sided.
     p_holm : float
-        Adjusted for the methods that are held against this reference in this metric.
+        Adjusted for all methods that are compared with this reference in this metric.
     """
 
     reference: str
@@ -53,7 +51,7 @@ class Comparison:
     p_holm: float
 
     def mark(self, confidence: float) -> str:
-        """``better`` or ``worse`` where the adjusted p is below ``1 - confidence``."""
+        """Return ``better`` or ``worse`` if the adjusted p is below ``1 - confidence``."""
         if self.p_holm >= 1 - confidence:
             return ""
         return "better" if self.difference > 0 else "worse"
@@ -62,30 +60,28 @@ class Comparison:
 COLUMNS = tuple(field.name for field in fields(Comparison))
 
 
-def best_baseline(evaluations: Sequence[Mapping[str, Any]]) -> str | None:
-    """The baseline with the highest mean H, other than zero_shot.
+def best_baseline(evaluations: Sequence[Evaluation]) -> str | None:
+    """Return the baseline with the highest mean H, other than zero_shot.
 
-    Where the labels leave H undefined, the metric that is left decides. The choice looks at the
-    target labels, which is the baseline's advantage: a method is held against the one that did best
-    on these very images.
+    If the labels leave H undefined, the metric that is left decides. The choice uses the target
+    labels, which favours the baseline: methods are compared with the one that did best on these
+    very images.
     """
-    baselines = [e for e in evaluations if e["baseline"] and e["method"] != ZERO_SHOT]
+    baselines = [e for e in evaluations if e.baseline and e.method != ZERO_SHOT]
     for metric in ("h", "known", "unknown"):
-        means = {
-            e["method"]: e["metrics"][metric]["mean"] for e in baselines if metric in e["metrics"]
-        }
+        means = {e.method: e.metrics[metric]["mean"] for e in baselines if metric in e.metrics}
         if means:
             return max(means, key=means.__getitem__)
     return None
 
 
-def pairs(evaluations: Sequence[Mapping[str, Any]]) -> dict[tuple[str, ReferenceKind], list[str]]:
-    """Which methods are held against which reference.
+def pairs(evaluations: Sequence[Evaluation]) -> dict[tuple[str, ReferenceKind], list[str]]:
+    """Return the methods to compare with each reference.
 
-    Every other method against zero_shot where that was run, and all but zero_shot against the best
-    baseline: those two meet once.
+    Every other method with zero_shot if that was run, and all but zero_shot with the best
+    baseline.
     """
-    names = [evaluation["method"] for evaluation in evaluations]
+    names = [evaluation.method for evaluation in evaluations]
     best = best_baseline(evaluations)
     found: dict[tuple[str, ReferenceKind], list[str]] = {}
     if ZERO_SHOT in names:
@@ -95,42 +91,45 @@ def pairs(evaluations: Sequence[Mapping[str, Any]]) -> dict[tuple[str, Reference
     return {reference: methods for reference, methods in found.items() if methods}
 
 
-def compare_pairs(plan: Plan, evaluations: Sequence[Mapping[str, Any]]) -> list[Comparison]:
+def compare_pairs(
+    results: Sequence[Result],
+    evaluations: Sequence[Evaluation],
+    *,
+    resamples: int,
+    seed: int,
+    confidence: float,
+) -> list[Comparison]:
     """Compare every method with zero_shot and with the best baseline, in each metric.
 
     Parameters
     ----------
-    plan : Plan
-        ``evaluate.bootstrap`` resamples, ``evaluate.bootstrap_seed``, ``evaluate.confidence``.
-    evaluations : sequence of Mapping
-        ``evaluation.json`` of each method.
+    results : sequence of Result
+        Where the predictions of each evaluation are.
+    evaluations : sequence of Evaluation
+    resamples, seed, confidence
+        As in `paired_bootstrap` and `Bootstrap.difference`; with 0 resamples nothing is compared.
 
     Returns
     -------
     list of Comparison
-        By reference, metric and method; none without resamples or without pairs, and none under
-        the protocol ``reference``, whose numbers are of no one set of predictions.
+        By reference, metric and method. Empty under the protocol ``reference``, since its numbers
+        do not belong to one set of predictions.
 
     Raises
     ------
     StoreError
-        Predictions are missing, damaged, or not of the same pictures.
+        Predictions are missing, damaged, or of different images.
     """
-    settings = plan.params.evaluate
     wanted = pairs(evaluations)
-    if not settings.bootstrap or settings.protocol == REFERENCE or not wanted:
+    if not resamples or evaluations[0].warning or not wanted:
         return []
-    right, labels = _read_right(plan, evaluations)
-    known = np.array(evaluations[0]["known"], dtype=bool)
-    bootstrap = paired_bootstrap(right, labels, known, settings.bootstrap, settings.bootstrap_seed)
+    right, labels = _read_right(results, evaluations)
+    bootstrap = paired_bootstrap(right, labels, evaluations[0].known, resamples, seed)
     rows = []
     for (reference, kind), methods in wanted.items():
-        for metric in DIFFERENCE_METRICS:
-            if metric not in bootstrap.observed:
-                continue
+        for metric in bootstrap.observed:
             found = [
-                bootstrap.difference(method, reference, metric, settings.confidence)
-                for method in methods
+                bootstrap.difference(method, reference, metric, confidence) for method in methods
             ]
             adjusted = holm([difference.p for difference in found])
             rows += [
@@ -141,69 +140,51 @@ def compare_pairs(plan: Plan, evaluations: Sequence[Mapping[str, Any]]) -> list[
 
 
 def _read_right(
-    plan: Plan, evaluations: Sequence[Mapping[str, Any]]
+    results: Sequence[Result], evaluations: Sequence[Evaluation]
 ) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.int64]]:
-    """Which labelled images each method gets right with each seed, and their labels."""
+    """Return which labelled images each method gets right with each seed, and their labels."""
     right: dict[str, NDArray[np.bool_]] = {}
-    rows: NDArray[np.int64] | None = None
-    for evaluation in evaluations:
-        name = evaluation["method"]
-        path = plan.evaluation(name)["predictions.parquet"]
-        frame = _read_predictions(path, name, evaluation["seeds"])
+    rows: NDArray[np.int64] = np.empty((0, 2), dtype=np.int64)
+    for result, evaluation in zip(results, evaluations, strict=True):
+        predicted = [predicted_column(seed) for seed in evaluation.seeds]
+        frame = read_predictions(result, ["row_id", "label", *predicted])
         these = frame[["row_id", "label"]].to_numpy(dtype=np.int64)
-        if rows is None:
+        if not right:
             rows = these
-            labelled = rows[:, 1] >= 0
         elif not np.array_equal(rows, these):
             raise StoreError(
-                f"{path}: the pictures or labels are not those of the other methods",
-                f"delete it and make it again with: sreclip evaluate {name}",
+                f"{result['predictions.parquet']}: the images or labels are not those of the "
+                "other methods",
+                f"delete it and make it again with: sreclip evaluate {evaluation.method}",
             )
-        predicted = frame.drop(columns=["row_id", "label"]).to_numpy()[labelled]
-        right[name] = (predicted == rows[labelled, 1:]).T
-    assert rows is not None
-    return right, rows[labelled, 1]
-
-
-def _read_predictions(path: Path, method: str, seeds: Sequence[int]) -> Any:
-    import pandas as pd
-
-    made_by = f"make it with: sreclip evaluate {method}"
-    if not path.exists():
-        raise StoreError(f"{path} is missing", made_by)
-    columns = ["row_id", "label", *(f"predicted_seed_{seed}" for seed in seeds)]
-    try:
-        return pd.read_parquet(path, engine="pyarrow", columns=columns)
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{path} cannot be read ({error})", f"delete it; {made_by}") from error
+        labels = rows[rows[:, 1] >= 0, 1:]
+        right[evaluation.method] = (frame[predicted].to_numpy()[rows[:, 1] >= 0] == labels).T
+    return right, labels[:, 0]
 
 
 def read_significance(path: Path) -> list[Comparison]:
-    """Read the table that ``compare`` writes.
+    """Read the table that ``sreclip compare`` writes.
 
     Raises
     ------
     StoreError
         It is missing or damaged.
     """
-    return read_csv(
-        path,
-        lambda rows: [_from_text(row) for row in rows],
-        what="differences",
-        made_by="sreclip compare",
-    )
+    return read_csv(path, _from_text, what="differences", made_by="sreclip compare")
 
 
-def _from_text(row: Mapping[str, str]) -> Comparison:
-    low, high = (float(row[name]) if row[name] else None for name in ("low", "high"))
-    return Comparison(
-        reference=row["reference"],
-        reference_kind=cast("ReferenceKind", row["reference_kind"]),
-        method=row["method"],
-        metric=row["metric"],
-        difference=float(row["difference"]),
-        low=low,
-        high=high,
-        p=float(row["p"]),
-        p_holm=float(row["p_holm"]),
-    )
+def _from_text(rows: Iterable[Mapping[str, str]]) -> list[Comparison]:
+    return [
+        Comparison(
+            reference=row["reference"],
+            reference_kind=cast("ReferenceKind", row["reference_kind"]),
+            method=row["method"],
+            metric=row["metric"],
+            difference=float(row["difference"]),
+            low=float(row["low"]) if row["low"] else None,
+            high=float(row["high"]) if row["high"] else None,
+            p=float(row["p"]),
+            p_holm=float(row["p_holm"]),
+        )
+        for row in rows
+    ]

@@ -1,4 +1,4 @@
-"""What several seeds, and the images of one test set, say about a mean and about a difference."""
+"""Intervals of means over seeds, and the bootstrap of differences over test images."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DIFFERENCE_METRICS = ("known", "unknown", "h")
-# Draws that are held at a time: 16 MB, small enough to count in the processor's cache.
+# Draws in memory at a time: 16 MB, small enough to count in the processor's cache.
 CELLS = 1 << 20
-# Sums of equal terms in another order differ by about this much, and are equal all the same.
+# Sums of equal terms in another order differ by less than this.
 ROUNDING = 1e-12
 
 
 def summarise(values: Sequence[float], confidence: float) -> dict[str, float]:
-    """Mean, standard deviation (ddof 1) and Student-t interval of the mean.
+    """Return mean, standard deviation (ddof 1) and Student-t interval of the mean.
 
     Returns
     -------
     dict
-        ``mean``, ``sd``, ``low``, ``high``, ``n``; one value alone has no spread, and then
-        ``sd``, ``low`` and ``high`` are absent.
+        ``mean``, ``sd``, ``low``, ``high``, ``n``; without ``sd``, ``low`` and ``high`` for a
+        single value.
     """
     n = len(values)
     mean = math.fsum(values) / n
@@ -38,17 +37,17 @@ def summarise(values: Sequence[float], confidence: float) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """A method's mean minus a reference's, with what the bootstrap says about it.
+    """A method's mean minus a reference's, with its bootstrap interval.
 
     Attributes
     ----------
     difference : float
-        On the images as they are, a share in [-1, 1].
+        On the observed images, in [-1, 1].
     low, high : float or None
-        Percentile interval; None where every resample gives the same difference: where no class has
-        two images, say, or the predictions are the same. Such data do not tell chance from effect.
+        Percentile interval; None if every resample gives the same difference, such as when no
+        class has two images or the predictions are the same.
     p : float
-        Two-sided; 1 where there is no interval.
+        Two-sided; 1 without an interval.
     """
 
     difference: float
@@ -59,12 +58,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Metrics of all methods on the images as they are and on the same resamples of them.
+    """Metrics of all methods on the observed images and on the same resamples of them.
 
     Attributes
     ----------
     observed : dict
-        By metric (of `DIFFERENCE_METRICS`, those that are defined) and method: mean over seeds.
+        Mean over seeds by metric (``known``, ``unknown`` and ``h``, if defined) and method.
     resampled : dict
         The same on each resample, ``(n,)``.
     """
@@ -73,7 +72,7 @@ class Bootstrap:
     resampled: dict[str, dict[str, NDArray[np.float64]]]
 
     def difference(self, method: str, reference: str, metric: str, confidence: float) -> Difference:
-        """Compare a method with a reference.
+        """Compare a method with a reference in one metric.
 
         With d_1, ..., d_n the differences on the resamples, the interval runs between their
         ``(1 - confidence) / 2`` and ``(1 + confidence) / 2`` quantiles (percentile interval; Efron
@@ -81,23 +80,9 @@ class Bootstrap:
 
             p = min(1, 2 (1 + min(#{d_b <= 0}, #{d_b >= 0})) / (n + 1)),
 
-        twice the share of resamples on the far side of zero, which is where that interval begins to
-        leave zero out. The added ones count the images as they are among the resamples, so that
-        no p is zero (Davison and Hinkley, "Bootstrap Methods and their Application", 1997).
-
-        Parameters
-        ----------
-        method, reference : str
-            Names in `paired_bootstrap`'s ``right``.
-        metric : str
-            One of `DIFFERENCE_METRICS`.
-        confidence : float
-            Level of the interval, in (0, 1).
-
-        Raises
-        ------
-        KeyError
-            The metric is not defined on these labels, or a name is not there.
+        twice the fraction of resamples on the far side of zero. The added ones count the observed
+        images among the resamples, so that no p is zero (Davison and Hinkley, "Bootstrap Methods
+        and their Application", 1997).
         """
         observed, resampled = self.observed[metric], self.resampled[metric]
         difference = float(_without_rounding(np.float64(observed[method] - observed[reference])))
@@ -114,27 +99,26 @@ def paired_bootstrap(
     right: Mapping[str, NDArray[np.bool_]],
     labels: NDArray[np.int64],
     known: NDArray[np.bool_],
-    n: int = 2000,
-    seed: int = 0,
+    n: int,
+    seed: int,
 ) -> Bootstrap:
-    """Resample the images and work out every method's metrics on the same resamples.
+    """Resample the images and compute every method's metrics on the same resamples.
 
     Images are drawn with replacement *within each class*, as many as the class has: the metrics are
-    means over classes, so that every class must stay present, and how many images a class has is
-    the test set's make-up, not chance. What the resamples vary is which images of each class were
-    met; the fits, their seeds and the choice of classes stay as they are. With w_bi the times that
-    image i is drawn in resample b and n_c the images of class c,
+    means over classes, so that every class must stay present, and the size of a class is a property
+    of the test set, not chance. The resamples vary which images of each class are drawn; fits,
+    seeds and the choice of classes stay as they are. With w_bi the times that image i is drawn in
+    resample b and n_c the images of class c,
 
         accuracy_bc = sum over i in c of w_bi right_i / n_c,
 
     known and unknown are the means of accuracy_bc over the known and the unknown classes that have
     images, H = 2 known unknown / (known + unknown), each for one seed and then averaged over the
-    method's seeds. The statistic of a pair of methods is the difference of these means
-    (`Bootstrap.difference`); it is paired, since both are looked at on the same resample (Efron and
-    Tibshirani, 1993).
+    method's seeds. `Bootstrap.difference` compares two methods on the same resamples, so that the
+    test is paired (Efron and Tibshirani, 1993).
 
-    A class of m images varies by a factor (m - 1) / m too little, and a class of one image not at
-    all: with few images a class, intervals are too narrow.
+    The variance within a class of m images is too small by a factor (m - 1) / m: with few images
+    per class, intervals are too narrow.
 
     Parameters
     ----------
@@ -142,72 +126,57 @@ def paired_bootstrap(
         For each method which images it gets right with each of its seeds, bool,
         ``(n_seeds, n_images)``; methods may have different numbers of seeds.
     labels : ndarray
-        Class numbers, ``(n_images,)``; images without a label are left out beforehand.
+        Class numbers, ``(n_images,)``.
     known : ndarray
         Known classes, ``(n_classes,)``.
     n : int
         Resamples.
     seed : int
-        Of the draws. They depend on nothing but this and the labels: the same pair of methods gives
-        the same numbers whatever others stand beside it.
+        Of the draws, which depend on nothing else but the labels: a pair of methods gets the same
+        numbers whatever other methods there are.
 
     Returns
     -------
     Bootstrap
-        Without ``unknown`` and ``h`` when no image is of an unknown class, and the like.
-
-    Raises
-    ------
-    ValueError
-        ``n`` is below 1, there is no image, a label is not a class, or shapes do not agree.
+        Without ``unknown`` and ``h`` if no image is of an unknown class, and so on.
     """
     names = list(right)
-    _check(right, labels, known, n)
     stacked = np.concatenate([right[name] for name in names])
     ends = np.cumsum([len(right[name]) for name in names])
     runs = {name: slice(end - len(right[name]), end) for name, end in zip(names, ends, strict=True)}
 
     rng = np.random.default_rng(seed)
-    n_runs = len(stacked)
-    # Known classes first, unknown ones second.
-    exact, drawn = np.zeros((2, 1, n_runs)), np.zeros((2, n, n_runs))
+    # Sums of class accuracies, known classes first; row 0 is of the observed images.
+    sums = np.zeros((2, n + 1, len(stacked)))
     n_classes = [0, 0]
     order = np.argsort(labels, kind="stable")
     classes, starts = np.unique(labels[order], return_index=True)
     for label, images in zip(classes, np.split(order, starts[1:]), strict=True):
         kind = int(not known[label])
         hits = stacked[:, images].T.astype(np.float32)
-        exact[kind] += hits.mean(axis=0, dtype=np.float64)
-        _add_resampled(drawn[kind], hits, rng)
+        sums[kind, 0] += hits.mean(axis=0, dtype=np.float64)
+        _add_resampled(sums[kind, 1:], hits, rng)
         n_classes[kind] += 1
 
-    observed, resampled = {}, {}
-    for metric in _defined(n_classes):
-        observed[metric] = {
-            name: float(value[0]) for name, value in _means(metric, exact, n_classes, runs).items()
-        }
-        resampled[metric] = _means(metric, drawn, n_classes, runs)
-    return Bootstrap(observed, resampled)
-
-
-def _check(
-    right: Mapping[str, NDArray[np.bool_]],
-    labels: NDArray[np.int64],
-    known: NDArray[np.bool_],
-    n: int,
-) -> None:
-    if n < 1:
-        raise ValueError(f"at least one resample is needed, found {n}")
-    if not right or labels.ndim != 1 or not len(labels):
-        raise ValueError("at least one method and one image are needed")
-    if labels.min() < 0 or labels.max() >= len(known):
-        raise ValueError(f"labels must be class numbers from 0 to {len(known) - 1}")
-    for name, table in right.items():
-        if table.ndim != 2 or not len(table) or table.shape[1] != len(labels):
-            raise ValueError(
-                f"{name}: expected (n_seeds, {len(labels)}) with a seed or more, found "
-                f"{table.shape}"
-            )
+    values = {
+        metric: sums[kind] / n_classes[kind]
+        for kind, metric in enumerate(("known", "unknown"))
+        if n_classes[kind]
+    }
+    if all(n_classes):
+        product, total = (
+            2 * values["known"] * values["unknown"],
+            values["known"] + values["unknown"],
+        )
+        values["h"] = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
+    means = {
+        metric: {name: value[:, columns].mean(axis=1) for name, columns in runs.items()}
+        for metric, value in values.items()
+    }
+    return Bootstrap(
+        {m: {name: float(mean[0]) for name, mean in found.items()} for m, found in means.items()},
+        {m: {name: mean[1:] for name, mean in found.items()} for m, found in means.items()},
+    )
 
 
 def _add_resampled(
@@ -215,8 +184,8 @@ def _add_resampled(
 ) -> None:
     """Add one class's accuracy on each resample, ``(n, n_runs)``.
 
-    How often each image is drawn is counted once and serves all methods by a matrix product: sums
-    of small whole numbers, exact in float32 up to 16 million images a class.
+    How often each image is drawn is counted once for all methods, which a matrix product sums:
+    small whole numbers, exact in float32 up to 16 million images per class.
     """
     size = len(hits)
     rows = max(1, CELLS // size)
@@ -228,55 +197,19 @@ def _add_resampled(
         part += (counts.astype(np.float32) @ hits).astype(np.float64) / size
 
 
-def _defined(n_classes: Sequence[int]) -> list[str]:
-    has = dict(zip(DIFFERENCE_METRICS, [*map(bool, n_classes), all(n_classes)], strict=True))
-    return [metric for metric in DIFFERENCE_METRICS if has[metric]]
-
-
-def _means(
-    metric: str, sums: NDArray[np.float64], n_classes: Sequence[int], runs: Mapping[str, slice]
-) -> dict[str, NDArray[np.float64]]:
-    """Mean over each method's seeds of one metric, from the sums of class accuracies."""
-    if metric == "h":
-        known, unknown = (sums[kind] / n_classes[kind] for kind in (0, 1))
-        total = known + unknown
-        values = np.divide(2 * known * unknown, total, out=np.zeros_like(total), where=total > 0)
-    else:
-        kind = DIFFERENCE_METRICS.index(metric)
-        values = sums[kind] / n_classes[kind]
-    return {name: values[:, columns].mean(axis=1) for name, columns in runs.items()}
-
-
 def _without_rounding(values: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
     return np.where(np.abs(values) < ROUNDING, 0.0, values)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values of one family so that all can be held against one level.
+    """Adjust p values of one family so that all can be compared with one level.
 
     With p_(1) <= ... <= p_(m), the adjusted value of p_(i) is the largest of
     ``min(1, (m - j + 1) p_(j))`` over ``j <= i`` (Holm, "A simple sequentially rejective multiple
     test procedure", Scandinavian Journal of Statistics 6, 1979). The chance of any false rejection
     stays at the level, however the tests depend on each other.
-
-    Parameters
-    ----------
-    p_values : sequence of float
-        In [0, 1], in any order.
-
-    Returns
-    -------
-    list of float
-        In the same order.
-
-    Raises
-    ------
-    ValueError
-        A value is not in [0, 1].
     """
     p = np.asarray(p_values, dtype=np.float64)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"p values must be in [0, 1], found {p_values}")
     order = np.argsort(p, kind="stable")
     factors = np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sreclip.errors import StoreError
-from sreclip.files import atomic_path, read_keyed
+from sreclip.evaluate.stored import read_evaluation
+from sreclip.files import atomic_path
 from sreclip.plan.plan import Plan
 from sreclip.plan.sweep import Combination, Sweep
 
@@ -17,7 +18,7 @@ MADE_BY = "snakemake --cores all sweep"
 
 
 def tabulate_sweep(plan: Plan) -> None:
-    """Write the tidy table, one row for each combination, seed and metric.
+    """Write the tidy table, one row per combination, seed and metric.
 
     Columns: ``task``, ``backbone``, ``method``, ``title``, ``unknown`` (the split, joined by
     ``+``), ``variant``, ``ablated``, ``selection``, ``protocol``, ``seed``, ``metric``,
@@ -39,20 +40,19 @@ def tabulate_sweep(plan: Plan) -> None:
 
 
 def _rows(item: Combination) -> Iterator[dict[str, Any]]:
-    result = item.plan.evaluation(item.method)
-    evaluation = read_keyed(result["evaluation.json"], result.key, made_by=MADE_BY)
+    evaluation = read_evaluation(item.plan.evaluation(item.method), MADE_BY)
     about = {
         "task": item.plan.params.task.name,
         "backbone": item.plan.params.backbone.label,
         "method": item.method,
-        "title": evaluation["title"],
+        "title": evaluation.title,
         "unknown": "+".join(item.unknown),
         "variant": item.variant,
         "ablated": item.ablated,
-        "selection": evaluation["selection"],
-        "protocol": evaluation["protocol"]["name"],
+        "selection": evaluation.selection,
+        "protocol": evaluation.protocol["name"],
     }
-    for seed, run in zip(evaluation["seeds"], evaluation["runs"], strict=True):
+    for seed, run in zip(evaluation.seeds, evaluation.runs, strict=True):
         for metric, value in run.items():
             yield {**about, "seed": seed, "metric": metric, "value": value}
 
@@ -63,7 +63,7 @@ def read_sweep(plan: Plan) -> pd.DataFrame:
     Raises
     ------
     StoreError
-        It was not made yet.
+        It is missing.
     """
     import pandas as pd
 

@@ -19,7 +19,6 @@ from sreclip.features.text import (
     text_rows_key,
     write_text,
 )
-from sreclip.graph.build import read_graph
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.plan.plan import Plan
 from sreclip.plan.results import outputs_of
@@ -109,7 +108,7 @@ def text_names(
     """
     if kind == "classes":
         return [c.name for c in plan.classes], [c.prompt_names for c in plan.classes]
-    names = list((graph or read_graph(plan)).names)
+    names = list((graph or RelationGraph.load(plan.graph["graph.json"])).names)
     return names, [(name,) for name in names]
 
 

@@ -11,29 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.backbones.base import Backbone
-from sreclip.errors import GraphError, StoreError
+from sreclip.errors import GraphError
+from sreclip.graph.construct import build_relation_graph, graph_from_senses
 from sreclip.graph.relation import text_similarity, wordnet_similarity
-from sreclip.graph.relation_graph import (
-    RelationGraph,
-    build_relation_graph,
-    graph_from_senses,
-)
+from sreclip.graph.relation_graph import RelationGraph
 from sreclip.graph.senses import SenseMap, choose_senses
+from sreclip.graph.similarity import write_similarity
 from sreclip.graph.wordnet import WordNet
 from sreclip.plan.plan import Plan
-from sreclip.sealed import MADE_BY as MADE_BY_KIND
-from sreclip.sealed import new_sealed, open_sealed
-
-MADE_BY = MADE_BY_KIND["similarity"]
-CHUNK_VALUES = 1 << 18
 
 log = logging.getLogger("sreclip")
 
 
 def build_graph(plan: Plan) -> None:
-    """Map the task's classes to WordNet, close the hierarchy, write graph and similarities.
+    """Map the task's classes to WordNet, add all hypernyms, write graph and similarities.
 
-    The backbone's text encoder is loaded only when a class comes without a WordNet id.
+    The backbone's text encoder is loaded only if a class has no WordNet id.
 
     Raises
     ------
@@ -57,80 +50,32 @@ def build_graph(plan: Plan) -> None:
     graph = graph_from_senses(
         senses, text_similarity=unmapped_text, include_imagenet=settings.include_imagenet
     )
-    similarity = wordnet_similarity(graph, settings.similarity)
+    similarity = wordnet_similarity(graph.class_wnids, settings.similarity)
     graph.save(plan.graph["graph.json"])
-    write_similarity(plan.graph["similarity.h5"], similarity, plan.graph.key)
+    write_similarity(plan.graph, similarity)
 
 
-def doubt_note(senses: SenseMap, wordnet: WordNet | None = None) -> str:
-    """Say which classes' senses were chosen by little, one per line; empty if none was."""
-    wordnet, chosen = (
-        wordnet or WordNet.bundled(),
-        dict(zip(senses.names, senses.wnids, strict=True)),
-    )
+def doubt_note(senses: SenseMap) -> str:
+    """Name the classes whose sense was a close choice, one per line; empty if there is none."""
+    wordnet = WordNet.bundled()
     lines = [
         f"  {name}: taken for {wnid} ({', '.join(wordnet.lemmas(wnid)[:3])})"
-        for name in senses.doubtful()
-        if (wnid := chosen[name]) is not None
+        for name, wnid in senses.doubtful()
     ]
     if not lines:
         return ""
-    return "\n".join(
-        ["note: senses that won by little; pin another in graph.senses where one is wrong:", *lines]
-    )
+    head = "note: senses that were a close choice; pin another in graph.senses if one is wrong:"
+    return "\n".join([head, *lines])
 
 
 def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
-    """Return the backbone's text encoder, loaded when it is first called."""
+    """Return the backbone's text encoder, which is loaded on its first call."""
 
     @cache
     def backbone() -> Backbone:
         return plan.params.backbone.load(plan.params.features.device)
 
     return lambda texts: backbone().encode_text(list(texts)).cpu().numpy()
-
-
-def read_graph(plan: Plan) -> RelationGraph:
-    """Read the plan's relation graph."""
-    path = plan.graph["graph.json"]
-    if not path.exists():
-        raise StoreError(f"{path} is missing", f"make it with: {MADE_BY}")
-    return RelationGraph.load(path)
-
-
-def write_similarity(path: Path, similarity: NDArray[np.float32], key: str) -> None:
-    """Write the upper triangle of a symmetric matrix, compressed, with zeros below it."""
-    n = len(similarity)
-    with new_sealed(path, "similarity") as file:
-        file.attrs["key"] = key
-        file.create_dataset(
-            "similarity",
-            data=np.triu(similarity),
-            chunks=(max(1, min(n, CHUNK_VALUES // n)), n),
-            compression="gzip",
-            shuffle=True,
-            track_times=False,
-        )
-
-
-def read_similarity(plan: Plan) -> NDArray[np.float32]:
-    """Read WordNet similarities, ``(n_classes, n_classes)``, NaN where a class has no sense.
-
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged, or was made from something else.
-    """
-    path = plan.graph["similarity.h5"]
-    with open_sealed(path, "similarity").hdf5() as file:
-        if file.attrs["key"] != plan.graph.key:
-            raise StoreError(
-                f"{path} was made from something else", f"delete it and run: {MADE_BY}"
-            )
-        similarity = file["similarity"][:]
-    for row in range(len(similarity)):
-        similarity[row + 1 :, row] = similarity[row, row + 1 :]
-    return similarity
 
 
 def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
@@ -147,7 +92,5 @@ def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
         raise GraphError(f"{path} cannot be read ({error})") from error
     wnids = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not wnids:
-        raise GraphError(
-            f"{path} contains no WordNet id", "write one id per line, such as n02084071"
-        )
+        raise GraphError(f"{path} has no WordNet id", "write one id per line, such as n02084071")
     return build_relation_graph(wnids, include_imagenet=include_imagenet)

@@ -1,8 +1,9 @@
-"""The relation graph for people: a text tree, an SVG file and an interactive figure."""
+"""Drawings of the relation graph: a text tree, an SVG file and an interactive figure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,257 +19,207 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from rich.tree import Tree
 
-# Blue and orange of Okabe and Ito's palette: told apart without colour vision, too.
+# Blue and orange of Okabe and Ito's palette, safe for colour-blind readers.
 COLOURS = {"known": "#0072b2", "unknown": "#d55e00", "class": "#0072b2", "hypernym": "#8a8f98"}
+TITLES = {
+    "known": "known class",
+    "unknown": "unknown class",
+    "class": "class",
+    "hypernym": "hypernym",
+}
+MARGIN = 24
+LEGEND_PIXELS = 34
 ROW_PIXELS = 20
 LAYER_PIXELS = 150
 LINE_COLOUR = "#c3c7cf"
 FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
+RESOURCES = "resources"
+
+Known = Sequence[bool] | np.ndarray | None
 
 
-def _kinds(graph: RelationGraph, known: Sequence[bool] | np.ndarray | None) -> list[str]:
-    """``known``, ``unknown``, ``class`` (no mask given) or ``hypernym`` for each node."""
-    kinds = ["hypernym"] * graph.n_nodes
-    if known is not None and len(known) != graph.n_classes:
-        raise GraphError(f"{graph.n_classes} classes but {len(known)} known/unknown marks")
-    for i, node in enumerate(graph.class_nodes.tolist()):
-        kinds[node] = "class" if known is None else ("known" if known[i] else "unknown")
-    return kinds
+@dataclass(frozen=True)
+class Node:
+    """A drawn node.
+
+    Attributes
+    ----------
+    kind : str
+        ``known``, ``unknown``, ``class`` (if that is not given) or ``hypernym``.
+    label, names, wnid : str
+        A class's own name or a hypernym's first lemma; all names; the WordNet id.
+    layer, row : float
+        See `tidy_layout`.
+    inner, is_root : bool
+        It has children; it has no parent.
+    """
+
+    kind: str
+    label: str
+    names: str
+    wnid: str
+    layer: float
+    row: float
+    inner: bool
+    is_root: bool
+
+    @property
+    def x(self) -> float:
+        """Horizontal place in the SVG file, in pixels."""
+        return MARGIN + 8 + self.layer * LAYER_PIXELS
+
+    @property
+    def y(self) -> float:
+        """Vertical place in the SVG file, in pixels."""
+        return MARGIN + LEGEND_PIXELS + self.row * ROW_PIXELS
 
 
-def _label(graph: RelationGraph, node: int, kind: str) -> str:
-    """A class's own name; the first lemma of a hypernym."""
-    return graph.names[node] if kind != "hypernym" else graph.names[node].split(", ")[0]
-
-
-def text_tree(
-    graph: RelationGraph,
-    known: Sequence[bool] | np.ndarray | None = None,
-    *,
-    collapse: bool = True,
-    title: str = "relation graph",
-) -> Tree:
-    """Classes below their hypernyms, to print with rich.
+def drawn_nodes(graph: RelationGraph, drawing: Outline, known: Known) -> dict[int, Node]:
+    """Return the nodes of a drawing by their numbers, parents first.
 
     Parameters
     ----------
     graph : RelationGraph
-        What to show.
+    drawing : Outline
+    known : bool array, (n_classes,), or None
+    """
+    kinds = ["hypernym"] * graph.n_nodes
+    for i, number in enumerate(graph.class_nodes.tolist()):
+        kinds[number] = "class" if known is None else ("known" if known[i] else "unknown")
+    places = tidy_layout(drawing)
+    nodes = {}
+    for number, parent in drawing.parent.items():
+        kind, names = kinds[number], graph.names[number]
+        label = names.split(", ")[0] if kind == "hypernym" else names
+        inner = bool(drawing.children[number])
+        nodes[number] = Node(
+            kind, label, names, graph.wnids[number], *places[number], inner, parent is None
+        )
+    return nodes
+
+
+def tidy_layout(drawing: Outline) -> dict[int, tuple[float, float]]:
+    """Return layer and row of each node of a tidy tree that grows to the right.
+
+    A root has layer 0 and a child its parent's plus 1; the first leaf has row 0, and a parent is
+    halfway between its first and its last child.
+    """
+    places: dict[int, tuple[float, float]] = {}
+    n_leaves = 0
+
+    def place(node: int, layer: float) -> float:
+        nonlocal n_leaves
+        rows = [place(child, layer + 1) for child in drawing.children[node]]
+        if not rows:
+            rows = [float(n_leaves)]
+            n_leaves += 1
+        places[node] = layer, (rows[0] + rows[-1]) / 2
+        return places[node][1]
+
+    for root in drawing.roots:
+        place(root, 0.0)
+    return places
+
+
+def text_tree(graph: RelationGraph, known: Known = None) -> Tree:
+    """Return classes below their hypernyms, to print with rich.
+
+    Parameters
+    ----------
+    graph : RelationGraph
     known : bool array, (n_classes,), optional
         Marks known classes with a filled and unknown ones with an open circle.
-    collapse : bool
-        Leave out hypernyms with a single branch.
-    title : str
-        The top line.
-
-    Raises
-    ------
-    GraphError
-        ``known`` has another length.
     """
     from rich.text import Text
     from rich.tree import Tree
 
-    kinds = _kinds(graph, known)
-    drawing = outline(graph, collapse=collapse)
+    drawing = outline(graph)
+    nodes = drawn_nodes(graph, drawing, known)
     marks = {"known": "\u25cf ", "unknown": "\u25cb ", "class": "\u25cf ", "hypernym": ""}
-    # Terminal colours, readable on a dark and on a light ground.
+    # Terminal colours that are readable on dark and on light.
     styles = {"known": "bold blue", "unknown": "bold yellow", "class": "bold", "hypernym": "dim"}
 
-    def add(branch: Tree, node: int) -> None:
-        kind = kinds[node]
-        line = Text(marks[kind] + _label(graph, node, kind), style=styles[kind])
+    def add(branch: Tree, number: int) -> None:
+        kind = nodes[number].kind
+        line = Text(marks[kind] + nodes[number].label, style=styles[kind])
         if kind == "unknown":
             line.append(" (unknown)")
         below = branch.add(line)
-        for child in drawing.children[node]:
+        for child in drawing.children[number]:
             add(below, child)
 
-    tree = Tree(Text(title))
+    tree = Tree(Text("relation graph"))
     for root in drawing.roots:
         add(tree, root)
     return tree
 
 
-def layered_layout(graph: RelationGraph, *, collapse: bool = True) -> np.ndarray:
-    """Positions of a tidy tree that grows to the right.
-
-    Parameters
-    ----------
-    graph : RelationGraph
-        What to lay out.
-    collapse : bool
-        Leave out hypernyms with a single branch.
-
-    Returns
-    -------
-    float64 array, (n_nodes, 2)
-        x: layer (0 for a root, a parent's layer + 1 else); y: row, 0 for the first leaf, a
-        parent halfway between its first and its last child. NaN for a node that is not drawn.
-    """
-    return _positions(graph.n_nodes, outline(graph, collapse=collapse))
-
-
-def _positions(n_nodes: int, drawing: Outline) -> np.ndarray:
-    positions = np.full((n_nodes, 2), np.nan)
-    row = 0
-
-    def place(node: int, layer: int) -> None:
-        nonlocal row
-        below = drawing.children[node]
-        for child in below:
-            place(child, layer + 1)
-        if below:
-            y = (positions[below[0], 1] + positions[below[-1], 1]) / 2
-        else:
-            y = float(row)
-            row += 1
-        positions[node] = layer, y
-
-    for root in drawing.roots:
-        place(root, 0)
-    return positions
-
-
-def svg_text(
-    graph: RelationGraph,
-    known: Sequence[bool] | np.ndarray | None = None,
-    *,
-    collapse: bool = True,
-) -> str:
-    """The drawing as a stand-alone SVG document.
-
-    Solid lines are the tree; dashed ones are further hypernym edges.
+def draw_to_file(graph: RelationGraph, path: Path, known: Known = None) -> None:
+    """Draw a graph as ``.svg`` or as interactive ``.html``.
 
     Raises
     ------
     GraphError
-        ``known`` has another length.
-    """
-    kinds = _kinds(graph, known)
-    drawing = outline(graph, collapse=collapse)
-    positions = _positions(graph.n_nodes, drawing)
-    margin, legend = 24, 34
-    x = margin + 8 + positions[:, 0] * LAYER_PIXELS
-    y = margin + legend + positions[:, 1] * ROW_PIXELS
-    label_ends = [x[node] + 20 + 7.5 * len(graph.names[node]) for node in graph.class_nodes]
-    width = int(max(label_ends) + margin)
-    height = int(np.nanmax(y) + margin)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{max(width, 420)}" height="{height}" '
-        f'font-family="{FONT}" font-size="12">',
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
-        *_svg_legend(kinds, margin, bool(drawing.cross)),
-    ]
-    for child, up in drawing.cross:
-        parts.append(
-            f'<path d="M{x[up]:.1f} {y[up]:.1f}L{x[child]:.1f} {y[child]:.1f}" fill="none" '
-            f'stroke="{LINE_COLOUR}" stroke-dasharray="3 4"/>'
-        )
-    for child, parent in drawing.parent.items():
-        if parent is not None:
-            parts.append(
-                f'<path d="M{x[parent]:.1f} {y[parent]:.1f}V{y[child]:.1f}H{x[child]:.1f}" '
-                f'fill="none" stroke="{LINE_COLOUR}" stroke-width="1.5"/>'
-            )
-    for node in drawing.parent:
-        parts.append(_svg_node(graph, node, kinds[node], (x[node], y[node]), drawing))
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _svg_node(
-    graph: RelationGraph, node: int, kind: str, place: tuple[float, float], drawing: Outline
-) -> str:
-    x, y = place
-    colour = COLOURS[kind]
-    inner = bool(drawing.children[node])
-    # The label of an inner node stands on the line that leads to it, a leaf's behind its dot.
-    at_root = inner and drawing.parent[node] is None
-    if inner:
-        where = f'x="{x - 8 if at_root else x - 6:.1f}" y="{y - 6:.1f}"'
-        where += "" if at_root else ' text-anchor="end"'
-    else:
-        where = f'x="{x + 9:.1f}" y="{y + 4:.1f}"'
-    fill = "#ffffff" if kind == "unknown" else colour
-    radius = 3 if kind == "hypernym" else 4.5
-    label = escape(_label(graph, node, kind))
-    weight = ' font-weight="bold"' if kind != "hypernym" and inner else ""
-    text_colour = "#5a5f68" if kind == "hypernym" else colour
-    return (
-        f"<g><title>{escape(graph.names[node])} ({escape(graph.wnids[node])})</title>"
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{fill}" stroke="{colour}" '
-        f'stroke-width="2"/><text {where} fill="{text_colour}"{weight} stroke="#ffffff" '
-        f'stroke-width="3" paint-order="stroke">{label}</text></g>'
-    )
-
-
-def _svg_legend(kinds: list[str], margin: int, has_cross: bool) -> list[str]:
-    """A line of the kinds that the drawing holds."""
-    titles = {
-        "known": "known class",
-        "unknown": "unknown class",
-        "class": "class",
-        "hypernym": "hypernym",
-    }
-    parts = []
-    x = margin + 8
-    for kind, title in titles.items():
-        if kind in kinds:
-            fill = "#ffffff" if kind == "unknown" else COLOURS[kind]
-            parts.append(
-                f'<circle cx="{x}" cy="{margin}" r="4.5" fill="{fill}" stroke="{COLOURS[kind]}" '
-                f'stroke-width="2"/><text x="{x + 10}" y="{margin + 4}" fill="#333">{title}</text>'
-            )
-            x += 34 + 7 * len(title)
-    if has_cross:
-        parts.append(
-            f'<path d="M{x} {margin}h20" stroke="{LINE_COLOUR}" stroke-dasharray="3 4"/>'
-            f'<text x="{x + 26}" y="{margin + 4}" fill="#333">further hypernym</text>'
-        )
-    return parts
-
-
-def draw_to_file(
-    graph: RelationGraph, path: Path, known: Sequence[bool] | np.ndarray | None = None
-) -> None:
-    """Draw a graph as ``.svg``, or as ``.html`` that can be explored.
-
-    Raises
-    ------
-    GraphError
-        The path ends in something else.
+        The path has another ending.
     """
     if path.suffix == ".svg":
         write_text(path, svg_text(graph, known))
     elif path.suffix == ".html":
         write_text(path, draw_figure(graph, known).to_html(include_plotlyjs=True))
     else:
-        raise GraphError(f"{path}: the picture must end in .svg or .html")
+        raise GraphError(f"{path}: the name must end in .svg or .html")
 
 
-def draw_figure(
-    graph: RelationGraph,
-    known: Sequence[bool] | np.ndarray | None = None,
-    *,
-    collapse: bool = True,
-) -> Figure:
-    """The drawing as a plotly figure: hover shows lemmas and WordNet id.
+def svg_text(graph: RelationGraph, known: Known = None) -> str:
+    """Return the drawing as an SVG document; dashed lines are further hypernym edges."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    Raises
-    ------
-    GraphError
-        ``known`` has another length.
-    """
+    drawing = outline(graph)
+    nodes = drawn_nodes(graph, drawing, known)
+    label_ends = [
+        node.x + 20 + 7.5 * len(node.names) for node in nodes.values() if node.kind != "hypernym"
+    ]
+    environment = Environment(
+        loader=PackageLoader("sreclip.graph", RESOURCES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["px"] = "{:.1f}".format
+    return environment.get_template("graph.svg.j2").render(
+        width=max(int(max(label_ends) + MARGIN), 420),
+        height=int(max(node.y for node in nodes.values()) + MARGIN),
+        margin=MARGIN,
+        font=FONT,
+        line=LINE_COLOUR,
+        colours=COLOURS,
+        titles=TITLES,
+        kinds={node.kind for node in nodes.values()},
+        nodes=list(nodes.values()),
+        tree=[(nodes[child], nodes[up]) for child, up in drawing.parent.items() if up is not None],
+        cross=[(nodes[child], nodes[up]) for child, up in drawing.cross],
+    )
+
+
+def draw_figure(graph: RelationGraph, known: Known = None) -> Figure:
+    """Return the drawing as a plotly figure: hover shows lemmas and WordNet id."""
     import plotly.graph_objects as go
 
-    kinds = _kinds(graph, known)
-    drawing = outline(graph, collapse=collapse)
-    positions = _positions(graph.n_nodes, drawing)
-    lines = _line_points(positions, drawing)
+    drawing = outline(graph)
+    nodes = drawn_nodes(graph, drawing, known)
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for child, up in drawing.parent.items():
+        if up is not None:
+            # An elbow, and a gap before the next one.
+            x += [nodes[up].layer, nodes[up].layer, nodes[child].layer, None]
+            y += [nodes[up].row, nodes[child].row, nodes[child].row, None]
     figure = go.Figure(
         go.Scatter(
-            x=lines[0],
-            y=lines[1],
+            x=x,
+            y=y,
             mode="lines",
             line={"color": LINE_COLOUR, "width": 1.5},
             hoverinfo="skip",
@@ -276,54 +227,38 @@ def draw_figure(
         )
     )
     for kind in ("hypernym", "class", "known", "unknown"):
-        nodes = [node for node in drawing.parent if kinds[node] == kind]
-        if nodes:
-            figure.add_trace(_node_trace(graph, nodes, kind, positions, drawing))
-    n_rows = float(np.nanmax(positions[:, 1])) + 1
+        members = [node for node in nodes.values() if node.kind == kind]
+        if members:
+            figure.add_trace(_node_trace(members, kind))
+    n_rows = max(node.row for node in nodes.values()) + 1
+    n_layers = max(node.layer for node in nodes.values()) + 1
     figure.update_layout(
         template="plotly_white",
         height=int(110 + ROW_PIXELS * n_rows),
         margin={"l": 20, "r": 20, "t": 50, "b": 20},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-        xaxis={"visible": False, "range": [-0.3, float(np.nanmax(positions[:, 0])) + 1.5]},
+        xaxis={"visible": False, "range": [-0.3, n_layers + 0.5]},
         yaxis={"visible": False, "range": [n_rows, -1.0]},
     )
     return figure
 
 
-def _line_points(
-    positions: np.ndarray, drawing: Outline
-) -> tuple[list[float | None], list[float | None]]:
-    """Elbow lines of the tree as one broken line."""
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for child, up in drawing.parent.items():
-        if up is not None:
-            (x_up, y_up), (x_child, y_child) = positions[up].tolist(), positions[child].tolist()
-            x += [x_up, x_up, x_child, None]
-            y += [y_up, y_child, y_child, None]
-    return x, y
-
-
-def _node_trace(
-    graph: RelationGraph, nodes: list[int], kind: str, positions: np.ndarray, drawing: Outline
-) -> Any:
-    import plotly.graph_objects as go
-
+def _node_trace(nodes: Sequence[Node], kind: str) -> dict[str, Any]:
     colour = COLOURS[kind]
-    return go.Scatter(
-        x=positions[nodes, 0].tolist(),
-        y=positions[nodes, 1].tolist(),
-        mode="markers+text",
-        name=kind if kind in ("hypernym", "class") else f"{kind} class",
-        text=[escape(_label(graph, node, kind)) for node in nodes],
-        textposition=["top left" if drawing.children[node] else "middle right" for node in nodes],
-        textfont={"size": 11, "color": colour},
-        marker={
+    return {
+        "type": "scatter",
+        "x": [node.layer for node in nodes],
+        "y": [node.row for node in nodes],
+        "mode": "markers+text",
+        "name": TITLES[kind],
+        "text": [escape(node.label) for node in nodes],
+        "textposition": ["top left" if node.inner else "middle right" for node in nodes],
+        "textfont": {"size": 11, "color": colour},
+        "marker": {
             "size": 6 if kind == "hypernym" else 9,
             "color": "white" if kind == "unknown" else colour,
             "line": {"color": colour, "width": 2},
         },
-        hovertext=[f"{escape(graph.names[node])}<br>{escape(graph.wnids[node])}" for node in nodes],
-        hoverinfo="text",
-    )
+        "hovertext": [f"{escape(node.names)}<br>{escape(node.wnid)}" for node in nodes],
+        "hoverinfo": "text",
+    }

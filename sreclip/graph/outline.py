@@ -1,17 +1,18 @@
-"""What is drawn of a relation graph: a tree of classes and the hypernyms where they part."""
+"""What a drawing of a relation graph shows: classes, and the hypernyms where they branch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from sreclip.graph.relation_graph import RelationGraph
+from sreclip.graph.wordnet import shortest_distances
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A forest over the nodes that are worth drawing.
+    """A forest over the nodes that are drawn.
 
-    Parameters
+    Attributes
     ----------
     parent : dict of int to (int or None)
         Node to its parent in the drawing, None for a root; parents come before children.
@@ -31,34 +32,20 @@ class Outline:
         return [node for node, up in self.parent.items() if up is None]
 
 
-def outline(graph: RelationGraph, *, collapse: bool = True) -> Outline:
-    """Classes and their hypernyms as a forest.
+def outline(graph: RelationGraph) -> Outline:
+    """Return classes and the hypernyms with at least two branches as a forest.
 
     Nodes that are neither a class nor above one (the ImageNet neighbours) are left out. A node
-    with several parents hangs below the one that leads to another class soonest (of equals the
+    with several parents is drawn below the one that leads to another class soonest (of equals the
     one farthest from the root); its other edges become ``cross``.
-
-    Parameters
-    ----------
-    graph : RelationGraph
-        What to draw.
-    collapse : bool
-        Leave out hypernyms with fewer than two branches, unless they are a class.
     """
     parents: dict[int, list[int]] = {node: [] for node in range(graph.n_nodes)}
     for child, up in graph.edges.tolist():
         parents[child].append(up)
     classes = set(graph.class_nodes.tolist())
-    drawn: set[int] = set()
-    stack = list(classes)
-    while stack:
-        node = stack.pop()
-        if node not in drawn:
-            drawn.add(node)
-            stack += parents[node]
+    drawn = {above for node in classes for above in shortest_distances(node, parents.__getitem__)}
     main = _main_parents(_parents_first(drawn, parents), parents, classes)
-    if collapse:
-        main = _collapsed(main, classes)
+    main = _collapsed(main, classes)
     children: dict[int, list[int]] = {node: [] for node in main}
     for node, up in main.items():
         if up is not None:
@@ -74,7 +61,7 @@ def outline(graph: RelationGraph, *, collapse: bool = True) -> Outline:
 def _main_parents(
     order: list[int], parents: dict[int, list[int]], classes: set[int]
 ) -> dict[int, int | None]:
-    """The parent below which each node is drawn; ``order`` has parents before children."""
+    """Return the parent below which each node is drawn; in ``order`` parents come first."""
     depth: dict[int, int] = {}
     # Classes at or below a node, as the bits of a whole number.
     holds = {node: (1 << node if node in classes else 0) for node in order}
@@ -98,7 +85,7 @@ def _main_parents(
 
 
 def _parents_first(drawn: set[int], parents: dict[int, list[int]]) -> list[int]:
-    """Drawn nodes, each after all its parents, in a fixed order."""
+    """Return the drawn nodes, each after all its parents, in a fixed order."""
     order: dict[int, None] = {}
 
     def visit(node: int) -> None:
@@ -113,7 +100,7 @@ def _parents_first(drawn: set[int], parents: dict[int, list[int]]) -> list[int]:
 
 
 def _collapsed(main: dict[int, int | None], classes: set[int]) -> dict[int, int | None]:
-    """The forest without its hypernyms that have fewer than two branches."""
+    """Return the forest without hypernyms that have fewer than two branches."""
     holds_class = dict.fromkeys(main, False)
     branches = dict.fromkeys(main, 0)
     for node in reversed(main):
@@ -121,7 +108,7 @@ def _collapsed(main: dict[int, int | None], classes: set[int]) -> dict[int, int 
         if (node in classes or holds_class[node]) and up is not None:
             holds_class[up] = True
             branches[up] += 1
-    # No branch is left below a hypernym whose only classes hang elsewhere in the forest.
+    # A hypernym has no branch if its classes are all drawn elsewhere in the forest.
     kept = {node for node in main if node in classes or branches[node] > 1}
 
     def kept_above(node: int) -> int | None:
@@ -134,7 +121,7 @@ def _collapsed(main: dict[int, int | None], classes: set[int]) -> dict[int, int 
 
 
 def _cross_edges(graph: RelationGraph, main: dict[int, int | None]) -> tuple[tuple[int, int], ...]:
-    """Edges between drawn nodes that the forest does not already show as descent."""
+    """Return the edges between drawn nodes that the forest does not show."""
     cross = []
     for child, up in graph.edges.tolist():
         if child in main and up in main:

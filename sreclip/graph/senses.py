@@ -13,15 +13,16 @@ from sreclip.graph.wordnet import WordNet
 
 # Rare senses beyond this rank are noise (a common noun can have thirty).
 MAX_SENSES = 12
-# How far a sense may fall behind in closeness (in [0, 1]) before it loses to one that is half as
-# frequent in WordNet's order.
+# Closeness (in [0, 1]) that makes up for half the rank in WordNet's order of frequency.
 PRIOR_WEIGHT = 0.05
-# A name is placed by its nearest classes and, less so, by the list as a whole: a list may mix
-# animals and devices, and then only the near ones say which "mouse" is meant.
+# The nearest classes count more than the whole list: a list may mix animals and devices, and then
+# only the near ones tell which "mouse" is meant.
 NEAREST = 3
-# Softness of the choice while it is still open.
+# Temperature of the likelihoods while the choice is open.
 TEMPERATURE = 0.05
 MAX_ROUNDS = 50
+# A choice by a smaller margin is worth a look.
+CLOSE_MARGIN = 0.05
 
 TextEncoder = Callable[[list[str]], np.ndarray]
 
@@ -30,15 +31,13 @@ TextEncoder = Callable[[list[str]], np.ndarray]
 class SenseMap:
     """Class names and their senses, in class order.
 
-    Parameters
+    Attributes
     ----------
     names : tuple of str, (n_classes,)
-        Class names.
     wnids : tuple of str or None, (n_classes,)
-        Chosen WordNet id; None for a class that WordNet lacks.
+        Chosen WordNet id; None for a class that is not in WordNet.
     margins : tuple of float, (n_classes,)
-        Score of the chosen sense less that of the next best: near 0 where the choice was close,
-        infinite where there was none.
+        Score of the chosen sense minus that of the next best; infinite without another sense.
     """
 
     names: tuple[str, ...]
@@ -50,9 +49,13 @@ class SenseMap:
         """Names without a sense."""
         return tuple(n for n, wnid in zip(self.names, self.wnids, strict=True) if wnid is None)
 
-    def doubtful(self, margin: float = 0.05) -> tuple[str, ...]:
-        """Names whose sense won by less than ``margin``: worth a look."""
-        return tuple(n for n, won in zip(self.names, self.margins, strict=True) if won < margin)
+    def doubtful(self) -> list[tuple[str, str]]:
+        """Return names and senses of the choices by less than `CLOSE_MARGIN`."""
+        return [
+            (name, wnid)
+            for name, wnid, margin in zip(self.names, self.wnids, self.margins, strict=True)
+            if wnid is not None and margin < CLOSE_MARGIN
+        ]
 
 
 def choose_senses(
@@ -71,12 +74,12 @@ def choose_senses(
         (1 - text_weight) * closeness(s) + text_weight * text(s) - 0.05 * log2(rank(s))
 
     - closeness: Lin similarity (intrinsic information content) to the other classes' senses,
-      weighted by how likely those are so far; the mean of the average over all other classes and
-      the average over the three nearest. Likelihoods start from the ranks and are the softmax of
+      weighted by their likelihoods; the mean of the average over all other classes and the
+      average over the three nearest. Likelihoods start from the ranks and are the softmax of
       the scores; the two are iterated to a fixed point (mean-field annealing of a pairwise
       model).
-    - text: cosine between "lemmas, hypernym lemmas" and the class name plus that with the class
-      list's mean vector, both centred over the candidate senses of all classes, halved.
+    - text: half of the cosine between "lemmas, hypernym lemmas" and the class name plus half of
+      that with the class list's mean vector, both centred over all candidate senses.
     - rank: WordNet's order of frequency.
 
     Parameters
@@ -86,27 +89,23 @@ def choose_senses(
     wordnet : WordNet, optional
         The bundled one by default.
     pinned : mapping of str to str, optional
-        Class name to wnid; wins over everything, and takes that sense from the other classes.
+        WordNet ids of some names; no other class gets these senses if it has another one.
     encode_text : callable, optional
         List of n texts to (n, dim) vectors; without it only the hierarchy and the ranks decide.
     text_weight : float
-        Share of the text term, in [0, 1]; 0 when there is no encoder.
+        Weight of the text term, in [0, 1]; 0 without an encoder.
     allow_unmapped : bool
-        Give None to a name without a noun sense instead of refusing it.
-
-    Returns
-    -------
-    SenseMap
+        Accept names without a noun sense.
 
     Raises
     ------
     GraphError
-        Names that WordNet lacks (all are listed, with suggestions), a repeated name, a pin for
-        no class or with an unknown id, or two classes with one sense.
+        Names that are not in WordNet (all are listed, with suggestions), a pin for no class or
+        with an unknown id, or two classes with one sense.
     """
     wordnet = wordnet or WordNet.bundled()
     pinned = dict(pinned or {})
-    _check_inputs(names, pinned, wordnet, text_weight)
+    _check_pins(names, pinned, wordnet)
     candidates = _candidates(names, wordnet, pinned)
     unmapped = [name for name, senses in zip(names, candidates, strict=True) if not senses]
     if unmapped and not allow_unmapped:
@@ -123,18 +122,11 @@ def choose_senses(
     return SenseMap(tuple(names), tuple(wnids), tuple(margins))
 
 
-def _check_inputs(
-    names: Sequence[str], pinned: Mapping[str, str], wordnet: WordNet, text_weight: float
-) -> None:
-    if not 0.0 <= text_weight <= 1.0:
-        raise GraphError(f"graph.text_weight must be between 0 and 1, not {text_weight}")
-    repeated = sorted({name for name in names if list(names).count(name) > 1})
-    if repeated:
-        raise GraphError(f"class names are there twice: {', '.join(repeated)}")
+def _check_pins(names: Sequence[str], pinned: Mapping[str, str], wordnet: WordNet) -> None:
     for name, wnid in pinned.items():
         if name not in names:
             raise GraphError(
-                f"graph.senses pins {name!r}, which is no class of this task",
+                f"graph.senses pins {name!r}, which is not a class of this task",
                 f"the classes are {', '.join(names)}" if len(names) <= 60 else "",
             )
         try:
@@ -146,7 +138,7 @@ def _check_inputs(
 def _candidates(
     names: Sequence[str], wordnet: WordNet, pinned: Mapping[str, str]
 ) -> list[tuple[str, ...]]:
-    """Senses of each name, most frequent first; what is pinned elsewhere only as a last resort."""
+    """Return the senses of each name, most frequent first, without those pinned elsewhere."""
     taken = set(pinned.values())
     candidates = []
     for name in names:
@@ -163,7 +155,7 @@ def _scores(
     encode_text: TextEncoder | None,
     text_weight: float,
 ) -> list[np.ndarray]:
-    """Score of every candidate sense, one array a class."""
+    """Return the score of every candidate sense, one array per class."""
     owner = np.repeat(np.arange(len(names)), [len(senses) for senses in candidates])
     flat = [sense for senses in candidates for sense in senses]
     ranks = np.array([rank for senses in candidates for rank in range(1, len(senses) + 1)])
@@ -175,12 +167,12 @@ def _scores(
     score = fixed
     open_rows = np.flatnonzero(np.bincount(owner, minlength=len(names))[owner] > 1)
     if len(open_rows) and len(set(owner.tolist())) > 1 and graph_weight > 0:
-        closeness = _ClosenessRule(flat, owner, open_rows, wordnet)
+        closeness = _closeness_rule(flat, owner, open_rows, wordnet)
         likelihood = _softmax_by_class(fixed, owner)
         for _ in range(MAX_ROUNDS):
             score = fixed.copy()
             score[open_rows] += graph_weight * closeness(likelihood)
-            # Half a step at a time: full steps can swing between two states for ever.
+            # Half a step at a time: full steps can oscillate between two states.
             step = 0.5 * (_softmax_by_class(score, owner) - likelihood)
             likelihood = likelihood + step
             if np.abs(step).max() < 1e-5:
@@ -188,8 +180,10 @@ def _scores(
     return [score[owner == c] for c in range(len(names))]
 
 
-class _ClosenessRule:
-    """Expected closeness of the candidates that are still open to all other classes.
+def _closeness_rule(
+    flat: list[str], owner: np.ndarray, open_rows: np.ndarray, wordnet: WordNet
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from likelihoods, (n_candidates,), to expected closeness, (n_open,).
 
     Parameters
     ----------
@@ -198,30 +192,28 @@ class _ClosenessRule:
     owner : int array, (n_candidates,)
         Class of each candidate.
     open_rows : int array, (n_open,)
-        Candidates of classes with a choice.
+        Candidates of classes with several.
+    wordnet : WordNet
     """
+    distinct, place = np.unique(np.array(flat), return_inverse=True)
+    similarity = wordnet_similarity(distinct.tolist(), "lin", wordnet)[
+        np.ix_(place[open_rows], place)
+    ]
+    classes, starts = np.unique(owner, return_index=True)
+    own = owner[open_rows][:, None] == classes
+    n_others = len(classes) - 1
 
-    def __init__(
-        self, flat: list[str], owner: np.ndarray, open_rows: np.ndarray, wordnet: WordNet
-    ) -> None:
-        distinct, place = np.unique(np.array(flat), return_inverse=True)
-        similarity = wordnet_similarity(distinct.tolist(), "lin", wordnet)
-        self._similarity = similarity[np.ix_(place[open_rows], place)]
-        classes, self._starts = np.unique(owner, return_index=True)
-        self._own = owner[open_rows][:, None] == classes
-
-    def __call__(self, likelihood: np.ndarray) -> np.ndarray:
-        """Closeness of each open candidate under the likelihoods, (n_open,)."""
-        weighted = self._similarity * likelihood
-        to_class = np.add.reduceat(weighted, self._starts, axis=1)
-        to_class[self._own] = 0.0
-        n_others = to_class.shape[1] - 1
+    def closeness(likelihood: np.ndarray) -> np.ndarray:
+        to_class = np.add.reduceat(similarity * likelihood, starts, axis=1)
+        to_class[own] = 0.0
         nearest = np.sort(to_class, axis=1)[:, -min(NEAREST, n_others) :]
         return 0.5 * (to_class.sum(axis=1) / n_others + nearest.mean(axis=1))
 
+    return closeness
+
 
 def _softmax_by_class(score: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Likelihood of each candidate among those of its class."""
+    """Return the likelihood of each candidate among those of its class."""
     top = np.full(owner.max() + 1, -np.inf)
     np.maximum.at(top, owner, score)
     exp = np.exp((score - top[owner]) / TEMPERATURE)
@@ -235,7 +227,7 @@ def _text_scores(
     wordnet: WordNet,
     encode_text: TextEncoder,
 ) -> np.ndarray:
-    """Text term of every candidate, (n_candidates,)."""
+    """Return the text term of every candidate, (n_candidates,)."""
     sense_vectors = _unit(encode_text([sense_text(sense, wordnet) for sense in flat]))
     name_vectors = _unit(encode_text(list(names)))
     # Text vectors share a large common part; without it the cosines spread.
@@ -247,7 +239,7 @@ def _text_scores(
 
 
 def sense_text(wnid: str, wordnet: WordNet) -> str:
-    """What stands for a sense in text space: its lemmas, then those of its hypernyms."""
+    """Return the text of a sense: its lemmas, then those of its hypernyms."""
     hypernyms = [wordnet.lemmas(up)[0] for up in wordnet.hypernyms(wnid)]
     return ", ".join(dict.fromkeys([*wordnet.lemmas(wnid)[:3], *hypernyms]))
 

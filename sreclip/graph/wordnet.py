@@ -13,11 +13,15 @@ from __future__ import annotations
 import difflib
 import gzip
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache, cached_property
 from importlib.resources import files
+from math import log
+from typing import TypeVar
 
 from sreclip.errors import GraphError
+
+Node = TypeVar("Node", bound=Hashable)
 
 DETACHMENTS = (
     ("ches", "ch"),
@@ -65,35 +69,14 @@ class WordNet:
     @staticmethod
     @cache
     def bundled() -> WordNet:
-        """The extract that ships with the package, read once a process.
-
-        Raises
-        ------
-        GraphError
-            The file is missing or is not such an extract.
-        """
+        """Return the extract that ships with the package, read once per process."""
         resource = files("sreclip.graph") / "resources" / "wordnet_nouns.tsv.gz"
-        try:
-            text = gzip.decompress(resource.read_bytes()).decode("utf-8")
-            return WordNet.from_extract(text)
-        except (OSError, EOFError, ValueError) as error:
-            raise GraphError(
-                f"the bundled WordNet extract {resource} cannot be read ({error})",
-                "reinstall sreclip, or make it again with scripts/make_wordnet_extract.py",
-            ) from error
+        return WordNet.from_extract(gzip.decompress(resource.read_bytes()).decode("utf-8"))
 
     @classmethod
     def from_extract(cls, text: str) -> WordNet:
-        """Parse the text form that ``scripts/make_wordnet_extract.py`` describes.
-
-        Raises
-        ------
-        ValueError
-            The text has another form.
-        """
-        header, _, body = text.partition("\n")
-        if not header.endswith("format 1. Licence: WORDNET-LICENSE."):
-            raise ValueError("unknown header")
+        """Parse the text form that ``scripts/make_wordnet_extract.py`` describes."""
+        _, _, body = text.partition("\n")
         synsets, senses, exceptions = body.rstrip("\n").split("\n\n")
         lemmas: dict[str, str] = {}
         hypernyms: dict[str, str] = {}
@@ -107,25 +90,22 @@ class WordNet:
     def __len__(self) -> int:
         return len(self._lemmas)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._lemmas)
-
     def lemmas(self, wnid: str) -> tuple[str, ...]:
-        """Names of a synset, the usual one first, with spaces between words."""
+        """Return the names of a synset, the usual one first, with spaces between words."""
         return tuple(_words(lemma) for lemma in self._lemmas[self.require(wnid)].split())
 
     def hypernyms(self, wnid: str) -> tuple[str, ...]:
-        """Direct hypernyms of a synset (for an instance: what it is an instance of)."""
+        """Return the direct hypernyms of a synset (for an instance: what it is an instance of)."""
         return tuple(self._hypernyms[self.require(wnid)].split())
 
     def require(self, wnid: str) -> str:
-        """Give ``wnid`` back.
+        """Return ``wnid`` itself.
 
         Raises
         ------
         GraphError
-            It is no noun synset of WordNet 3.0; the hint names the nearest id or the id of the
-            name that was given instead.
+            It is not a noun synset of WordNet 3.0; the hint names the nearest id, or the id of a
+            name given in its place.
         """
         if wnid in self._lemmas:
             return wnid
@@ -136,81 +116,45 @@ class WordNet:
         raise GraphError(f"{wnid!r} is not a noun synset of WordNet 3.0", hint or form)
 
     def ancestors(self, wnid: str) -> dict[str, int]:
-        """Ancestors by distance, the synset itself included.
+        """Return the synset and its ancestors with their shortest distance, nearest first."""
+        return shortest_distances(self.require(wnid), self._parents)
 
-        Returns
-        -------
-        dict of str to int
-            Synset to the length (edges) of the shortest way up to it; nearest first.
-        """
-        distances = {self.require(wnid): 0}
-        # The dictionary grows while it is read in order of insertion: a breadth-first search.
-        queue = [wnid]
-        for node in queue:
-            for parent in self._hypernyms[node].split():
-                if parent not in distances:
-                    distances[parent] = distances[node] + 1
-                    queue.append(parent)
-        return distances
+    def _parents(self, wnid: str) -> list[str]:
+        return self._hypernyms[wnid].split()
 
     def depth(self, wnid: str) -> int:
-        """Edges on the *longest* way from the synset up to a root; 0 for a root.
+        """Return the number of edges on the *longest* way from the synset up to a root.
 
         The longest, so that a shortcut parent ("domestic animal" of "dog") makes no synset
         more general than its other parents do.
         """
-        known = self._depths
-        if self.require(wnid) not in known:
-            for node in reversed(self._topological(wnid)):
-                parents = self._hypernyms[node].split()
-                known[node] = 1 + max((known[parent] for parent in parents), default=-1)
-        return known[wnid]
-
-    def _topological(self, wnid: str) -> list[str]:
-        """The synset and its ancestors, each before its own hypernyms."""
-        order: list[str] = []
-        seen: set[str] = set()
-
-        def visit(node: str) -> None:
-            seen.add(node)
-            for parent in self._hypernyms[node].split():
-                if parent not in seen:
-                    visit(parent)
-            order.append(node)
-
-        visit(wnid)
-        return order[::-1]
+        if self.require(wnid) not in self._depths:
+            above = [self.depth(parent) for parent in self._parents(wnid)]
+            self._depths[wnid] = 1 + max(above, default=-1)
+        return self._depths[wnid]
 
     @cached_property
     def _descendant_counts(self) -> dict[str, int]:
-        parents = {wnid: ups.split() for wnid, ups in self._hypernyms.items()}
-        counts = dict.fromkeys(parents, 0)
-        for above in parents.values():
-            seen: set[str] = set()
-            stack = list(above)
-            while stack:
-                node = stack.pop()
-                if node not in seen:
-                    seen.add(node)
-                    counts[node] += 1
-                    stack += parents[node]
+        parents = {wnid: self._parents(wnid) for wnid in self._hypernyms}
+        counts = dict.fromkeys(parents, -1)
+        for wnid in parents:
+            for ancestor in shortest_distances(wnid, parents.__getitem__):
+                counts[ancestor] += 1
         return counts
 
     def n_descendants(self, wnid: str) -> int:
-        """Distinct hyponyms at any distance, instances counted, the synset itself not."""
+        """Count distinct hyponyms at any distance, instances too, the synset itself not."""
         return self._descendant_counts[self.require(wnid)]
 
     def information_content(self, wnid: str) -> float:
-        """Intrinsic information content ``1 - ln(hypo(s) + 1) / ln(N)``, in [0, 1].
+        """Return the intrinsic information content ``1 - ln(hypo(s) + 1) / ln(N)``, in [0, 1].
 
-        ``hypo`` counts distinct hyponyms at any distance and ``N`` all synsets: 1 for a leaf,
-        about 0 for the root.
+        ``hypo`` is `n_descendants` and ``N`` counts all synsets: 1 for a leaf, about 0 for the
+        root.
 
         Source: Seco, Veale, Hayes, "An intrinsic information content metric for semantic
         similarity in WordNet", ECAI 2004.
         """
-        from math import log
-
         return 1.0 - log(self.n_descendants(wnid) + 1) / log(max(len(self), 2))
 
     @cached_property
@@ -225,18 +169,18 @@ class WordNet:
 
     @cached_property
     def _lemma_of_letters(self) -> dict[str, str]:
-        """Lemmas by their letters alone: finds ``teddybear``, ``TV set`` or ``St Bernard``."""
+        """Lemmas by their letters alone, to find ``teddybear``, ``TV set`` or ``St Bernard``."""
         letters: dict[str, str] = {}
         for lemma in self._senses_of_lemma:
             letters.setdefault(_PUNCTUATION.sub("", lemma), lemma)
         return letters
 
     def senses(self, name: str) -> tuple[str, ...]:
-        """Synsets that a name can mean, most frequent first; empty when WordNet has none.
+        """Return the synsets that a name can mean, most frequent first.
 
         Case does not matter, nor whether words are joined by a space, an underscore, a plus sign
-        or a hyphen. A plural is tried as written and then as its singulars. A compound that
-        WordNet lacks is not cut down to its head noun: see ``suggest``.
+        or a hyphen. A plural is tried as written and then as its singulars. A compound that is not
+        in WordNet is not cut down to its head noun: see `suggest`.
         """
         key = _SEPARATORS.sub("_", name.strip().lower())
         found: dict[str, None] = {}
@@ -250,7 +194,7 @@ class WordNet:
         return tuple(found)
 
     def _singulars(self, key: str) -> list[str]:
-        """The form itself, then what it can be the plural of, by WordNet's own rules."""
+        """Return the form itself, then what it can be the plural of, by WordNet's own rules."""
         head, joint, last = key.rpartition("_")
         irregular = self._exceptions.get(key, "").split()
         irregular += [head + joint + word for word in self._exceptions.get(last, "").split()]
@@ -266,7 +210,7 @@ class WordNet:
         return [key, *regular]
 
     def suggest(self, name: str, n: int = 3) -> list[str]:
-        """Names that WordNet knows and that look like ``name``.
+        """Return names in WordNet that look like ``name``.
 
         The longest endings and beginnings of a compound come first (``golden retriever dog``:
         ``dog``, ``golden retriever``), then close spellings.
@@ -289,6 +233,19 @@ class WordNet:
         return list(suggestions)[:n]
 
 
+def shortest_distances(start: Node, parents: Callable[[Node], Iterable[Node]]) -> dict[Node, int]:
+    """Return a node and its ancestors with the number of edges up to each, nearest first."""
+    distances = {start: 0}
+    # The list grows while it is read: a breadth-first search.
+    queue = [start]
+    for node in queue:
+        for parent in parents(node):
+            if parent not in distances:
+                distances[parent] = distances[node] + 1
+                queue.append(parent)
+    return distances
+
+
 def _pairs(block: str) -> dict[str, str]:
     return dict(line.split("\t") for line in block.split("\n"))
 
@@ -298,7 +255,7 @@ def _words(lemma: str) -> str:
 
 
 def _near_ids(wnid: str, known: Iterable[str]) -> list[str]:
-    """Ids that share most of their digits with ``wnid``: few enough to compare one by one."""
+    """Return ids that share most of their digits with ``wnid``: few enough to compare them all."""
     if not re.fullmatch(r"[a-z]?\d{6,10}", wnid.strip().lower()):
         return []
     digits = wnid.strip().lower().lstrip("abcdefghijklmnopqrstuvwxyz")

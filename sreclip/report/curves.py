@@ -1,70 +1,64 @@
-"""Training curves: one small figure a loss term."""
+"""Training curves: one small figure per loss term."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sreclip.report.figures import NEUTRAL, empty_figure
+from sreclip.files import read_csv
+from sreclip.report.figures import empty_figure
 
 if TYPE_CHECKING:
+    import pandas as pd
     from plotly.graph_objects import Figure
 
 MOST_POINTS = 200
 BAND_OPACITY = 0.2
 
 
-def training_figures(
-    history: Sequence[Mapping[str, float]], colour: str = NEUTRAL
-) -> dict[str, Figure]:
-    """Loss terms of all seeds: their mean and the range from the lowest to the highest seed.
+def read_history(path: Path) -> dict[str, pd.DataFrame]:
+    """Read the loss terms of all fits: for each method ``seed``, ``step``, ``term``, ``value``.
 
-    Parameters
-    ----------
-    history : sequence of Mapping
-        ``seed``, ``step`` and one value a term; a term may be absent in some steps.
-    colour : str
-        CSS colour of the line.
-
-    Returns
-    -------
-    dict
-        A figure by term, in the order in which terms come up.
+    Raises
+    ------
+    StoreError
+        The table is missing or damaged.
     """
-    terms = list(dict.fromkeys(key for record in history for key in record))
+    return read_csv(path, _by_method, what="loss terms", made_by="sreclip compare")
+
+
+def _by_method(rows: Iterable[Mapping[str, str]]) -> dict[str, pd.DataFrame]:
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows), columns=["method", "seed", "step", "term", "value"])
+    frame = frame.astype({"seed": int, "step": int, "value": float})
+    return {str(method): part for method, part in frame.groupby("method", sort=False)}
+
+
+def training_figures(history: pd.DataFrame, colour: str) -> dict[str, Figure]:
+    """Draw each loss term: its mean over seeds and the range from the lowest to the highest."""
     return {
-        term: _term_figure(*over_seeds(history, term), colour)
-        for term in terms
-        if term not in ("seed", "step")
+        str(term): _term_figure(*over_seeds(rows), colour)
+        for term, rows in history.groupby("term", sort=False)
     }
 
 
-def over_seeds(
-    history: Sequence[Mapping[str, float]], term: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, mean, lowest and highest value over seeds, in at most `MOST_POINTS` blocks.
+def over_seeds(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return steps, mean, lowest and highest value over seeds, in at most `MOST_POINTS` blocks.
 
     Each seed's values are averaged in blocks of steps first, so that the range is that of the
-    seeds and not that of single batches.
+    seeds, not of single batches.
     """
-    records = [
-        (record["step"], record["seed"], record[term]) for record in history if term in record
-    ]
-    step, seed, value = (np.array(column) for column in zip(*records, strict=True))
-    steps, position = np.unique(step, return_inverse=True)
+    steps, position = np.unique(rows["step"], return_inverse=True)
     size = -(-len(steps) // MOST_POINTS)
     block = position // size
-    seeds, seed_number = np.unique(seed, return_inverse=True)
-    n_blocks = int(block.max()) + 1
-    flat = seed_number * n_blocks + block
-    counts = np.bincount(flat, minlength=len(seeds) * n_blocks)
-    sums = np.bincount(flat, weights=value, minlength=len(seeds) * n_blocks)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    by_seed = means.reshape(len(seeds), n_blocks)
-    centre = np.array([steps[i * size : (i + 1) * size].mean() for i in range(n_blocks)])
-    return centre, np.nanmean(by_seed, 0), np.nanmin(by_seed, 0), np.nanmax(by_seed, 0)
+    by_seed = rows.groupby([block, "seed"])["value"].mean().unstack()
+    centre = np.array([steps[i : i + size].mean() for i in range(0, len(steps), size)])
+    mean, low, high = (by_seed.agg(how, axis=1).to_numpy() for how in ("mean", "min", "max"))
+    return centre, mean, low, high
 
 
 def _term_figure(
@@ -102,5 +96,5 @@ def _term_figure(
 
 
 def _short(values: np.ndarray) -> list[float]:
-    """Five significant digits, to keep the page small."""
+    """Keep five significant digits, so that the page stays small."""
     return [float(f"{value:.5g}") for value in values]

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sreclip.evaluate.reference import REFERENCE
-from sreclip.evaluate.significance import Comparison
-from sreclip.evaluate.statistics import DIFFERENCE_METRICS
-from sreclip.plan.plan import Plan
-from sreclip.report.inputs import MethodResult
+from sreclip.evaluate.significance import BEST_BASELINE, Comparison
+from sreclip.evaluate.stored import ZERO_SHOT, Evaluation
 from sreclip.report.numbers import format_difference, format_p
 
 ARROWS = {"better": "↑", "worse": "↓", "": ""}
@@ -22,11 +19,11 @@ class DifferenceCell:
     Attributes
     ----------
     text, interval, p : str
-        The interval is empty where every resample gives the same difference.
+        The interval is empty if every resample gives the same difference.
     mark : str
-        ``better``, ``worse`` or nothing.
+        ``better``, ``worse`` or empty.
     detail : str
-        What pointing at the number says.
+        Shown when the reader points at the number.
     """
 
     text: str
@@ -43,7 +40,7 @@ class DifferenceCell:
 
 @dataclass(frozen=True)
 class DifferenceTable:
-    """All methods against one reference; ``rows`` hold a title and a cell a metric."""
+    """All methods against one reference; ``rows`` hold a title and one cell per metric."""
 
     heading: str
     metrics: Sequence[str]
@@ -52,7 +49,7 @@ class DifferenceTable:
 
 @dataclass(frozen=True)
 class DifferenceView:
-    """The section: its tables and what they mean, or the sentence that stands in their place."""
+    """The section: its tables and what they mean, or why there are none."""
 
     tables: Sequence[DifferenceTable] = ()
     notes: Sequence[str] = ()
@@ -60,50 +57,46 @@ class DifferenceView:
 
 
 def difference_view(
-    plan: Plan, results: Sequence[MethodResult], rows: Sequence[Comparison]
+    results: Sequence[Evaluation], rows: Sequence[Comparison], resamples: int, confidence: float
 ) -> DifferenceView:
     """Make the section from the rows of ``significance.csv``."""
-    settings = plan.params.evaluate
-    if not settings.bootstrap:
+    if not resamples:
         return DifferenceView(
-            missing="The bootstrap is switched off (evaluate.bootstrap is 0): whether the methods' "
-            "differences could be luck is not said here."
+            missing="The bootstrap is off (evaluate.bootstrap is 0), so it is not tested whether "
+            "the differences between methods could be luck."
         )
-    if settings.protocol == REFERENCE:
+    if results[0].warning:
         return DifferenceView(
             missing="Evaluated the authors' way (evaluate.protocol is reference), each number may "
-            "be of another checkpoint that was chosen on these very labels: whether differences "
-            "between such numbers could be luck is not tested."
+            "be of another checkpoint, chosen with these very labels: whether differences between "
+            "such numbers could be luck is not tested."
         )
     if not rows:
         return DifferenceView(missing="This run has no pair of a method and a baseline to compare.")
-    titles = {result.name: result.title for result in results}
-    references = dict.fromkeys((row.reference, row.reference_kind) for row in rows)
-    tables = []
-    for reference, kind in references:
-        these = [row for row in rows if (row.reference, row.reference_kind) == (reference, kind)]
-        tables.append(_table(titles, these, kind, settings.confidence))
-    kinds = {kind for _, kind in references}
+    titles = {result.method: result.title for result in results}
+    tables: dict[str, list[Comparison]] = {}
+    for row in rows:
+        tables.setdefault(row.reference, []).append(row)
     return DifferenceView(
-        tables,
+        [_table(titles, these, confidence) for these in tables.values()],
         _notes(
-            settings.bootstrap,
-            settings.confidence,
+            resamples,
+            confidence,
             several_seeds=max(len(result.seeds) for result in results) > 1,
-            has_best="best_baseline" in kinds,
-            oracle=any(result.selection == "oracle" for result in results),
+            has_best=any(row.reference_kind == BEST_BASELINE for row in rows),
+            oracle=results[0].selection == "oracle",
         ),
     )
 
 
 def _table(
-    titles: Mapping[str, str], rows: Sequence[Comparison], kind: str, confidence: float
+    titles: Mapping[str, str], rows: Sequence[Comparison], confidence: float
 ) -> DifferenceTable:
-    title = titles[rows[0].reference]
+    best = ", the best baseline" if rows[0].reference_kind == BEST_BASELINE else ""
     cells = {(row.method, row.metric): _cell(row, confidence) for row in rows}
-    metrics = [name for name in DIFFERENCE_METRICS if any(row.metric == name for row in rows)]
+    metrics = list(dict.fromkeys(row.metric for row in rows))
     return DifferenceTable(
-        f"Against {title}" + (", the best baseline" if kind == "best_baseline" else ""),
+        f"Against {titles[rows[0].reference]}{best}",
         metrics,
         [
             (titles[method], [cells[method, metric] for metric in metrics])
@@ -117,7 +110,7 @@ def _cell(row: Comparison, confidence: float) -> DifferenceCell:
     text, interval = format_difference(100 * row.difference, low, high)
     detail = f"p {format_p(row.p)} alone, {format_p(row.p_holm)} adjusted"
     if interval is None:
-        detail = "the same on every resample, so that no interval can be given"
+        detail = "the same on every resample, so there is no interval"
     return DifferenceCell(text, interval or "", format_p(row.p_holm), row.mark(confidence), detail)
 
 
@@ -128,18 +121,17 @@ def _notes(
     notes = [
         f"Percentage points: a method's mean over seeds minus the reference's, with the {level} "
         f"percentile interval of a paired bootstrap: {n:,} resamples of the labelled target "
-        "pictures within each class, the same ones for both methods",
+        "images within each class, the same for both methods",
         "p is two-sided and adjusted for the number of methods in its column by Holm's method; "
-        f"↑ and ↓ mark an adjusted p below {alpha}. No unadjusted p can be below "
-        f"{2 / (n + 1):.1g} with this many resamples. Intervals are not adjusted: one may leave "
-        "zero out where the adjusted p is above the level",
-        "It answers whether other pictures of the same classes could have turned the difference "
-        "round. It does not cover other training seeds"
+        f"↑ and ↓ mark an adjusted p below {alpha}. With this many resamples no unadjusted p can "
+        f"be below {2 / (n + 1):.1g}. Intervals are not adjusted: one may exclude zero although "
+        "the adjusted p is above the level",
+        "The test answers whether other images of the same classes could have reversed the "
+        "difference. It does not cover other training seeds"
         + (" (the Student-t intervals above do)" if several_seeds else "")
         + ", other classes, another choice of unknown classes or another data set; with few "
-        "pictures a class intervals are too narrow",
-        "Known, unknown and H are three looks at the same predictions and are not adjusted for "
-        "each other",
+        "images per class, intervals are too narrow",
+        "Known, unknown and H describe the same predictions and are not adjusted for each other",
     ]
     if has_best:
         notes.append(
@@ -148,21 +140,21 @@ def _notes(
         )
     if oracle:
         notes.append(
-            "Settings were chosen with these very labels, which the bootstrap does not know: "
-            "intervals and p are more favourable than they should be"
+            "Settings were chosen with these very labels, which the bootstrap ignores: intervals "
+            "and p are more favourable than they should be"
         )
     return notes
 
 
 def plain_level(confidence: float) -> str:
-    """What an adjusted p must be below."""
+    """Return the level that an adjusted p must be below."""
     return f"{round(1 - confidence, 10):g}"
 
 
-def marks(rows: Sequence[Comparison], confidence: float, metric: str = "h") -> dict[str, str]:
-    """Arrow beside a metric by method, against zero-shot; nothing where it is not clear."""
+def marks(rows: Sequence[Comparison], confidence: float) -> dict[str, str]:
+    """Return the arrow beside H by method, against zero-shot; empty if it is not clear."""
     return {
         row.method: ARROWS[row.mark(confidence)]
         for row in rows
-        if row.reference_kind == "zero_shot" and row.metric == metric
+        if row.reference_kind == ZERO_SHOT and row.metric == "h"
     }

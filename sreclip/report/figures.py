@@ -1,8 +1,8 @@
 """Figures of the page: numbers in, plotly figure out.
 
-The figures carry no ground or text colour: the page adds those of the reader's light or dark
-scheme, also where a mark is ``white`` (ground), ``gray`` (quiet) or ``black`` (text). Names go
-through `label`, for plotly reads some HTML in its texts.
+The figures have no background or text colour: the page adds those of the reader's light or dark
+scheme, and replaces the colours ``white`` (background), ``gray`` (muted text) and ``black`` (text).
+Names go through `label`, since plotly reads some HTML in its texts.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sreclip.report.inputs import MethodResult
-from sreclip.report.numbers import NOISE, format_with_interval, half_width
+from sreclip.evaluate.stored import ZERO_SHOT, Evaluation
+from sreclip.report.numbers import NOISE, half_width, percent_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 NEUTRAL = "#8a8f98"
-# Of middling lightness, so that they stand out on a light and on a dark ground.
+# Of medium lightness, to be visible on light and on dark.
 METHOD_COLOURS = (
     "#009e73",
     "#c65b9b",
@@ -37,6 +37,9 @@ LONGEST_LABEL = 26
 MOST_BARS = 40
 BAR_PIXELS = 22
 
+# Known and unknown accuracies.
+Points = Sequence[Sequence[float] | np.ndarray]
+
 
 def label(name: str, longest: int = LONGEST_LABEL) -> str:
     """Make a name safe for plotly's texts, cut when it is long."""
@@ -45,12 +48,12 @@ def label(name: str, longest: int = LONGEST_LABEL) -> str:
 
 
 def percent(values: Sequence[float] | np.ndarray, decimals: int = 2) -> list[float]:
-    """Shares as percent, rounded to keep the page small."""
+    """Return fractions as percent, rounded to keep the page small."""
     return np.round(100 * np.asarray(values, dtype=np.float64), decimals).tolist()
 
 
 def empty_figure(height: int, **layout: Any) -> Figure:
-    """Make a figure that leaves all colours but the traces' own to the page."""
+    """Return a figure in the layout that all share."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -69,14 +72,14 @@ def empty_figure(height: int, **layout: Any) -> Figure:
 
 
 def pattern_of(kind: str) -> dict[str, Any]:
-    """Stripes for unknown classes, so that colour is not all that tells them apart."""
+    """Return stripes for unknown classes, which colour alone should not mark."""
     if kind != "unknown":
         return {"shape": ""}
     return {"shape": "/", "fillmode": "overlay", "solidity": 0.15, "size": 7}
 
 
-def bars_figure(results: Sequence[MethodResult], colours: Mapping[str, str]) -> Figure:
-    """Known, unknown and H of each method, with intervals; horizontal, so that names fit."""
+def bars_figure(results: Sequence[Evaluation], colours: Mapping[str, str]) -> Figure:
+    """Draw known, unknown and H of each method with intervals; horizontal, so that names fit."""
     import plotly.graph_objects as go
 
     parts = (
@@ -84,18 +87,14 @@ def bars_figure(results: Sequence[MethodResult], colours: Mapping[str, str]) -> 
         ("unknown", "unknown", colours["unknown"]),
         ("h", "H (harmonic mean)", NEUTRAL),
     )
-    shown = [p for p in parts if any(p[0] in result.metrics for result in results)]
+    # The labels, which are the same for all methods, decide which metrics there are.
+    shown = [part for part in parts if part[0] in results[0].metrics]
     figure = empty_figure(70 + (26 * len(shown) + 18) * len(results), barmode="group", bargap=0.22)
     places = list(range(len(results)))
     for kind, title, colour in shown:
-        summaries = [result.metrics.get(kind) for result in results]
-        halves = [half_width(summary) if summary else None for summary in summaries]
-        means = [summary["mean"] if summary else 0.0 for summary in summaries]
-        whiskers = [half or 0.0 for half in halves]
-        texts = [
-            format_with_interval(100 * mean, None if half is None else 100 * half)
-            for mean, half in zip(means, halves, strict=True)
-        ]
+        summaries = [result.metrics[kind] for result in results]
+        means = [summary["mean"] for summary in summaries]
+        whiskers = [half_width(summary) or 0.0 for summary in summaries]
         figure.add_trace(
             go.Bar(
                 name=title,
@@ -113,7 +112,7 @@ def bars_figure(results: Sequence[MethodResult], colours: Mapping[str, str]) -> 
                     "thickness": 1.5,
                     "visible": any(half > NOISE for half in whiskers),
                 },
-                customdata=texts,
+                customdata=[percent_text(summary) for summary in summaries],
                 hovertemplate=f"{title}: %{{customdata}} %<extra></extra>",
             )
         )
@@ -128,94 +127,81 @@ def bars_figure(results: Sequence[MethodResult], colours: Mapping[str, str]) -> 
     return figure
 
 
-def curve_figure(results: Sequence[MethodResult]) -> Figure:
-    """Known against unknown accuracy under a bias on unknown logits, with operating points."""
-    import plotly.graph_objects as go
-
+def curve_figure(results: Sequence[Evaluation]) -> Figure:
+    """Draw known against unknown accuracy under a bias on unknown logits, with two markers."""
     figure = empty_figure(470)
     figure.update_layout(legend={"y": -0.18, "yanchor": "top"})
     for place, result in enumerate(results):
-        if result.curve is None:
-            continue
-        colour, dash, symbol = method_style(result, results)
-        known, unknown = trimmed_curve(result.curve)
-        name = label(result.title)
-        area = result.metrics.get("ausuc")
-        if area is not None:
-            half = half_width(area)
-            area_text = format_with_interval(
-                100 * area["mean"], None if half is None else 100 * half
-            )
-            name += f" (AUSUC {area_text})"
-        last = place == len(results) - 1
-        figure.add_trace(
-            go.Scatter(
-                name=name,
-                x=percent(known),
-                y=percent(unknown),
-                mode="lines",
-                legendgroup=result.name,
-                line={"color": colour, "dash": dash, "width": 3 if last else 2},
-                hovertemplate=f"{label(result.title)}<br>known %{{x:.1f}} %, unknown %{{y:.1f}} %"
-                "<extra></extra>",
-            )
-        )
-        figure.add_trace(
-            go.Scatter(
-                name=f"{label(result.title)}, as it is",
-                x=percent([result.metrics["known"]["mean"]]),
-                y=percent([result.metrics["unknown"]["mean"]]),
-                mode="markers",
-                legendgroup=result.name,
-                showlegend=False,
-                marker={
-                    "symbol": symbol,
-                    "size": 14 if last else 12,
-                    "color": colour,
-                    "line": {"color": "white", "width": 1.5},
-                },
-                hovertemplate=f"{label(result.title)} without a bias<br>known %{{x:.1f}} %, "
-                "unknown %{y:.1f} %<extra></extra>",
-            )
-        )
-        best = best_point(known, unknown)
-        if best is None:
-            continue
-        figure.add_trace(
-            go.Scatter(
-                name=f"{label(result.title)}, best bias",
-                x=percent([known[best]]),
-                y=percent([unknown[best]]),
-                mode="markers",
-                legendgroup=result.name,
-                showlegend=False,
-                marker={
-                    "symbol": f"{symbol}-open",
-                    "size": 12 if last else 10,
-                    "color": colour,
-                    "line": {"width": 2},
-                },
-                hovertemplate=f"{label(result.title)} at the best bias, chosen with the labels: "
-                "an upper bound<br>known %{x:.1f} %, unknown %{y:.1f} %<extra></extra>",
-            )
-        )
+        figure.add_traces(_curve_traces(result, results, last=place == len(results) - 1))
     figure.update_xaxes(title="accuracy on known classes, %", rangemode="tozero")
     figure.update_yaxes(title="accuracy on unknown classes, %", rangemode="tozero")
     return figure
 
 
-def method_style(result: MethodResult, results: Sequence[MethodResult]) -> tuple[str, str, str]:
-    """Colour, dash and marker of a method; the baseline is grey and dotted."""
-    if result.name == "zero_shot":
+def _curve_traces(
+    result: Evaluation, results: Sequence[Evaluation], *, last: bool
+) -> list[dict[str, Any]]:
+    """Return the curve, the method without a bias, and the best point if there is one."""
+    colour, dash, symbol = method_style(result, results)
+    name, curve = label(result.title), trimmed_curve(result.curve or {})
+
+    def trace(points: Points, suffix: str, what: str, **style: Any) -> dict[str, Any]:
+        return {
+            "type": "scatter",
+            "name": name + suffix,
+            "x": percent(points[0]),
+            "y": percent(points[1]),
+            "legendgroup": result.method,
+            "hovertemplate": f"{name}{what}<br>known %{{x:.1f}} %, unknown %{{y:.1f}} %"
+            "<extra></extra>",
+            **style,
+        }
+
+    def marker(points: Points, suffix: str, what: str, **style: Any) -> dict[str, Any]:
+        style["color"] = colour
+        return trace(points, suffix, what, mode="markers", showlegend=False, marker=style)
+
+    area = percent_text(result.metrics["ausuc"])
+    as_it_is = [[result.metrics[kind]["mean"]] for kind in ("known", "unknown")]
+    line = {"color": colour, "dash": dash, "width": 3 if last else 2}
+    edge = {"color": "white", "width": 1.5}
+    traces = [
+        trace(curve, f" (AUSUC {area})", "", mode="lines", line=line),
+        marker(
+            as_it_is,
+            ", as it is",
+            " without a bias",
+            symbol=symbol,
+            size=14 if last else 12,
+            line=edge,
+        ),
+    ]
+    best = best_point(*curve)
+    if best is not None:
+        traces.append(
+            marker(
+                [values[[best]] for values in curve],
+                ", best bias",
+                " at the best bias, chosen with the labels: an upper bound",
+                symbol=f"{symbol}-open",
+                size=12 if last else 10,
+                line={"width": 2},
+            )
+        )
+    return traces
+
+
+def method_style(result: Evaluation, results: Sequence[Evaluation]) -> tuple[str, str, str]:
+    """Return colour, dash and marker of a method; zero-shot is grey and dotted."""
+    if result.method == ZERO_SHOT:
         return NEUTRAL, "dot", "x"
-    others = [other.name for other in results if other.name != "zero_shot"]
-    at = others.index(result.name)
+    at = [other.method for other in results if other.method != ZERO_SHOT].index(result.method)
     dash = DASHES[(at // len(METHOD_COLOURS)) % len(DASHES)]
     return METHOD_COLOURS[at % len(METHOD_COLOURS)], dash, SYMBOLS[at % len(SYMBOLS)]
 
 
 def trimmed_curve(curve: Mapping[str, Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the flat tail at zero: the curve is sampled beyond the best known accuracy."""
+    """Return a curve without its flat tail at zero, beyond the best known accuracy."""
     known, unknown = np.asarray(curve["known"]), np.asarray(curve["unknown"])
     above = np.flatnonzero(unknown > 0)
     stop = min(len(known), int(above[-1]) + 2) if len(above) else 1
@@ -223,16 +209,16 @@ def trimmed_curve(curve: Mapping[str, Sequence[float]]) -> tuple[np.ndarray, np.
 
 
 def best_point(known: np.ndarray, unknown: np.ndarray) -> int | None:
-    """Where along a curve the harmonic mean is highest; None where it is zero all along."""
+    """Return where along a curve the harmonic mean is highest; None if it is zero everywhere."""
     product, total = 2 * known * unknown, known + unknown
     means = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
     return int(means.argmax()) if means.any() else None
 
 
 def gains_figure(
-    result: MethodResult, baseline: MethodResult, colours: Mapping[str, str]
+    result: Evaluation, baseline: Evaluation, colours: Mapping[str, str]
 ) -> tuple[Figure, int]:
-    """Accuracy of each class minus the baseline's, sorted.
+    """Draw the accuracy of each class minus the baseline's, sorted.
 
     Returns
     -------
@@ -260,14 +246,14 @@ def gains_figure(
         if not places:
             continue
         picked = [rows[i] for i in places]
-        counts = [result.confusion[row[3]].sum() / len(result.seeds) for row in picked]
+        counts = [result.confusion_table[row[3]].sum() / len(result.seeds) for row in picked]
         figure.add_trace(
             go.Bar(
                 name=f"{kind} class",
                 orientation="h",
                 y=places,
                 x=percent([row[0] for row in picked]),
-                # A gain of zero would be invisible, and its class look forgotten.
+                # The line shows a bar also for a gain of zero.
                 marker={
                     "color": colours[kind],
                     "pattern": pattern_of(kind),
@@ -278,7 +264,7 @@ def gains_figure(
                     for row, n in zip(picked, counts, strict=True)
                 ],
                 hovertemplate="%{customdata[0]}<br>%{customdata[1]:.1f} → %{customdata[2]:.1f} % "
-                "of %{customdata[3]} pictures<extra></extra>",
+                "of %{customdata[3]} images<extra></extra>",
             )
         )
     figure.update_xaxes(title=f"gain over {label(baseline.title)}, percent points")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sreclip.evaluate.stored import Evaluation
 from sreclip.report.figures import NEUTRAL, empty_figure, label
-from sreclip.report.inputs import MethodResult
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -18,27 +18,27 @@ MOST_NUMBERED = 25
 UNKNOWN_MARK = "○ "
 
 
-def matrix_figure(result: MethodResult, colours: Mapping[str, str]) -> tuple[Figure, int]:
-    """Share of each true class's pictures by predicted class, in percent.
+def matrix_figure(result: Evaluation, colours: Mapping[str, str]) -> tuple[Figure, int]:
+    """Draw which classes are predicted for the images of each class, in percent.
 
     Returns
     -------
     Figure
-        Known classes first, then unknown ones, then the rejected pictures' column if any; with
-        more than `MOST_CLASSES` classes only those with the most mistakes.
+        Known classes first, then unknown ones, then a column for rejected images if there are
+        any; with more than `MOST_CLASSES` classes only those with the most mistakes.
     int
         Number of classes left out.
     """
     import plotly.graph_objects as go
 
-    counts = result.confusion
+    counts = result.confusion_table
     n_classes = len(result.classes)
     shown = _shown_classes(result)
     order = [*shown[result.known[shown]], *shown[~result.known[shown]]]
     rejected = counts[:, n_classes].any()
     columns = [*order, n_classes] if rejected else order
     totals = counts.sum(axis=1, keepdims=True)
-    # A class without pictures has no shares: its row stays blank.
+    # The row of a class without images stays blank.
     some = totals[order]
     z = np.where(some > 0, 100 * counts[np.ix_(order, columns)] / np.maximum(some, 1), np.nan)
     names = [*result.classes, "rejected"]
@@ -64,7 +64,7 @@ def matrix_figure(result: MethodResult, colours: Mapping[str, str]) -> tuple[Fig
             ],
             hovertemplate="true: %{customdata[0]}<br>predicted: %{customdata[1]}<br>"
             "%{z:.1f} % (%{customdata[2]} of %{customdata[3]})<extra></extra>",
-            # The numbers in the cells say more than a scale, where there is room for them.
+            # No scale where the cells have room for numbers.
             showscale=len(order) > MOST_NUMBERED,
             colorbar={"title": {"text": "%"}, "thickness": 10, "outlinewidth": 0},
         )
@@ -115,17 +115,17 @@ def _add_line(figure: Figure, axis: str, at: float) -> None:
     )
 
 
-def _shown_classes(result: MethodResult) -> np.ndarray:
+def _shown_classes(result: Evaluation) -> np.ndarray:
     n_classes = len(result.classes)
     if n_classes <= MOST_CLASSES:
         return np.arange(n_classes)
-    counts = result.confusion[:, :n_classes]
+    counts = result.confusion_table[:, :n_classes]
     right = np.diag(counts)
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * right
     return np.sort(np.argsort(-mistakes, kind="stable")[:MOST_CLASSES])
 
 
-def _tick(name: str, result: MethodResult, number: int, colours: Mapping[str, str]) -> str:
+def _tick(name: str, result: Evaluation, number: int, colours: Mapping[str, str]) -> str:
     if number == len(result.classes):
         return f"<i>{label(name)}</i>"
     if result.known[number]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
-# Half-widths below this are rounding noise of equal runs, in percent points.
+from sreclip.evaluate.stored import Summary
+
+# Half-widths below this are rounding noise of equal runs, in percentage points.
 NOISE = 1e-7
 MOST_DECIMALS = 1
 
 
 def decimals_of(half: float) -> int:
-    """Decimals that a half-width supports, by the rule of the Particle Data Group.
+    """Return the decimals that a half-width supports, by the rule of the Particle Data Group.
 
-    With the three leading digits of the half-width between 100 and 354 it has two significant
-    digits, between 355 and 949 one, above that it is rounded up to 1000 and has two. The result
-    is kept between whole numbers and tenths: a tenth of a percent is finer than what some
-    thousands of test pictures tell.
+    If the three leading digits of the half-width are 100 to 354 it has two significant digits, if
+    355 to 949 one; above that it is rounded up to 1000 and has two. The result is at most one
+    decimal: a tenth of a percent is finer than what some thousands of test images tell.
     """
     exponent = math.floor(math.log10(half))
     leading = round(half / 10.0 ** (exponent - 2))
@@ -24,42 +24,47 @@ def decimals_of(half: float) -> int:
     return min(max(decimals, 0), MOST_DECIMALS)
 
 
-def format_with_interval(mean: float, half: float | None, sign: str = " ± ") -> str:
-    """Write a mean with the half-width of its interval, both with as many digits as it supports.
+def mean_and_half(mean: float, half: float | None) -> tuple[str, str]:
+    """Write a mean and the half-width of its interval with the digits that the latter supports.
 
-    Parameters
-    ----------
-    mean : float
-        For instance in percent.
-    half : float or None
-        Half-width of the interval; None when there is none (a single run).
-    sign : str
-        What stands between the two.
+    Without an interval (a single run) the half-width is empty.
 
     Examples
     --------
-    >>> format_with_interval(45.234, 3.44)
-    '45.2 ± 3.4'
-    >>> format_with_interval(45.234, 4.4)
-    '45 ± 4'
+    >>> mean_and_half(45.234, 3.44)
+    ('45.2', '3.4')
+    >>> mean_and_half(45.234, 4.4)
+    ('45', '4')
     """
     if half is None:
-        return plain(mean, MOST_DECIMALS)
+        return plain(mean, MOST_DECIMALS), ""
     if half < NOISE:
-        return f"{plain(mean, MOST_DECIMALS)}{sign}0"
+        return plain(mean, MOST_DECIMALS), "0"
     decimals = decimals_of(half)
     least = 10.0**-decimals
     shown = f"<{least:.{decimals}f}" if half < least / 2 else plain(half, decimals)
-    return f"{plain(mean, decimals)}{sign}{shown}"
+    return plain(mean, decimals), shown
+
+
+def percent_and_half(summary: Summary) -> tuple[str, str]:
+    """Return `mean_and_half` of a summary over seeds, in percent."""
+    half = half_width(summary)
+    return mean_and_half(100 * summary["mean"], None if half is None else 100 * half)
+
+
+def percent_text(summary: Summary, sign: str = " ± ") -> str:
+    """Write a summary over seeds as mean and half-width of its interval, in percent."""
+    mean, half = percent_and_half(summary)
+    return f"{mean}{sign}{half}" if half else mean
 
 
 def plain(value: float, decimals: int) -> str:
-    """Format with fixed decimals, without a minus before zero."""
+    """Format with fixed decimals; zero has no minus sign."""
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
 def signed(value: float, decimals: int) -> str:
-    """Format with fixed decimals and a sign, but for what is shown as zero."""
+    """Format with fixed decimals and a sign; zero has no sign."""
     shown = plain(abs(value), decimals)
     if not float(shown):
         return shown
@@ -69,12 +74,7 @@ def signed(value: float, decimals: int) -> str:
 def format_difference(
     difference: float, low: float | None, high: float | None
 ) -> tuple[str, str | None]:
-    """Write a difference and its interval, with as many digits as the interval's half supports.
-
-    Parameters
-    ----------
-    difference, low, high : float
-        For instance in percentage points; None for ``low`` and ``high`` when there is no interval.
+    """Write a difference and its interval, if any, with the digits that the interval supports.
 
     Examples
     --------
@@ -99,8 +99,6 @@ def format_p(p: float) -> str:
     return "1" if p >= 0.995 else f"{p:.2f}"
 
 
-def half_width(numbers: Mapping[str, float]) -> float | None:
-    """Half-width of the interval in a summary over seeds, if it has one."""
-    if "low" not in numbers or "high" not in numbers:
-        return None
-    return (numbers["high"] - numbers["low"]) / 2
+def half_width(summary: Summary) -> float | None:
+    """Return the half-width of the interval in a summary over seeds, if it has one."""
+    return (summary["high"] - summary["low"]) / 2 if "low" in summary else None

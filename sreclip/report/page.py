@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
+
+import yaml
 
 from sreclip.evaluate.literature import (
     LITERATURE,
@@ -17,46 +19,38 @@ from sreclip.evaluate.literature import (
 )
 from sreclip.evaluate.metrics import METRICS
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
+from sreclip.evaluate.stored import Evaluation, read_evaluations, zero_shot_of
 from sreclip.files import write_text
-from sreclip.plan.plan import Plan
+from sreclip.graph.relation_graph import RelationGraph
+from sreclip.plan.plan import HISTORY, Plan
 from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
+from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
-from sreclip.report.inputs import MethodResult, baseline_of, load_results
-from sreclip.report.numbers import format_with_interval, half_width, plain
-from sreclip.report.provenance import params_yaml
+from sreclip.report.numbers import percent_text, plain
 from sreclip.report.rejects import list_rejects
-from sreclip.report.strip import make_strip, share_of_right
+from sreclip.report.strip import fraction_right, make_strip
 from sreclip.report.table import (
     MEANINGS,
     MINI_NOTE,
     TITLES,
     Cell,
+    MethodRow,
+    ResultsTable,
     selection_note,
     table_cells,
-    table_notes,
 )
 
 TEMPLATES = "sreclip.report"
 TILE_METRICS = ("known", "unknown", "h", "ausuc")
 METRIC_GROUPS: dict[str, tuple[str, ...]] = {
     "mean over classes": ("known", "unknown", "all", "h"),
-    "share of pictures": ("known_micro", "unknown_micro", "all_micro", "h_micro"),
+    "fraction of images": ("known_micro", "unknown_micro", "all_micro", "h_micro"),
 }
 PUBLISHED_GROUP = "published"
 METRIC_GROUPS["other"] = tuple(
     name for name in METRICS if not any(name in group for group in METRIC_GROUPS.values())
 )
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One number of the last method, with the baseline's for comparison."""
-
-    title: str
-    text: str
-    baseline: str = ""
-    meaning: str = field(default="")
 
 
 @dataclass(frozen=True)
@@ -80,12 +74,11 @@ def write_page(plan: Plan) -> None:
 
 
 def render_page(plan: Plan) -> str:
-    """The page's text; see `write_page`."""
+    """Return the page's text; see `write_page`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    results = load_results(plan)
     environment = Environment(
         loader=PackageLoader(TEMPLATES),
         autoescape=True,
@@ -93,9 +86,10 @@ def render_page(plan: Plan) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["percent"] = percent_text
     scripts = {"plotly": get_plotlyjs(), "figures": _resource("figures.js.j2")}
     page = environment.get_template("page.html.j2").render(
-        **_context(plan, results),
+        **_context(plan, read_evaluations(plan.comparison.inputs)),
         style=Markup(_resource("page.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
         script_hashes=[script_hash(text) for text in scripts.values()],
@@ -108,30 +102,31 @@ def _resource(name: str) -> str:
 
 
 def script_hash(text: str) -> str:
-    """Name a script in the page's content security policy."""
+    """Return the name of a script in the page's content security policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
-    params, last = plan.params, results[-1]
+def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
+    params, last, evaluate = plan.params, results[-1], plan.params.evaluate
     published = read_literature(plan.comparison[LITERATURE])
+    differences = read_significance(plan.comparison[SIGNIFICANCE])
+    graph = RelationGraph.load(plan.graph["graph.json"])
     colours = params.report.colors.model_dump()
     n_seeds = len(last.seeds)
+    rows = [MethodRow.of(result) for result in results]
     return {
         "title": params.report.title,
         "task": params.task.name,
         "backbone": params.backbone.label,
         "mini_note": MINI_NOTE if params.backbone.name == "mini" else "",
-        "colours": colours,
         "summary": plan.summary,
         "results": results,
         "last": last,
-        "baseline": baseline_of(results),
+        "baseline": zero_shot_of(results[:-1]),
         "n_known": int(last.known.sum()),
         "n_unknown": int((~last.known).sum()),
         "n_seeds": n_seeds,
-        "confidence": f"{100 * params.evaluate.confidence:g} %",
-        "tiles": _tiles(results),
+        "tiles": [name for name in TILE_METRICS if name in last.metrics],
         "columns": _columns(results, published),
         "metric_titles": TITLES,
         "metric_meanings": MEANINGS,
@@ -139,55 +134,47 @@ def _context(plan: Plan, results: list[MethodResult]) -> dict[str, Any]:
         "labels_chose": last.selection == "oracle" or bool(last.warning),
         "literature_notes": literature_notes(published, reference=bool(last.warning)),
         "selection": last.selection,
-        "selection_note": selection_note(last.selection, reference=bool(last.warning)),
+        "selection_note": selection_note(last.selection, last.warning),
         "differences": difference_view(
-            plan, results, read_significance(plan.comparison[SIGNIFICANCE])
+            results, differences, evaluate.bootstrap, evaluate.confidence
         ),
-        "notes": table_notes(
-            "",
-            n_seeds,
-            params.evaluate.confidence,
-            transductive=any(result.transductive for result in results),
-            best=len(results) > 1,
-            selection=last.selection,
-            warning=last.warning,
-        ),
+        "notes": ResultsTable(rows, evaluate.confidence, last.selection, last.warning).notes(),
         "bars": blocks.bars_block(results, colours, n_seeds),
         "curve": blocks.curve_block(results, n_seeds),
         "gains": blocks.gains_block(results, colours),
         "confusion": blocks.confusion_block(results, colours, n_seeds),
-        "graph": blocks.graph_block(plan, last, colours),
-        "training": blocks.training_block(results, n_seeds),
+        "graph": blocks.graph_block(graph, last.known, colours),
+        "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),
         "strip_seed": params.report.seed,
         "strip_wanted": params.report.images,
-        "share_right": plain(100 * share_of_right(last), 1),
+        "percent_right": plain(100 * fraction_right(last), 1),
         "rejects": list_rejects(plan),
         "params_yaml": params_yaml(plan),
         "keys": flat_keys(stage_keys(plan)),
         "report_key": plan.page.key,
         "versions": versions(),
-        "credits": credit_lines(plan.summary.get("credits", "")),
+        "credits": [line.strip() for line in plan.summary["credits"].splitlines() if line.strip()],
     }
 
 
-def credit_lines(credits: str | Sequence[str]) -> list[str]:
-    """Credits as paragraphs."""
-    lines = credits.splitlines() if isinstance(credits, str) else credits
-    return [line.strip() for line in lines if line.strip()]
+def params_yaml(plan: Plan) -> str:
+    """Return all parameters, defaults included, as YAML."""
+    values = plan.params.model_dump(mode="json")
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=90))
 
 
 def _columns(
-    results: Sequence[MethodResult], published: Sequence[PublishedNumber]
+    results: Sequence[Evaluation], published: Sequence[PublishedNumber]
 ) -> list[ColumnGroup]:
-    """Groups of the results table; published numbers stand beside the shares measured here."""
+    """Return groups of the results table, published numbers beside those measured here."""
     numbers = [result.metrics for result in results]
     groups = []
     for title, names in METRIC_GROUPS.items():
         groups.append(ColumnGroup(title, names, table_cells(numbers, names)))
         found = [name for name in names if any(number.metric == name for number in published)]
         if found:
-            cells = [[_published_cell(r.name, name, published) for name in found] for r in results]
+            cells = [[_published_cell(r.method, n, published) for n in found] for r in results]
             groups.append(ColumnGroup(PUBLISHED_GROUP, found, cells))
     return groups
 
@@ -197,26 +184,3 @@ def _published_cell(method: str, metric: str, published: Sequence[PublishedNumbe
         if (number.method, number.metric) == (method, metric):
             return Cell(number.percent, detail=f"{number.citation}: {number.obtained}")
     return Cell("")
-
-
-def _tiles(results: Sequence[MethodResult]) -> list[Tile]:
-    last, baseline = results[-1], baseline_of(results)
-    tiles = []
-    for name in TILE_METRICS:
-        if name in last.metrics:
-            other = baseline.metrics.get(name) if baseline and baseline is not last else None
-            tiles.append(
-                Tile(
-                    TITLES[name],
-                    percent_text(last.metrics[name]),
-                    percent_text(other) if other else "",
-                    MEANINGS[name],
-                )
-            )
-    return tiles
-
-
-def percent_text(summary: Any) -> str:
-    """Mean and half-width of one metric, in percent."""
-    half = half_width(summary)
-    return format_with_interval(100 * summary["mean"], None if half is None else 100 * half)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sreclip.errors import StoreError
+from sreclip.evaluate.stored import read_evaluations
 from sreclip.files import atomic_path, write_json
 from sreclip.plan.plan import Plan
-from sreclip.provenance.records import keep_records, pack, records_of
+from sreclip.provenance.keys import code_keys, stage_keys, versions
+from sreclip.provenance.records import Link, chosen_params, keep_records, pack, records_of
 from sreclip.provenance.stamps import PAGE, PUBLISHED, published_hashes, stamps
-from sreclip.report.inputs import load_results
-from sreclip.report.provenance import describe
+from sreclip.report.table import MethodRow
 
 
 def publish(plan: Plan) -> None:
     """Copy metrics, tables and page to ``plan.reports`` and stamp them.
 
-    Older stamps go first and the new one comes last, so that a stamp always stands beside the
-    files that it speaks of, also after a kill in the middle.
+    Older stamps are removed first and the new one is written last, so that a stamp always belongs
+    to the files beside it, also after a kill in the middle.
 
     Raises
     ------
     StoreError
-        A result is missing, in which case nothing is touched, or the folder cannot be written.
+        A result is missing, in which case nothing changes, or the folder cannot be written.
     """
     copies = {
         (plan.page if name == PAGE else plan.comparison)[Path(name).name]: plan.reports / name
@@ -34,12 +37,34 @@ def publish(plan: Plan) -> None:
             step = "write_page" if source.name == PAGE else "compare_methods"
             raise StoreError(f"{source} is missing", f"make it with: snakemake --cores all {step}")
     keep_records(plan.reports, plan.results)
-    stamp = describe(plan, load_results(plan)) | {"made": pack(records_of(plan))}
+    stamp = _stamp(plan)
     _remove_stamps(plan.reports)
     for source, target in copies.items():
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
     write_json(plan.publication.path, stamp | {"files": published_hashes(plan.reports)})
+
+
+def _stamp(plan: Plan) -> dict[str, Any]:
+    params = plan.params
+    rows = [MethodRow.of(found) for found in read_evaluations(plan.comparison.inputs)]
+    return {
+        "task": params.task.name,
+        "backbone": params.backbone.label,
+        "seeds": params.train.seeds,
+        "confidence": params.evaluate.confidence,
+        "selection": params.train.selection.rule,
+        "protocol": params.evaluate.protocol,
+        "methods": [
+            {"name": row.name, "title": row.title, "transductive": row.transductive} for row in rows
+        ],
+        "link": asdict(Link.of(plan.publication, plan.folder)),
+        "keys": stage_keys(plan),
+        "code": code_keys(plan),
+        "params": chosen_params(params),
+        "versions": versions(),
+        "made": pack(records_of(plan)),
+    }
 
 
 def _remove_stamps(reports: Path) -> None:

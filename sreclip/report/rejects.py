@@ -1,11 +1,12 @@
-"""Pictures that extraction could not read, for the page."""
+"""Images that extraction could not read, for the page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sreclip.data.manifest import DOMAINS
+from sreclip.data.manifest import DOMAINS, Domain
 from sreclip.errors import SreclipError
+from sreclip.features.images import Reject
 from sreclip.features.planned import open_domain
 from sreclip.plan.plan import Plan
 from sreclip.plan.results import outputs_of
@@ -14,19 +15,10 @@ MOST_ROWS = 200
 
 
 @dataclass(frozen=True)
-class RejectedRow:
-    """One rejected picture."""
-
-    domain: str
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Rejects:
-    """The first `MOST_ROWS` rejected pictures and how many there are; or why they are not known."""
+    """The first `MOST_ROWS` rejected images and how many there are, or why that is not known."""
 
-    rows: list[RejectedRow]
+    rows: list[tuple[Domain, Reject]]
     count: int
     problem: str = ""
 
@@ -46,9 +38,7 @@ def list_rejects(plan: Plan) -> Rejects:
         return Rejects([], 0, f"the feature files of the {where} are not on this machine")
     try:
         rows = [
-            RejectedRow(domain, reject.path, reject.reason)
-            for domain in DOMAINS
-            for reject in open_domain(plan, domain).rejects
+            (domain, reject) for domain in DOMAINS for reject in open_domain(plan, domain).rejects
         ]
     except SreclipError as error:
         return Rejects([], 0, error.message)

@@ -1,4 +1,4 @@
-"""Target pictures with right and wrong predictions, as data URIs."""
+"""Target images with right and wrong predictions, as data URIs."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ import numpy as np
 from sreclip.data.images import RejectedImage, read_image
 from sreclip.data.manifest import find_rows
 from sreclip.data.reading import ImageReader, stored_images
-from sreclip.errors import DataError, StoreError
+from sreclip.errors import DataError
+from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.plan.plan import Plan
-from sreclip.report.inputs import MethodResult
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-# Shown at half of this, so that they are sharp on a dense screen.
+# Shown at half this size, to be sharp on a dense screen.
 THUMBNAIL_PIXELS = 224
 JPEG_QUALITY = 82
-# A folder whose pictures are gone must not be tried file by file.
+# If the images of a folder are gone, not every file must be tried.
 MOST_TRIES = 4
+COLUMNS = ("row_id", "path", "label", "predicted", "confidence")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture of the strip."""
+    """One image of the strip."""
 
     path: str
     uri: str
@@ -48,62 +49,41 @@ class Shown:
 
 @dataclass(frozen=True)
 class Strip:
-    """The pictures, and how many that were picked could not be read now."""
+    """The images, and how many others were drawn but could not be read."""
 
     right: list[Shown]
     wrong: list[Shown]
-    put_aside: int = 0
+    unreadable: int = 0
 
     @property
-    def pictures(self) -> list[Shown]:
+    def images(self) -> list[Shown]:
         """Right ones first."""
         return [*self.right, *self.wrong]
 
 
-def make_strip(plan: Plan, result: MethodResult) -> Strip:
-    """Pick labelled target pictures by seed, half of them right where there are enough.
+def make_strip(plan: Plan, result: Evaluation) -> Strip:
+    """Draw labelled target images by seed, half of them right if there are enough.
 
-    Pictures that were rejected at extraction or cannot be read now are passed over.
+    Images that were rejected at extraction or cannot be read now are left out.
     """
     settings = plan.params.report
-    rows = read_predictions(plan, result.name)
+    rows = read_predictions(plan.evaluation(result.method), COLUMNS)
     rows = rows[(rows["label"] >= 0) & (rows["predicted"] >= 0)]
     rows = rows.sample(frac=1, random_state=settings.seed)
     is_right = rows["label"] == rows["predicted"]
     n_right = min(int(is_right.sum()), settings.images // 2)
     n_wrong = min(int((~is_right).sum()), settings.images - n_right)
     n_right = min(int(is_right.sum()), settings.images - n_wrong)
-    right, aside = _show(plan, rows[is_right], n_right, result)
-    wrong, aside_too = _show(plan, rows[~is_right], n_wrong, result)
-    return Strip(right, wrong, aside + aside_too)
-
-
-def read_predictions(plan: Plan, method: str) -> pd.DataFrame:
-    """Read ``predictions.parquet``.
-
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged.
-    """
-    import pandas as pd
-
-    path = plan.evaluation(method)["predictions.parquet"]
-    made_by = f"make it with: sreclip evaluate {method}"
-    if not path.exists():
-        raise StoreError(f"{path} is missing", made_by)
-    try:
-        columns = ["row_id", "path", "label", "predicted", "confidence"]
-        return pd.read_parquet(path, engine="pyarrow", columns=columns)
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{path} cannot be read ({error})", f"delete it; {made_by}") from error
+    right, unreadable = _show(plan, rows[is_right], n_right, result)
+    wrong, unreadable_too = _show(plan, rows[~is_right], n_wrong, result)
+    return Strip(right, wrong, unreadable + unreadable_too)
 
 
 def _show(
-    plan: Plan, rows: pd.DataFrame, wanted: int, result: MethodResult
+    plan: Plan, rows: pd.DataFrame, wanted: int, result: Evaluation
 ) -> tuple[list[Shown], int]:
     shown: list[Shown] = []
-    aside = 0
+    unreadable = 0
     rows = rows.head((MOST_TRIES + 1) * wanted)
     stored = stored_images(find_rows(plan.task.path, rows["row_id"].tolist()))
     columns = (rows["label"], rows["predicted"], rows["confidence"])
@@ -113,11 +93,11 @@ def _show(
                 break
             try:
                 content = reader.read(one)
-                picture = read_image(content, max_pixels=plan.params.features.max_pixels)
+                image = read_image(content, max_pixels=plan.params.features.max_pixels)
             except (RejectedImage, DataError):
-                aside += 1
+                unreadable += 1
                 continue
-            uri, width, height = thumbnail_uri(picture)
+            uri, width, height = thumbnail_uri(image)
             shown.append(
                 Shown(
                     path=one.name,
@@ -132,32 +112,32 @@ def _show(
                     right=label == predicted,
                 )
             )
-    return shown, aside
+    return shown, unreadable
 
 
-def thumbnail_uri(picture: Image.Image, pixels: int = THUMBNAIL_PIXELS) -> tuple[str, int, int]:
-    """Shrink a picture and encode it as PNG or JPEG, whichever is smaller.
+def thumbnail_uri(image: Image.Image) -> tuple[str, int, int]:
+    """Shrink an image and encode it as PNG or JPEG, whichever is smaller.
 
     Returns
     -------
     str, int, int
         The data URI, its width and height in pixels.
     """
-    small = picture.copy()
-    small.thumbnail((pixels, pixels))
-    encoded = min(_encodings(small), key=lambda pair: len(pair[1]))
-    text = base64.b64encode(encoded[1]).decode("ascii")
-    return f"data:image/{encoded[0]};base64,{text}", small.width, small.height
+    small = image.copy()
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    kind, encoded = min(_encodings(small), key=lambda pair: len(pair[1]))
+    text = base64.b64encode(encoded).decode("ascii")
+    return f"data:image/{kind};base64,{text}", small.width, small.height
 
 
-def _encodings(picture: Image.Image) -> Iterable[tuple[str, bytes]]:
+def _encodings(image: Image.Image) -> Iterable[tuple[str, bytes]]:
     for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": JPEG_QUALITY})):
         buffer = io.BytesIO()
-        picture.save(buffer, kind.upper(), **options)
+        image.save(buffer, kind.upper(), **options)
         yield kind, buffer.getvalue()
 
 
-def share_of_right(result: MethodResult) -> float:
-    """Share of all labelled pictures that is right, over all seeds."""
-    counts = result.confusion
-    return float(np.trace(counts[:, : len(result.classes)]) / max(1, counts.sum()))
+def fraction_right(result: Evaluation) -> float:
+    """Return the fraction of all labelled images that is right, over all seeds."""
+    counts = result.confusion_table
+    return float(np.trace(counts[:, : len(result.classes)]) / counts.sum())

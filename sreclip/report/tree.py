@@ -18,12 +18,12 @@ MOST_NODES = 1200
 
 
 def tree_figure(graph: RelationGraph, known: np.ndarray, colours: Mapping[str, str]) -> Figure:
-    """Classes below their hypernyms; hypernyms with a single branch are left out."""
+    """Draw classes below their hypernyms; hypernyms with a single branch are left out."""
     figure = draw_figure(graph, known)
     for kind, colour in colours.items():
         figure.update_traces(
             marker_line_color=colour,
-            # The reader's own text colour is easier to read than that of the mark.
+            # The page's text colour is easier to read than that of the mark.
             textfont_color=None,
             selector={"name": f"{kind} class"},
         )

@@ -16,7 +16,6 @@ from sreclip.features.header import Header
 from sreclip.features.images import ImageFeatures
 from sreclip.features.planned import open_domain, read_names
 from sreclip.features.rows import FeatureRows
-from sreclip.graph.build import read_graph, read_similarity
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.plan.plan import TEXT_KINDS, Plan
 
@@ -74,7 +73,7 @@ def load_inputs(plan: Plan) -> FitInputs:
     keep = source.ok & plan.known[row_label]
     source_features = kept_rows(source.features, keep)
     target_features = kept_rows(target.features, target.ok)
-    graph = read_graph(plan)
+    graph = RelationGraph.load(plan.graph["graph.json"])
     texts = {kind: read_names(plan, kind, graph) for kind in TEXT_KINDS}
     for vectors in texts.values():
         _same_backbone(header, vectors.header, vectors.path)
@@ -185,9 +184,10 @@ def _class_graph(
 
     from sreclip.graph.adjacency import normalized_adjacency
     from sreclip.graph.relation import relation_matrix, text_similarity
+    from sreclip.graph.similarity import read_similarity
     from sreclip.methods.base import ClassGraph
 
-    similarity, text_weight = read_similarity(plan), plan.params.graph.text_weight
+    similarity, text_weight = read_similarity(plan.graph), plan.params.graph.text_weight
     by_text = text_similarity(classes) if text_weight or np.isnan(similarity).any() else None
     relation = relation_matrix(similarity, by_text, text_weight)
     adjacency = normalized_adjacency(graph.n_nodes, graph.edges).tocoo()

@@ -22,7 +22,7 @@ from sreclip.data.prepare import prepare_data
 from sreclip.data.task import TaskData
 from sreclip.data.tasks import load_benchmarks, load_task
 from sreclip.errors import ConfigError, DataError, SreclipError
-from sreclip.graph import build_relation_graph
+from sreclip.graph.construct import build_relation_graph
 from sreclip.graph.wordnet import WordNet
 from sreclip.plan.split import known_mask
 

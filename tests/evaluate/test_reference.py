@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sreclip.evaluate.reference import BEST, LAST, best_of, class_sorted_batches, protocol_warning
+from sreclip.evaluate import reference
+from sreclip.evaluate.metrics import ACCURACIES
+from sreclip.evaluate.reference import LAST, best_of, class_sorted_batches, protocol_warning
 
 
-def test_batches_by_hand() -> None:
+def test_batches_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "BATCH_SIZE", 3)
     labels = np.array([2, 0, -1, 1, 0, 2, 2, -1, 1])
     known = np.array([True, False, True])
-    batches = class_sorted_batches(labels, known, 3)
+    batches = class_sorted_batches(labels, known)
     # Classes 0 and 2 are known: 1 4 | 0 5 6, in batches of three; class 1: 3 8; no label: 2 7.
     assert [rows.tolist() for rows in batches] == [[1, 4, 0], [5, 6], [3, 8], [2, 7]]
 
@@ -21,7 +25,9 @@ def test_batches_by_hand() -> None:
 def test_each_image_is_in_one_batch_with_its_kind(labels: list[int], size: int) -> None:
     values = np.array(labels, dtype=np.int64)
     known = np.array([True, False, True, True, False])
-    batches = class_sorted_batches(values, known, size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "BATCH_SIZE", size)
+        batches = class_sorted_batches(values, known)
     assert sorted(int(row) for rows in batches for row in rows) == list(range(len(labels)))
     for rows in batches:
         found = values[rows]
@@ -42,7 +48,7 @@ def test_each_metric_at_its_own_best_step() -> None:
         "known": 0.9, "unknown": 0.7, "h": 0.6, "zsl": 0.5, "ausuc": 0.6, "ece": 0.3
     }  # fmt: skip
     assert steps == {"known": 300, "unknown": LAST, "h": 600, "zsl": 300}
-    assert set(steps) <= set(BEST)
+    assert set(steps) <= set(ACCURACIES)
 
 
 def test_one_state_is_as_it_is() -> None:

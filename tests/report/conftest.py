@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from sreclip.config.load import parse_params
+from sreclip.data.benchmarks.classes import read_benchmark_classes
 from sreclip.data.manifest import ClassEntry, row_id, write_task
 from sreclip.data.shards import cut_shards, write_shards
 from sreclip.evaluate.comparison import compare_methods
@@ -44,6 +45,19 @@ TITLES = {
     "sre_clip": ("SRE-CLIP", True, 2.3),
     "sre_clip_reference": ("SRE-CLIP (reference)", True, 1.5),
 }
+I2AWA_CLASSES = read_benchmark_classes("i2awa")
+I2AWA: dict[str, Any] = {
+    "task": "i2awa",
+    "classes": {item.entry.name: "animal" for item in I2AWA_CLASSES},
+    "unknown": tuple(item.entry.name for item in I2AWA_CLASSES if not item.known),
+    "methods": ("zero_shot", "sre_clip_reference"),
+    "seeds": (0, 1),
+    "per_class": 2,
+    "steps": 3,
+}
+CITED = "github.com/yjainqdc/SRECLIP"
+CAVEATS = ("best of nine tests during training on the test labels", "class-sorted test batches")
+WARNING = "for comparison with published numbers only, never a result"
 
 
 @dataclass(frozen=True)
@@ -251,9 +265,27 @@ def _broken(target: pd.DataFrame, fake: Fake) -> list[str]:
     return target.sort_values(["label", "path"])["path"].tolist()[: fake.n_broken]
 
 
+def words(text: str) -> str:
+    """Return a text with single spaces."""
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="session")
+def i2awa(make_results: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The problem that numbers were published for."""
+    return make_results(tmp_path_factory.mktemp("i2awa"), **I2AWA)
+
+
+@pytest.fixture(scope="session")
+def reference(make_results: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """Results under the protocol ``reference``."""
+    changes = {"per_class": 3, "steps": 4, "evaluate": {"protocol": "reference"}}
+    return make_results(tmp_path_factory.mktemp("reference"), **changes)
+
+
 @pytest.fixture(scope="session")
 def make_results() -> Callable[..., Plan]:
-    """Give the function that writes a results tree: a folder, and the fields of `Fake`."""
+    """Return the function that writes a results tree: a folder, and the fields of `Fake`."""
     return write_results
 
 

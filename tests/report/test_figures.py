@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from sreclip.config.models import ColourSettings
+from sreclip.errors import StoreError
+from sreclip.evaluate.stored import Evaluation
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures
-from sreclip.report.curves import MOST_POINTS, over_seeds, training_figures
-from sreclip.report.inputs import MethodResult
+from sreclip.report.curves import MOST_POINTS, over_seeds, read_history, training_figures
 from sreclip.report.matrix import MOST_CLASSES, matrix_figure
 from sreclip.report.tree import tree_figure
 
 COLOURS = ColourSettings().model_dump()
 
 
-def result(**changes: Any) -> MethodResult:
+def entries(table: Any) -> list[tuple[int, int, int]]:
+    """The cells of a confusion table that are not 0."""
+    counts = np.array(table)
+    return [(int(a), int(p), int(counts[a, p])) for a, p in np.argwhere(counts)]
+
+
+def result(**changes: Any) -> Evaluation:
     """Three classes, the second of them unknown."""
-    made = MethodResult(
-        name="sre_clip",
+    made = Evaluation(
+        method="sre_clip",
         title="SRE-CLIP",
         citation="",
         transductive=True,
@@ -36,12 +46,17 @@ def result(**changes: Any) -> MethodResult:
         classes=["cat", "owl", "<b>x</b> & y"],
         known=np.array([True, False, True]),
         class_accuracy=[0.5, 0.25, None],
-        confusion=np.array([[2, 1, 0, 1], [1, 1, 2, 0], [0, 0, 0, 0]]),
+        confusion=entries([[2, 1, 0, 1], [1, 1, 2, 0], [0, 0, 0, 0]]),
         seeds=[0, 1],
         n_images=4,
         n_unlabelled=0,
         n_rejected=1,
-        history=[],
+        baseline=False,
+        settings={},
+        protocol={"name": "ours"},
+        runs=[],
+        key="",
+        candidate=0,
     )
     return dataclasses.replace(made, **changes)
 
@@ -93,13 +108,13 @@ def test_a_curve_of_zeros_is_a_point() -> None:
 
 
 def test_many_methods_are_told_apart() -> None:
-    results = [result(name=f"m{i}") for i in range(2 * len(figures.METHOD_COLOURS))]
+    results = [result(method=f"m{i}") for i in range(2 * len(figures.METHOD_COLOURS))]
     styles = [figures.method_style(one, results) for one in results]
     assert len(set(styles)) == len(styles)
 
 
-def test_gains_are_sorted_differences_of_classes_with_pictures() -> None:
-    base = result(name="zero_shot", title="Zero-shot", class_accuracy=[0.75, 0.125, None])
+def test_gains_are_sorted_differences_of_classes_with_images() -> None:
+    base = result(method="zero_shot", title="Zero-shot", class_accuracy=[0.75, 0.125, None])
     figure, left_out = figures.gains_figure(result(), base, COLOURS)
     assert left_out == 0
     by_name = {trace.name: trace for trace in figure.data}
@@ -111,8 +126,12 @@ def test_gains_are_sorted_differences_of_classes_with_pictures() -> None:
 def test_gains_of_many_classes_show_both_ends() -> None:
     n = 100
     names = [f"class {i:03d}" for i in range(n)]
-    many = {"classes": names, "known": np.ones(n, bool), "confusion": np.ones((n, n + 1), int)}
-    base = result(name="zero_shot", class_accuracy=[0.0] * n, **many)
+    many = {
+        "classes": names,
+        "known": np.ones(n, bool),
+        "confusion": entries(np.ones((n, n + 1), int)),
+    }
+    base = result(method="zero_shot", class_accuracy=[0.0] * n, **many)
     figure, left_out = figures.gains_figure(
         result(class_accuracy=[i / n for i in range(n)], **many), base, COLOURS
     )
@@ -125,7 +144,7 @@ def test_matrix_rows_are_percent_with_unknown_classes_last() -> None:
     figure, left_out = matrix_figure(result(), COLOURS)
     assert left_out == 0
     (heat,) = figure.data
-    # Order: cat, the class without pictures, owl; then the rejected column.
+    # Order: cat, the class without images, owl; then the rejected column.
     assert [list(row) for row in heat.z] == [
         [50.0, 0.0, 25.0, 25.0],
         [None, None, None, None],
@@ -140,7 +159,7 @@ def test_matrix_rows_are_percent_with_unknown_classes_last() -> None:
 
 
 def test_matrix_without_rejects_is_square() -> None:
-    figure, _ = matrix_figure(result(confusion=np.eye(3, 4, dtype=int)), COLOURS)
+    figure, _ = matrix_figure(result(confusion=entries(np.eye(3, 4, dtype=int))), COLOURS)
     assert [len(row) for row in figure.data[0].z] == [3, 3, 3]
 
 
@@ -150,26 +169,34 @@ def test_a_large_matrix_keeps_the_classes_with_most_mistakes() -> None:
     counts[np.arange(n), np.arange(n)] = 5
     counts[n - 1, 0] = 3
     figure, left_out = matrix_figure(
-        result(classes=[f"c{i}" for i in range(n)], known=np.ones(n, bool), confusion=counts),
+        result(
+            classes=[f"c{i}" for i in range(n)], known=np.ones(n, bool), confusion=entries(counts)
+        ),
         COLOURS,
     )
     assert left_out == 40
     assert {"c0", f"c{n - 1}"} <= set(figure.layout.yaxis.ticktext)
 
 
+def history(*rows: tuple[int, int, str, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["seed", "step", "term", "value"])
+
+
 def test_training_means_and_range_over_seeds() -> None:
-    history = [
-        {"seed": 0, "step": 1, "source": 1.0},
-        {"seed": 0, "step": 2, "source": 0.5, "late": 4.0},
-        {"seed": 1, "step": 1, "source": 3.0},
-        {"seed": 1, "step": 2, "source": 1.5, "late": 4.0},
-    ]
-    step, mean, low, high = over_seeds(history, "source")
+    found = history(
+        (0, 1, "source", 1.0),
+        (0, 2, "source", 0.5),
+        (0, 2, "late", 4.0),
+        (1, 1, "source", 3.0),
+        (1, 2, "source", 1.5),
+        (1, 2, "late", 4.0),
+    )
+    step, mean, low, high = over_seeds(found[found["term"] == "source"])
     assert step.tolist() == [1, 2]
     assert mean.tolist() == [2.0, 1.0]
     assert low.tolist() == [1.0, 0.5]
     assert high.tolist() == [3.0, 1.5]
-    drawn = training_figures(history)
+    drawn = training_figures(found, "red")
     assert list(drawn) == ["source", "late"]
     # The seeds agree on the late term: there is no band to draw.
     assert [len(figure.data) for figure in drawn.values()] == [2, 1]
@@ -177,11 +204,21 @@ def test_training_means_and_range_over_seeds() -> None:
 
 def test_long_training_is_averaged_in_blocks() -> None:
     n = 10 * MOST_POINTS
-    history = [{"seed": 0, "step": i + 1, "a": float(i % 10)} for i in range(n)]
-    step, mean, _, _ = over_seeds(history, "a")
+    step, mean, _, _ = over_seeds(history(*((0, i + 1, "a", float(i % 10)) for i in range(n))))
     assert len(step) == MOST_POINTS
     assert mean.tolist() == [4.5] * MOST_POINTS
     assert step[0] == 5.5
+
+
+@pytest.mark.parametrize(
+    "text", [None, "method,seed\na,0\n", "method,seed,step,term,value\na,0,1,b,x\n"]
+)
+def test_a_damaged_history_is_named(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "history.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(StoreError, match=r"history\.csv"):
+        read_history(path)
 
 
 def test_tree_takes_the_colours() -> None:

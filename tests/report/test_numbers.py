@@ -7,8 +7,9 @@ import pytest
 from sreclip.report.numbers import (
     format_difference,
     format_p,
-    format_with_interval,
     half_width,
+    mean_and_half,
+    percent_text,
     signed,
 )
 
@@ -40,11 +41,15 @@ from sreclip.report.numbers import (
     ],
 )
 def test_digits_follow_the_interval(mean: float, half: float | None, expected: str) -> None:
-    assert format_with_interval(mean, half) == expected
+    shown, _, shown_half = expected.partition(" ± ")
+    assert mean_and_half(mean, half) == (shown, shown_half)
 
 
-def test_the_sign_can_be_chosen() -> None:
-    assert format_with_interval(45.234, 3.44, sign="±") == "45.2±3.4"
+def test_summaries_are_shown_in_percent() -> None:
+    summary = {"mean": 0.45234, "low": 0.41794, "high": 0.48674, "n": 3}
+    assert percent_text(summary) == "45.2 ± 3.4"
+    assert percent_text(summary, "±") == "45.2±3.4"
+    assert percent_text({"mean": 0.45234, "n": 1}) == "45.2"
 
 
 def test_half_width_of_a_summary() -> None:

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from sreclip.errors import StoreError
+import sreclip
 from sreclip.evaluate.metrics import METRICS
 from sreclip.features.images import Reject
 from sreclip.plan.plan import Plan
 from sreclip.report import rejects
-from sreclip.report.page import credit_lines, render_page, write_page
+from sreclip.report.page import render_page, write_page
+from tests.report.conftest import words
 
 SECTIONS = (
     "results",
@@ -31,7 +32,7 @@ SECTIONS = (
     "confusion",
     "graph",
     "training",
-    "pictures",
+    "images",
     "rejected",
     "made",
 )
@@ -78,10 +79,6 @@ class Parsed(HTMLParser):
         )
 
 
-def words(text: str) -> str:
-    return " ".join(text.split())
-
-
 def section(page: str, name: str) -> str:
     """Visible words of one section."""
     body = page[page.index(f'<section id="{name}">') :]
@@ -90,7 +87,7 @@ def section(page: str, name: str) -> str:
 
 @pytest.fixture
 def small(make_results: Callable[..., Plan], tmp_path: Path) -> Callable[..., str]:
-    """Make the page of a variant with few pictures and steps."""
+    """Make the page of a variant with few images and steps."""
 
     def make(**changes: Any) -> str:
         settings: dict[str, Any] = {"per_class": 3, "steps": 4, "seeds": (0, 1), **changes}
@@ -115,9 +112,9 @@ def test_all_sections_and_figures_are_there(page: str) -> None:
 
 def test_what_the_head_says(page: str) -> None:
     text = words(Parsed(page).text)
-    assert "8 classes: 5 known ones with labelled source pictures, and 3 unknown ones" in text
+    assert "8 classes: 5 known ones with labelled source images, and 3 unknown ones" in text
     assert "mini is a small offline substitute for CLIP" in text
-    assert "Target pictures 64 64 scored, 1 of them unreadable" in text
+    assert "Target images 64 64 scored, 1 of them unreadable" in text
 
 
 def test_the_table_holds_every_method_and_metric(page: str) -> None:
@@ -131,7 +128,7 @@ def test_the_table_holds_every_method_and_metric(page: str) -> None:
     for title in ("H max", "Top 5"):
         assert title in text
     meanings = [attrs.get("title", "") for tag, attrs in Parsed(results).elements if tag == "th"]
-    assert any("chosen with target labels: an upper bound" in meaning for meaning in meanings)
+    assert any("that the target labels choose: an upper bound" in meaning for meaning in meanings)
     spans = [int(attrs["colspan"]) for tag, attrs in Parsed(results).elements if "colspan" in attrs]
     assert sum(spans) == len(METRICS)
 
@@ -141,10 +138,10 @@ def test_the_differences_say_what_they_cover(page: str) -> None:
     assert "Against Zero-shot Method Known Unknown H CLIP-Adapter" in text
     assert "Against CLIP-Adapter, the best baseline Method Known Unknown H SRE-CLIP" in text
     for part in (
-        "2,000 resamples of the labelled target pictures within each class",
+        "2,000 resamples of the labelled target images within each class",
         "adjusted for the number of methods in its column by Holm's method",
         "↑ and ↓ mark an adjusted p below 0.05",
-        "No unadjusted p can be below 0.001",
+        "no unadjusted p can be below 0.001",
         "does not cover other training seeds",
         "another choice of unknown classes",
         "that choice favours it",
@@ -155,7 +152,7 @@ def test_the_differences_say_what_they_cover(page: str) -> None:
 
 def test_a_bootstrap_that_is_off_is_said(small: Callable[..., str]) -> None:
     text = section(small(evaluate={"bootstrap": 0}), "differences")
-    assert "The bootstrap is switched off" in text
+    assert "The bootstrap is off" in text
     assert "Holm" not in text
 
 
@@ -210,7 +207,7 @@ def test_the_policy_allows_the_pages_own_scripts_alone(page: str) -> None:
     assert not any(name.startswith("on") for _, attrs in parsed.elements for name in attrs)
 
 
-def test_pictures_are_in_the_page(page: str) -> None:
+def test_images_are_in_the_page(page: str) -> None:
     images = [attributes for tag, attributes in Parsed(page).elements if tag == "img"]
     assert len(images) == 24
     assert all(image["src"].startswith("data:image/") and image["alt"] for image in images)
@@ -251,14 +248,14 @@ def test_everything_is_escaped(small: Callable[..., str]) -> None:
     assert any('it\'s "1".png' in path for path in paths)
 
 
-def test_no_unknown_pictures(small: Callable[..., str]) -> None:
+def test_no_unknown_images(small: Callable[..., str]) -> None:
     page = small(only_known_targets=True)
-    assert "No labelled target picture is of an unknown class" in section(page, "curve")
+    assert "No labelled target image is of an unknown class" in section(page, "curve")
     assert "no trade-off to draw" in section(page, "curve")
     assert 'data-views="curve-views"' not in page
     bars = Parsed(page).views("bars")[0][0]["data"]
     assert [trace["name"] for trace in bars] == ["known"]
-    assert "so the bars of that kind and H are left out" in section(page, "known-unknown")
+    assert "so the bars of that kind and of H are left out" in section(page, "known-unknown")
 
 
 def test_one_seed_one_method_nothing_rejected(small: Callable[..., str]) -> None:
@@ -275,17 +272,17 @@ def test_one_seed_one_method_nothing_rejected(small: Callable[..., str]) -> None
 def test_without_the_baseline_there_are_no_gains(small: Callable[..., str]) -> None:
     page = small(methods=("clip_adapter",), report={"images": 0})
     assert "zero_shot is not among the methods of this run" in section(page, "gains")
-    assert "No images were asked for" in section(page, "pictures")
+    assert "No images were asked for" in section(page, "images")
 
 
-def test_rejected_pictures_without_features_are_counted(page: str) -> None:
+def test_rejected_images_without_features_are_counted(page: str) -> None:
     text = section(page, "rejected")
-    assert "1 labelled target picture could not be read and counts as wrong" in text
+    assert "1 labelled target image could not be read and counts as wrong" in text
     assert "feature files of the source and target are not on this machine" in text
 
 
 @pytest.mark.parametrize("count", [0, 1, 300])
-def test_rejected_pictures_are_listed(
+def test_rejected_images_are_listed(
     plan: Plan, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     rejected = [Reject(i, f"target/<b>{i}.jpg", "the file is truncated") for i in range(count)]
@@ -303,30 +300,23 @@ def test_rejected_pictures_are_listed(
     monkeypatch.setattr("sreclip.report.page.list_rejects", lambda plan: listed)
     text = section(render_page(plan), "rejected")
     if not count:
-        assert "every picture could be decoded" in text
+        assert "every image could be decoded" in text
     else:
         assert "target/<b>0.jpg the file is truncated" in text
         assert ("And 100 more." in text) == (count > rejects.MOST_ROWS)
 
 
-def test_a_damaged_evaluation_is_named(make_results: Callable[..., Plan], tmp_path: Path) -> None:
-    plan = make_results(tmp_path, methods=("zero_shot",), per_class=2)
-    path = plan.evaluation("zero_shot")["evaluation.json"]
-    path.write_text("{}")
-    with pytest.raises(StoreError, match=r"evaluation\.json was made from something else"):
-        write_page(plan)
-    path.write_text(json.dumps({"key": plan.evaluation("zero_shot").key}))
-    with pytest.raises(StoreError, match=r"evaluation\.json is not an evaluation"):
-        write_page(plan)
-    path.unlink()
-    with pytest.raises(StoreError, match=r"evaluation\.json is missing"):
-        write_page(plan)
-    assert not plan.page["index.html"].exists()
+def test_credits_become_paragraphs(small: Callable[..., str]) -> None:
+    made = small(credits="By one.\n\n By two. ")
+    assert "<p>By one.</p>\n<p>By two.</p>" in made
 
 
-def test_credits_become_paragraphs() -> None:
-    assert credit_lines("one\n\n two ") == ["one", "two"]
-    assert credit_lines(["one", ""]) == ["one"]
+def test_keys_versions_and_parameters_are_listed(plan: Plan, page: str) -> None:
+    text = section(page, "made")
+    assert f"fits: sre_clip {plan.fit('sre_clip').key}" in text
+    assert f"text nodes {plan.text('nodes').key}" in text
+    assert f"sreclip {sreclip.__version__}" in text
+    assert "relation_temperature" in text
 
 
 def test_the_script_is_not_a_template() -> None:

@@ -1,4 +1,4 @@
-"""The strip of target pictures."""
+"""The strip of target images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import pytest
 from PIL import Image
 
 from sreclip.config.load import parse_params
-from sreclip.errors import StoreError
+from sreclip.evaluate.stored import read_evaluation, read_predictions
 from sreclip.plan.plan import Plan
 from sreclip.report import strip as module
-from sreclip.report.inputs import load_results
-from sreclip.report.strip import make_strip, read_predictions, thumbnail_uri
+from sreclip.report.strip import COLUMNS, make_strip, thumbnail_uri
 
 
 def strip_of(plan: Plan, **report: Any) -> module.Strip:
@@ -26,21 +25,21 @@ def strip_of(plan: Plan, **report: Any) -> module.Strip:
     values = plan.params.model_dump(mode="json")
     values["report"].update(report)
     changed = dataclasses.replace(plan, params=parse_params(values))
-    return make_strip(changed, load_results(plan)[-1])
+    return make_strip(changed, read_evaluation(plan.evaluation("sre_clip")))
 
 
 def test_half_are_right_and_the_text_is_true(plan: Plan) -> None:
     strip = strip_of(plan, images=8)
     assert (len(strip.right), len(strip.wrong)) == (4, 4)
-    rows = read_predictions(plan, "sre_clip").set_index("path")
+    rows = read_predictions(plan.evaluation("sre_clip"), COLUMNS).set_index("path")
     names = [entry.name for entry in plan.classes]
-    for picture in strip.pictures:
-        row = rows.loc[picture.path]
-        assert picture.true == names[int(row["label"])]
-        assert picture.predicted == names[int(row["predicted"])]
-        assert picture.right == (picture.true == picture.predicted)
-        assert picture.confidence == pytest.approx(row["confidence"])
-        assert picture.true_known == (picture.true not in ("owl", "pear", "axe"))
+    for image in strip.images:
+        row = rows.loc[image.path]
+        assert image.true == names[int(row["label"])]
+        assert image.predicted == names[int(row["predicted"])]
+        assert image.right == (image.true == image.predicted)
+        assert image.confidence == pytest.approx(row["confidence"])
+        assert image.true_known == (image.true not in ("owl", "pear", "axe"))
 
 
 def test_the_seed_picks(plan: Plan) -> None:
@@ -49,20 +48,20 @@ def test_the_seed_picks(plan: Plan) -> None:
 
 
 def test_when_one_kind_runs_out_the_other_fills_up(plan: Plan) -> None:
-    rows = read_predictions(plan, "sre_clip")
+    rows = read_predictions(plan.evaluation("sre_clip"), COLUMNS)
     rows = rows[rows["predicted"] >= 0]
     n_right = int((rows["label"] == rows["predicted"]).sum())
     strip = strip_of(plan, images=10_000)
     assert len(strip.right) == n_right
-    assert len(strip.pictures) == len(rows)
+    assert len(strip.images) == len(rows)
 
 
 def test_none_are_shown_when_none_are_asked_for(plan: Plan) -> None:
-    assert strip_of(plan, images=0).pictures == []
+    assert strip_of(plan, images=0).images == []
 
 
-def test_unreadable_pictures_are_put_aside(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture that is gone, and a manifest that points outside the data root."""
+def test_unreadable_images_are_counted(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image that is gone, and a manifest that points outside the data root."""
     real = module.find_rows
 
     def with_strangers(folder: Path, row_ids: Sequence[int]) -> pd.DataFrame:
@@ -72,16 +71,8 @@ def test_unreadable_pictures_are_put_aside(plan: Plan, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(module, "find_rows", with_strangers)
     strip = strip_of(plan, images=4)
-    assert not {"target/gone.png", "../../outside.png"} & {one.path for one in strip.pictures}
-    assert strip.put_aside >= 2
-
-
-def test_missing_predictions_name_the_step(plan: Plan) -> None:
-    elsewhere = dataclasses.replace(plan, folder=plan.folder / "other")
-    for name in ("classes", "shards", "summary"):
-        elsewhere.__dict__[name] = getattr(plan, name)
-    with pytest.raises(StoreError, match=r"predictions\.parquet is missing"):
-        read_predictions(elsewhere, "sre_clip")
+    assert not {"target/gone.png", "../../outside.png"} & {one.path for one in strip.images}
+    assert strip.unreadable >= 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 10), (300, 500)])

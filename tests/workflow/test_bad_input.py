@@ -20,7 +20,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from sreclip.evaluate.metrics import confusion_table
+from sreclip.evaluate.confusion import confusion_table
 from tests.workflow.conftest import ROOT, WORKFLOW_FILES, Project, draw_picture
 
 pytestmark = pytest.mark.workflow

@@ -16,8 +16,7 @@ from scipy.special import softmax
 from sreclip.data.manifest import read_target_labels
 from sreclip.errors import DamagedError, FitError, StoreError
 from sreclip.evaluate.evaluation import evaluate_method
-from sreclip.evaluate.metrics import run_metrics
-from sreclip.evaluate.reference import BEST
+from sreclip.evaluate.metrics import ACCURACIES, run_metrics
 from sreclip.features.planned import open_domain
 from sreclip.methods.scores import read_scores
 from sreclip.plan.plan import Plan
@@ -126,7 +125,7 @@ def test_class_sorted_batches_and_the_best_step_of_each_metric(
             by_step[step] = probabilities(state, features, batches)
         expected = {step: accuracies(p, labels, plan.known) for step, p in by_step.items()}
         run, chosen = found["runs"][at], found["protocol"]["best_step"][at]
-        for metric in BEST:
+        for metric in ACCURACIES:
             assert run[metric] == pytest.approx(max(e[metric] for e in expected.values())), metric
             assert run[metric] == pytest.approx(expected[chosen[metric]][metric]), metric
     # Predictions are the last step's, in class-sorted batches; mixed ones give others.
@@ -156,7 +155,9 @@ def test_other_methods_keep_their_scores(restored: Project) -> None:
     for at in range(2):
         for metric, value in found["runs"][at].items():
             values = [run[at][metric] for run in runs]
-            assert value == pytest.approx(max(values) if metric in BEST else values[-1]), metric
+            assert value == pytest.approx(max(values) if metric in ACCURACIES else values[-1]), (
+                metric
+            )
 
 
 def test_the_default_protocol_gives_the_scores_own_metrics(restored: Project) -> None:

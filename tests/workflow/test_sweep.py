@@ -187,7 +187,7 @@ def test_sweep_and_ablation(restored: Project) -> None:
     assert max(map(len, ablation.splitlines())) <= 80
     wrong = restored.run("sreclip", "ablate", "zero_shot", check=False)
     assert wrong.returncode == 2
-    assert "holds no ablation of zero_shot" in wrong.stderr
+    assert "has no ablation of zero_shot" in wrong.stderr
 
 
 def test_rules_of_selection_are_compared(restored: Project) -> None:

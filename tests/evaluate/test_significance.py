@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -23,19 +24,13 @@ from sreclip.evaluate.significance import (
     read_significance,
 )
 from sreclip.evaluate.statistics import holm
+from sreclip.evaluate.stored import read_evaluations
 from sreclip.plan.plan import Plan
 
 
-def evaluation(method: str, baseline: bool = True, **means: float) -> dict[str, Any]:
+def evaluation(method: str, baseline: bool = True, **means: float) -> Any:
     metrics = {name: {"mean": mean, "n": 1} for name, mean in means.items()}
-    return {"method": method, "baseline": baseline, "metrics": metrics}
-
-
-def load(plan: Plan) -> list[dict[str, Any]]:
-    return [
-        json.loads((plan.evaluation(name)["evaluation.json"]).read_text())
-        for name in plan.params.methods.run
-    ]
+    return SimpleNamespace(method=method, baseline=baseline, metrics=metrics)
 
 
 def test_the_best_baseline_has_the_highest_h() -> None:
@@ -61,7 +56,7 @@ def test_without_h_what_is_left_decides() -> None:
     assert best_baseline([evaluation("sre_clip", baseline=False, h=0.5)]) is None
 
 
-def test_references_that_nothing_is_held_against_are_left_out() -> None:
+def test_references_that_nothing_is_compared_with_are_left_out() -> None:
     assert pairs([evaluation("zero_shot", h=0.5)]) == {}
     assert pairs([evaluation("taskres", h=0.5)]) == {}
     assert pairs([evaluation("zero_shot", h=0.5), evaluation("taskres", h=0.5)]) == {
@@ -85,7 +80,7 @@ def test_the_table_of_a_run(plan: Plan) -> None:
         ("clip_adapter", "sre_clip", "unknown"),
         ("clip_adapter", "sre_clip", "h"),
     ]
-    metrics = {found["method"]: found["metrics"] for found in load(plan)}
+    metrics = {e.method: e.metrics for e in read_evaluations(plan.comparison.inputs)}
     for row in rows:
         means = [metrics[name][row.metric]["mean"] for name in (row.method, row.reference)]
         assert row.difference == pytest.approx(means[0] - means[1], abs=1e-12)
@@ -99,7 +94,11 @@ def test_the_table_of_a_run(plan: Plan) -> None:
 
 
 def test_rows_survive_the_file(plan: Plan) -> None:
-    assert compare_pairs(plan, load(plan)) == read_significance(plan.comparison[SIGNIFICANCE])
+    results = plan.comparison.inputs
+    rows = compare_pairs(
+        results, read_evaluations(results), resamples=2000, seed=0, confidence=0.95
+    )
+    assert rows == read_significance(plan.comparison[SIGNIFICANCE])
 
 
 def test_marks() -> None:
@@ -127,7 +126,7 @@ def test_without_pairs_or_resamples_there_is_a_header_alone(
     assert read_significance(plan.comparison[SIGNIFICANCE]) == []
 
 
-def test_without_zero_shot_and_unknown_pictures(
+def test_without_zero_shot_and_unknown_images(
     make_results: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan = make_results(
@@ -138,7 +137,7 @@ def test_without_zero_shot_and_unknown_pictures(
     assert (row.method, row.metric) == ("sre_clip", "known")
 
 
-def test_one_picture_a_class_has_no_interval(
+def test_one_image_per_class_has_no_interval(
     make_results: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan = make_results(tmp_path, per_class=1, steps=2, n_broken=0)
@@ -168,7 +167,7 @@ def test_another_number_of_resamples_evaluates_nothing_again(plan: Plan) -> None
     assert other.comparison.key != plan.comparison.key
 
 
-def test_predictions_of_other_pictures_are_refused(
+def test_predictions_of_other_images_are_refused(
     make_results: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan = make_results(tmp_path, per_class=2, steps=2)

@@ -1,0 +1,194 @@
+"""The results of a run in the terminal: the table, published numbers, the path of the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sreclip.config import load_params
+from sreclip.errors import StoreError
+from sreclip.evaluate.literature import (
+    LITERATURE,
+    PublishedNumber,
+    literature_notes,
+    read_literature,
+)
+from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
+from sreclip.evaluate.stored import read_evaluations
+from sreclip.files import read_json
+from sreclip.plan.plan import Plan
+from sreclip.plan.run import snapshots
+from sreclip.provenance.stamps import PAGE, is_as_published, stamps, task_numbers
+from sreclip.report.differences import marks
+from sreclip.report.table import (
+    MINI_NOTE,
+    TITLES,
+    MethodRow,
+    ResultsTable,
+    table_cells,
+    terminal_table,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+
+MADE_BY = "snakemake --cores all all"
+METRICS = ("known", "unknown", "h", "all", "zsl", "ausuc", "ece")
+
+
+def last_results(plan: Plan | None = None, folder: Path = Path()) -> Group:
+    """Lay out table and page of a plan, by default of the last run in a project.
+
+    The last run is the one that Snakemake started last here; in a clone where nothing was run,
+    what ``reports/`` holds.
+
+    Raises
+    ------
+    StoreError
+        The run has no table, or nothing was run and ``reports/`` is empty.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    source, page = _source(plan, folder)
+    shown: list[RenderableType | None] = [render_table(source), render_literature(source)]
+    if page is not None:
+        shown.append(Text(f"Page: {page}"))
+    return Group(*(part for part in shown if part is not None))
+
+
+def _source(plan: Plan | None, folder: Path) -> tuple[Plan | Path, Path | None]:
+    """Return where the numbers are, and the page that belongs to them."""
+    runs = snapshots(folder / "results")
+    reports = folder / "reports"
+    if plan is None and not runs:
+        if not (reports / "metrics.json").exists():
+            raise StoreError("nothing was run here yet", f"run: {MADE_BY}")
+        page = reports / PAGE
+        return reports, page if page.exists() and is_as_published(reports) else None
+    if plan is None:
+        plan = Plan(load_params(runs[0]), folder)
+    if not plan.task.path.exists() or not plan.comparison["metrics.json"].exists():
+        raise StoreError(
+            f"the run of task {plan.params.task.name} with backbone {plan.params.backbone.label} "
+            "has no table: its methods were not all evaluated",
+            f"evaluate them with: {MADE_BY}",
+        )
+    if plan.publication.path in stamps(plan.reports) and is_as_published(plan.reports):
+        return plan, plan.reports / PAGE
+    return plan, plan.page[PAGE] if plan.page[PAGE].exists() else None
+
+
+def render_table(source: Plan | Path) -> Table:
+    """Return the results table of a plan, or of a published ``reports`` folder.
+
+    Raises
+    ------
+    StoreError
+        The results are missing.
+    """
+    from rich.text import Text
+
+    task, backbone, view = _view(source)
+    notes = view.notes() + ([MINI_NOTE] if backbone == "mini" else [])
+    bound = ": upper bounds, not results" if view.selection == "oracle" else ""
+    if view.warning:
+        bound = ": the authors' way, not results"
+    table = terminal_table(
+        f"Task {task}, backbone {backbone}{bound}",
+        caption=Text("\n".join(notes)),
+        # With the interval in each cell the seven columns just fit into 80 characters.
+        padding=(0, 0),
+    )
+    table.add_column("Method", overflow="fold")
+    for name in METRICS:
+        table.add_column(TITLES[name], justify="right", no_wrap=True)
+    rows = table_cells([row.metrics for row in view.methods], METRICS)
+    for method, cells in zip(view.methods, rows, strict=True):
+        label = Text(method.title) + Text(" T" if method.transductive else "", style="dim")
+        shown = [Text(cell.text("±"), style="bold" if cell.best else "") for cell in cells]
+        if any(view.arrows.values()):
+            # A space in place of an arrow, so that digits are aligned.
+            shown[METRICS.index("h")].append(view.arrows.get(method.name) or " ")
+        table.add_row(label, *shown)
+    return table
+
+
+def render_literature(source: Plan | Path) -> RenderableType | None:
+    """Return published numbers beside those measured, if there are any for this problem."""
+    from rich.console import Group
+    from rich.text import Text
+
+    numbers = _literature(source)
+    if not numbers:
+        return None
+    _, _, view = _view(source)
+    table = terminal_table("Published numbers beside those measured here", padding=(0, 1))
+    table.add_column("Method")
+    table.add_column("Fraction of images")
+    table.add_column("Published", justify="right")
+    table.add_column("Measured here", justify="right")
+    for method in view.methods:
+        shown = [number for number in numbers if number.method == method.name]
+        for at, number in enumerate(shown):
+            ((cell,),) = table_cells([method.metrics], [number.metric])
+            title = "" if at else method.title
+            table.add_row(title, TITLES[number.metric], number.percent, cell.text())
+    notes = literature_notes(numbers, reference=bool(view.warning))
+    return Group("", table, Text("\n".join(notes), style="italic dim"))
+
+
+def _literature(source: Plan | Path) -> list[PublishedNumber]:
+    """Read published numbers; a report of an earlier version has none."""
+    if isinstance(source, Plan):
+        return read_literature(source.comparison[LITERATURE])
+    path = source / "tables" / LITERATURE
+    return read_literature(path) if path.exists() else []
+
+
+def _view(source: Plan | Path) -> tuple[str, str, ResultsTable]:
+    """Return task, backbone and table."""
+    return _of_plan(source) if isinstance(source, Plan) else _of_reports(source)
+
+
+def _of_plan(plan: Plan) -> tuple[str, str, ResultsTable]:
+    evaluations = read_evaluations(plan.comparison.inputs)
+    confidence = plan.params.evaluate.confidence
+    view = ResultsTable(
+        [MethodRow.of(evaluation) for evaluation in evaluations],
+        confidence,
+        evaluations[0].selection,
+        evaluations[0].warning,
+        marks(read_significance(plan.comparison[SIGNIFICANCE]), confidence),
+    )
+    return plan.params.task.name, plan.params.backbone.label, view
+
+
+def _of_reports(folder: Path) -> tuple[str, str, ResultsTable]:
+    metrics = read_json(folder / "metrics.json", made_by=MADE_BY)
+    task, backbone, methods = task_numbers(metrics, folder / "metrics.json")
+    found = stamps(folder)
+    stamp: dict[str, Any] = read_json(found[-1], made_by=MADE_BY) if found else {}
+    about = {method["name"]: method for method in stamp.get("methods", [])}
+    confidence, differences = stamp.get("confidence"), folder / "tables" / SIGNIFICANCE
+    arrows = {}
+    if confidence is not None and differences.exists():
+        arrows = marks(read_significance(differences), confidence)
+    view = ResultsTable(
+        [
+            MethodRow(
+                name,
+                about.get(name, {}).get("title", name),
+                about.get(name, {}).get("transductive", False),
+                numbers,
+            )
+            for name, numbers in methods.items()
+        ],
+        confidence,
+        # Earlier versions had no choice but the last step.
+        stamp.get("selection", "last") if stamp else None,
+        metrics.get("protocol", {}).get("warning", ""),
+        arrows,
+    )
+    return task, backbone, view
