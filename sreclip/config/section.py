@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from pydantic_core import CoreSchema, core_schema
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):

@@ -1,0 +1,62 @@
+"""What the settings of every method have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, ValidationError
+
+from sreclip.config.fields import Calibration
+from sreclip.config.section import Section
+from sreclip.refinement import Neighbours, Refinement
+from sreclip.registry import nearest
+
+
+class Settings(Section):
+    """What every method has."""
+
+    # What `sreclip ablate` takes away: a name, and the settings that switch it off.
+    ablation: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    calibration: Calibration = "none"
+    refine: Refinement = Field(
+        "none", description="Transductive refinement of the target's logits, as the last step."
+    )
+    neighbours: Neighbours = Field(
+        "exact",
+        description="How the method or `refine` finds the nearest target images; `approximate` "
+        "misses some and saves time beyond 32,768 images.",
+    )
+
+    @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Parts of `ablation` that are on in these settings."""
+        return {
+            part: overrides
+            for part, overrides in self.ablation.items()
+            if self.changed(overrides) != self
+        }
+
+    def changed(self, overrides: Mapping[str, Any]) -> Self:
+        """Return these settings with some values replaced.
+
+        Raises
+        ------
+        ValueError
+            An unknown key or a value that is not allowed, by name.
+        """
+        for key in overrides:
+            if key not in type(self).model_fields:
+                guess = nearest(key, type(self).model_fields)
+                raise ValueError(
+                    f"{key}: unknown key; allowed: {', '.join(type(self).model_fields)}"
+                    + (f" (did you mean {guess!r}?)" if guess else "")
+                )
+        try:
+            return type(self).model_validate(self.model_dump() | dict(overrides))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise ValueError(
+                f"{problem['loc'][0]}: {problem['msg']}, found {problem['input']!r}"
+            ) from None
