@@ -17,11 +17,10 @@ help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/demo.stamp  ## Install, run the whole pipeline on the demo task, print the table
-	@snakemake --cores all --quiet host progress reason rules -- all
-	@sreclip results
+	@snakemake --cores all -- all
 
 test: $(VENV)/test.stamp  ## Install with the test extras and run the tests
-	@pytest
+	@pytest --numprocesses 2 --dist loadfile
 
 test-slurm: $(VENV)/test.stamp  ## Start a one-node Slurm (root, Debian) and run the cluster tests
 	@SRECLIP_REQUIRE_SLURM=1 pytest -m slurm
