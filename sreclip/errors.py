@@ -47,7 +47,7 @@ def not_installed(what: str, package: str) -> ConfigError:
 
 
 class DataError(SreclipError):
-    """Pictures, class lists or label files that cannot be used."""
+    """Images, class lists or label files that cannot be used."""
 
 
 class StoreError(SreclipError):

@@ -24,7 +24,7 @@ def known_mask(
     names : sequence of str
         Class names in label order, ``(n_classes,)``.
     source_counts : sequence of int
-        Source pictures of each class.
+        Source images of each class.
     split : SplitSettings
         The ``split`` section of the parameters.
 
@@ -32,7 +32,7 @@ def known_mask(
     ------
     ConfigError
         A name that is no class, more unknown classes than can be, or a known class without a
-        source picture.
+        source image.
     """
     unknown = _unknown(names, source_counts, split)
     mask = np.array([name not in unknown for name in names])
@@ -45,8 +45,8 @@ def known_mask(
     ]
     if bare:
         raise ConfigError(
-            f"known classes without a source picture: {', '.join(bare)}",
-            "add labelled source pictures, or list them in split.unknown (or set it to 'auto')",
+            f"known classes without a source image: {', '.join(bare)}",
+            "add labelled source images, or list them in split.unknown (or set it to 'auto')",
         )
     return mask
 

@@ -81,7 +81,7 @@ def statement(code: str, jobs: Mapping[str, int], what: str = "") -> Edit:
 
 
 TASK = (
-    param("task.duplicates", "keep", {"prepare_data": 1}, "another rule, the same pictures"),
+    param("task.duplicates", "keep", {"prepare_data": 1}, "another rule, the same images"),
     param(
         "task.shard_size",
         8,
@@ -196,7 +196,7 @@ def page() -> str:
         "",
         "Jobs that run after one edit of a finished run, through `snakemake all` and through",
         "`dvc repro` alike: of a task with three methods (`zero_shot`, `clip_adapter`,",
-        "`sre_clip`) and a shard of pictures in each domain. An empty cell is no job. This page is",
+        "`sre_clip`) and a shard of images in each domain. An empty cell is no job. This page is",
         "written by `python -m tests.workflow.reruns` from the table that",
         "`tests/workflow/test_reruns.py` checks, in the folder of the run and in a fresh clone",
         "with pulled results.",
