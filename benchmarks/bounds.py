@@ -81,12 +81,12 @@ class Encoder:
 
     def __init__(self, name: str, n_images: int) -> None:
         self.model = _random_model(name)
-        self.pictures = torch.randn(n_images, 3, PIXELS, PIXELS)
+        self.images = torch.randn(n_images, 3, PIXELS, PIXELS)
 
     @torch.inference_mode()
     def step(self) -> None:
         """Encode one batch."""
-        self.model.encode_image(self.pictures)
+        self.model.encode_image(self.images)
 
 
 @cache

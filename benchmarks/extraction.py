@@ -1,8 +1,8 @@
-"""Pictures a second: extraction beside a plain loop, the bare model and what the cores allow.
+"""Images per second: extraction beside a plain loop, the bare model and what the cores allow.
 
     python benchmarks/extraction.py                                   # ViT-B-32 on made-up JPEGs
     python benchmarks/extraction.py --root PACS/photo --model ViT-B-16 --out extraction.md
-    python benchmarks/extraction.py --device cuda --precision bfloat16 --workers 15 --pictures 20000
+    python benchmarks/extraction.py --device cuda --precision bfloat16 --workers 15 --images 20000
 
 The model has random weights, which does not change its time. What is compared takes turns.
 `docs/performance.md` says what the lines mean.
@@ -41,7 +41,7 @@ class Options:
     """What is measured; the names are those of the command line."""
 
     root: Path | None
-    pictures: int
+    images: int
     model: str
     precision: str
     device: str
@@ -51,7 +51,7 @@ class Options:
     rounds: int
 
 
-def made_up_picture(generator: np.random.Generator, sides: tuple[int, int]) -> Image.Image:
+def made_up_image(generator: np.random.Generator, sides: tuple[int, int]) -> Image.Image:
     """Draw shapes, texture and grain, which take as long to decode as a photo."""
     from PIL import Image
 
@@ -60,24 +60,24 @@ def made_up_picture(generator: np.random.Generator, sides: tuple[int, int]) -> I
         coarse = Image.fromarray(generator.integers(0, 256, shape, np.uint8))
         return np.asarray(coarse.resize(sides, Image.Resampling.BICUBIC), dtype=np.float32)
 
-    picture = np.average([noise(shift) for shift in (6, 4, 2, 0)], axis=0, weights=(12, 5, 2, 1))
-    return Image.fromarray(picture.astype(np.uint8))
+    image = np.average([noise(shift) for shift in (6, 4, 2, 0)], axis=0, weights=(12, 5, 2, 1))
+    return Image.fromarray(image.astype(np.uint8))
 
 
-def make_pictures(folder: Path, count: int) -> None:
+def make_images(folder: Path, count: int) -> None:
     """Write JPEG files of the size of ImageNet's."""
     generator = np.random.default_rng(0)
     for n in range(count):
-        made_up_picture(generator, SIDES).save(folder / f"{n:05}.jpg", quality=90)
+        made_up_image(generator, SIDES).save(folder / f"{n:05}.jpg", quality=90)
 
 
 def manifest(root: Path, count: int) -> pd.DataFrame:
-    """Rows of the pictures below ``root``, over again until there are enough."""
+    """Rows of the images below ``root``, over again until there are enough."""
     import pandas as pd
 
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not files:
-        raise SystemExit(f"no pictures below {root}")
+        raise SystemExit(f"no images below {root}")
     contents = {path: path.read_bytes() for path in files[:count]}
     chosen = [files[n % len(files)] for n in range(count)]
     return pd.DataFrame(
@@ -148,7 +148,7 @@ class Bare:
         self.pixels = pixels.to(backbone.device, memory_format=backbone.layout)
 
     def run(self, batches: int) -> float:
-        """Seconds a picture."""
+        """Seconds per image."""
         import torch
 
         begun = time.perf_counter()
@@ -173,7 +173,7 @@ def on_one_core(call: Callable[[], float]) -> float:
 
 @dataclass
 class Result:
-    """Seconds a picture in each round, the reports of our runs, and how far their rows are apart.
+    """Seconds per image in each round, the reports of our runs, and how far their rows are apart.
 
     ``apart`` is the largest 1 - cosine between a row of ours and of the plain loop.
     """
@@ -184,7 +184,7 @@ class Result:
     decode_core: list[float]
     model_core: list[float]
     reports: list[ExtractionReport]
-    picture: str
+    image: str
     apart: float = 0.0
 
 
@@ -199,16 +199,16 @@ def measure(options: Options, folder: Path) -> Result:
     torch.set_num_threads(options.threads)
     root = options.root
     if root is None:
-        root = folder / "pictures"
+        root = folder / "images"
         root.mkdir()
-        make_pictures(root, min(options.pictures, 256))
-    rows = manifest(root, options.pictures)
+        make_images(root, min(options.images, 256))
+    rows = manifest(root, options.images)
     backbone = random_backbone(options.model, options.precision, options.device)
-    pictures = ImageDataset(rows, root, backbone.preprocess, 1 << 28)
-    sample = [pictures[n] for n in range(min(options.batch, len(rows)))]
+    images = ImageDataset(rows, root, backbone.preprocess, 1 << 28)
+    sample = [images[n] for n in range(min(options.batch, len(rows)))]
     pixels = Batch.joined(sample).pixels
     if pixels is None:
-        raise SystemExit(f"no picture below {root} can be decoded")
+        raise SystemExit(f"no image below {root} can be decoded")
     bare = Bare(backbone, pixels)
     bare.run(1)
     plain = Plain([root / path for path in rows["path"]], backbone, options)
@@ -218,7 +218,7 @@ def measure(options: Options, folder: Path) -> Result:
     def decode() -> float:
         begun = time.perf_counter()
         for n in range(min(SAMPLE, len(rows))):
-            pictures[n]
+            images[n]
         return (time.perf_counter() - begun) / min(SAMPLE, len(rows))
 
     for n in range(options.rounds):
@@ -263,7 +263,7 @@ def table(result: Result, options: Options) -> Iterator[str]:
         for values in (result.ours, result.plain, result.bare, result.decode_core)
     )
     middle = len(result.reports) // 2
-    report, wall = result.reports[middle], result.ours[middle] * options.pictures
+    report, wall = result.reports[middle], result.ours[middle] * options.images
     yield "| | |"
     yield "| --- | ---: |"
     yield f"| ours / plain loop | {number(plain / ours)} |"
@@ -273,13 +273,13 @@ def table(result: Result, options: Options) -> Iterator[str]:
         yield f"| ours / limit of the cores | {number(1 / ours / limit)} |"
     yield f"| ours / bare model | {number(bare / ours)} |"
     yield f"| writing, fraction of the time | {100 * report.seconds.write / wall:.2f} % |"
-    yield f"| ours, pictures/s | {number(1 / ours, 1)} |"
-    yield f"| plain loop, pictures/s | {number(1 / plain, 1)} |"
-    yield f"| bare model, pictures/s | {number(1 / bare, 1)} |"
+    yield f"| ours, images/s | {number(1 / ours, 1)} |"
+    yield f"| plain loop, images/s | {number(1 / plain, 1)} |"
+    yield f"| bare model, images/s | {number(1 / bare, 1)} |"
     if result.model_core:
-        yield f"| limit of the cores, pictures/s | {number(limit, 1)} |"
-        yield f"| model, ms a picture on a core | {1000 * core:.1f} |"
-    yield f"| read, hash, decode, preprocess, ms a picture on a core | {1000 * decode:.1f} |"
+        yield f"| limit of the cores, images/s | {number(limit, 1)} |"
+        yield f"| model, ms per image and core | {1000 * core:.1f} |"
+    yield f"| read, hash, decode, preprocess, ms per image and core | {1000 * decode:.1f} |"
     yield f"| work of ours | {report.seconds} |"
     yield f"| 1 - cosine to the plain loop's rows, at most | {result.apart:.1e} |"
     if report.rounding:
@@ -289,8 +289,8 @@ def table(result: Result, options: Options) -> Iterator[str]:
 def document(result: Result, options: Options, load: float) -> str:
     """Everything in Markdown."""
     lines = [
-        f"{options.model}, {options.precision}, {options.device}; {options.pictures} pictures of "
-        f"{result.picture} in the mean, batches of {options.batch}, {options.workers} decoding "
+        f"{options.model}, {options.precision}, {options.device}; {options.images} images of "
+        f"{result.image} in the mean, batches of {options.batch}, {options.workers} decoding "
         f"processes, {options.rounds} rounds.",
         f"{machine()}; threads: {options.threads}; load at the start: {load:.1f}.",
         f"Commit {commit()}.",
@@ -303,8 +303,8 @@ def document(result: Result, options: Options, load: float) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", type=Path, help="folder of pictures; without it, made-up ones")
-    parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--root", type=Path, help="folder of images; without it, made-up ones")
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--model", default="ViT-B-32", help="open_clip's name")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="cpu")
@@ -316,8 +316,8 @@ def main() -> None:
     arguments = vars(parser.parse_args())
     out = arguments.pop("out")
     options = Options(**arguments)
-    if min(options.pictures, options.batch, options.threads, options.rounds) < 1:
-        parser.error("pictures, batch, threads and rounds must be positive")
+    if min(options.images, options.batch, options.threads, options.rounds) < 1:
+        parser.error("images, batch, threads and rounds must be positive")
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         text = document(measure(options, Path(folder)), options, load)

@@ -1,4 +1,4 @@
-"""A planted problem of I2WebV's shape as a prepared task: classes, vectors, pictures' features."""
+"""A planted problem of I2WebV's shape as a prepared task: classes, vectors, images' features."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DIM = 512
 # Norms of what an image is the sum of, beside its class's text vector of norm 1: what the class
 # looks like and no text says, the image's own noise, and what all target images are off by.
 LOOK, NOISE, SHIFT = 1.5, 3.0, 1.5
-# One picture in so many could not be read.
+# One image in so many could not be read.
 REJECTED_ONE_IN = 10_000
 ROWS = 4096
 REAL_VECTORS = ("lvis_v1_clip_a+cname.npy", "lvis_v1_train_cat_info.json")

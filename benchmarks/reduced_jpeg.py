@@ -1,6 +1,6 @@
 """What decoding JPEG files at a reduced size gains, and what it does to the features.
 
-    python benchmarks/reduced_jpeg.py                                  # made-up pictures
+    python benchmarks/reduced_jpeg.py                                  # made-up images
     python benchmarks/reduced_jpeg.py --root PACS/photo --enlarge 8    # enlarged and saved again
 
 The features are the `mini` backbone's, for random weights would say nothing about the error.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from extraction import made_up_picture
+from extraction import made_up_image
 from measuring import commit, machine, timed
 from PIL import Image
 
@@ -28,10 +28,10 @@ from sreclip.features.extract import REDUCED_SIDES
 MAX_PIXELS = FeatureSettings().max_pixels
 
 
-def jpeg(picture: Image.Image) -> bytes:
+def jpeg(image: Image.Image) -> bytes:
     """Save at quality 90."""
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=90)
+    image.save(out, "JPEG", quality=90)
     return out.getvalue()
 
 
@@ -39,18 +39,18 @@ def made_up(count: int, sides: tuple[int, int]) -> Iterator[bytes]:
     """Shapes, texture and grain: more of it than photos have."""
     generator = np.random.default_rng(0)
     for _ in range(count):
-        yield jpeg(made_up_picture(generator, sides))
+        yield jpeg(made_up_image(generator, sides))
 
 
 def enlarged(root: Path, count: int, times: int) -> Iterator[bytes]:
-    """Pictures below ``root``, ``times`` as wide: smoother than photos of that size."""
+    """Images below ``root``, ``times`` as wide: smoother than photos of that size."""
     files = sorted(path for path in root.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     if not files:
         raise SystemExit(f"no JPEG files below {root}")
     for path in files[:: max(1, len(files) // count)][:count]:
-        picture = read_image(path.read_bytes(), max_pixels=MAX_PIXELS)
-        size = (picture.width * times, picture.height * times)
-        yield jpeg(picture.resize(size, Image.Resampling.BICUBIC))
+        image = read_image(path.read_bytes(), max_pixels=MAX_PIXELS)
+        size = (image.width * times, image.height * times)
+        yield jpeg(image.resize(size, Image.Resampling.BICUBIC))
 
 
 def main() -> None:
@@ -58,14 +58,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of JPEG files; without it, made-up ones")
     parser.add_argument("--enlarge", type=int, default=8, help="times by which those are enlarged")
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64)
     arguments = parser.parse_args()
-    if arguments.pictures < 1 or arguments.enlarge < 1:
-        parser.error("pictures and enlarge must be positive")
+    if arguments.images < 1 or arguments.enlarge < 1:
+        parser.error("images and enlarge must be positive")
     if arguments.root is None:
-        contents = list(made_up(arguments.pictures, (2000, 1500)))
+        contents = list(made_up(arguments.images, (2000, 1500)))
     else:
-        contents = list(enlarged(arguments.root, arguments.pictures, arguments.enlarge))
+        contents = list(enlarged(arguments.root, arguments.images, arguments.enlarge))
     sizes = {read_image(content, max_pixels=MAX_PIXELS).size for content in contents}
     torch.set_num_threads(1)
     backbone = BackboneSettings(name="mini").load("cpu")
@@ -77,8 +77,8 @@ def main() -> None:
         pixels = torch.stack([backbone.preprocess(each()) for each in reads])
         rows[side] = backbone.encode_image(pixels).double().numpy()
     shown = ", ".join(f"{width} x {height}" for width, height in sorted(sizes)[:3])
-    print(f"{len(contents)} pictures of {shown}; {machine()}; commit {commit()}.\n")
-    print("| least side kept | ms a picture | 1 - cosine, mean | 1 - cosine, largest |")
+    print(f"{len(contents)} images of {shown}; {machine()}; commit {commit()}.\n")
+    print("| least side kept | ms per image | 1 - cosine, mean | 1 - cosine, largest |")
     print("| --- | ---: | ---: | ---: |")
     for side, features in rows.items():
         error = 1 - (features * rows[0]).sum(axis=1)

@@ -80,7 +80,7 @@ class Run:
             for name in self.methods:
                 settings[name] |= at_most(MethodsSettings().settings(name), self.steps)
         values = {
-            "task": {"name": "folder", "folder": {"root": str(self.folder / "pictures")}},
+            "task": {"name": "folder", "folder": {"root": str(self.folder / "images")}},
             "split": {"unknown": "auto"},
             "backbone": {"name": "open_clip", "open_clip": {"model": "ViT-B-32"}},
             "prompts": {"templates": ["a photo of a {}."]},

@@ -54,13 +54,13 @@ WHITE = (255, 255, 255)
 BATCH = 64
 
 
-def stylised(picture: Image.Image) -> Image.Image:
-    """Give the picture another style, drawn by its own pixels: grey, lines, flat or other colours.
+def stylised(image: Image.Image) -> Image.Image:
+    """Give the image another style, drawn by its own pixels: grey, lines, flat or other colours.
 
     It is also turned a little, and darker or lighter.
     """
-    draw = np.random.default_rng(zlib.crc32(picture.tobytes()))
-    turned = picture.rotate(draw.uniform(-15, 15), Image.Resampling.BILINEAR, fillcolor=WHITE)
+    draw = np.random.default_rng(zlib.crc32(image.tobytes()))
+    turned = image.rotate(draw.uniform(-15, 15), Image.Resampling.BILINEAR, fillcolor=WHITE)
     grey = ImageOps.grayscale(turned)
     hue, saturation, value = turned.convert("HSV").split()
     by = int(draw.integers(256))
@@ -79,9 +79,9 @@ def stylised(picture: Image.Image) -> Image.Image:
 
 
 def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
-    """Features of the source pictures in other styles, in the order of the features, and labels.
+    """Features of the source images in other styles, in the order of the features, and labels.
 
-    Pictures that extraction rejected are left out.
+    Images that extraction rejected are left out.
     """
     source = open_domain(plan, "source")
     row_id = source.row_id[source.ok]
@@ -90,7 +90,7 @@ def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
     images = ImageDataset(
         rows,
         Path(plan.summary["root"]),
-        lambda picture: backbone.preprocess(stylised(picture)),
+        lambda image: backbone.preprocess(stylised(image)),
         plan.params.features.max_pixels,
     )
     batches = encode_batches(backbone, load_batches(images, BATCH, 0, limit_s=60), Seconds())

@@ -1,4 +1,4 @@
-"""Problems of known shapes with planted classes, for benchmarks: no picture, no download."""
+"""Problems of known shapes with planted classes, for benchmarks: no image, no download."""
 
 from __future__ import annotations
 
