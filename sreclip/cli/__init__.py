@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
-from sreclip.cli import data, looks, steps
+from sreclip.cli import looks, steps
 from sreclip.cli.app import app, log
 from sreclip.errors import SreclipError
 
-__all__ = ["app", "data", "looks", "main", "steps"]
+__all__ = ["app", "looks", "main", "steps"]
 
 
 def main() -> None:
     """Run the command; a user's mistake ends in two lines and status 2, not in a traceback."""
+    if "data" in sys.argv:
+        # Its options are made from the settings models, which take long to load.
+        importlib.import_module("sreclip.cli.data")
     try:
         app()
     except SreclipError as error:

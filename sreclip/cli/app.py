@@ -25,6 +25,9 @@ app = typer.Typer(
 STEPS = "Steps of the pipeline (called by snakemake)"
 LOOKS = "Results"
 
+data_app = typer.Typer(help="Check the images of a benchmark.", no_args_is_help=True)
+app.add_typer(data_app, name="data", rich_help_panel=LOOKS)
+
 ParamsFile = Annotated[
     Path,
     typer.Option(

@@ -6,12 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sreclip.cli.app import DEFAULT_PARAMS, LOOKS, Json, ParamsFile, app, plan_of
+from sreclip.cli.app import DEFAULT_PARAMS, Json, ParamsFile, data_app, plan_of
 from sreclip.config.options import with_benchmark_options
 from sreclip.errors import ConfigError
-
-data_app = typer.Typer(help="Check the images of a benchmark.", no_args_is_help=True)
-app.add_typer(data_app, name="data", rich_help_panel=LOOKS)
 
 
 @data_app.command("check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from tqdm import tqdm
 
 _LINE_SECONDS = 15.0
 
+log = logging.getLogger("sreclip")
+
 
 class Progress:
-    """Counts images on the standard error stream, if ``enabled``."""
+    """Counts images, if ``enabled``: with a bar on a terminal, else with lines in the log."""
 
     def __init__(self, label: str, total: int, enabled: bool) -> None:
         self._label, self._total = label, total
@@ -35,8 +38,8 @@ class Progress:
         if self._lines and (now - self._last > _LINE_SECONDS or self._done == self._total):
             self._last = now
             rate = self._done / max(now - self._start, 1e-9)
-            text = f"{self._label}: {self._done}/{self._total} images, {rate:.1f}/s, {note}"
-            print(text, file=sys.stderr, flush=True)
+            counted = f"{self._done}/{self._total} images, {rate:.1f}/s"
+            log.info("%s: %s, %s", self._label, counted, note)
 
     def close(self) -> None:
         """End the bar."""

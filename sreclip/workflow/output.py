@@ -12,7 +12,9 @@ NOISE = (
     "Assuming unrestricted",
     "Building DAG",
     "Complete log",
+    "Conda environments",
     "Config file",
+    "DAG of jobs",
     "Elapsed time",
     "Execute ",
     "Select jobs",
@@ -21,6 +23,8 @@ NOISE = (
     "Using shell",
     "host: ",
 )
+# Rules that do nothing but ask for files.
+TARGETS = ("all", "graph", "extract_features", "train", "evaluate", "sweep")
 STREAM_HANDLER = "DefaultStreamHandler"
 
 
@@ -35,44 +39,39 @@ class JobLines(logging.Handler):
 
     def __init__(self, *, dryrun: bool) -> None:
         super().__init__(logging.INFO)
-        self._dryrun = dryrun
+        self._wants_table = dryrun
         self._started: dict[int, tuple[str, float]] = {}
-        self._done = self._total = 0
+        self._finished: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write what a reader wants to know of a record."""
         about = vars(record)
-        event = str(about.get("event", ""))
+        event = str(about.get("event") or "")
         text = record.getMessage().strip() if record.msg else ""
         if event == "job_info":
             self._started[about["jobid"]] = (_name(about), time.monotonic())
         elif event == "job_finished":
-            self._finished(about["job_id"])
-        elif event == "run_info":
-            # The target is a job that does nothing.
-            # A dry run gives the table before and after the jobs.
-            if self._dryrun and not self._total:
-                _write(text)
-            self._total = about["stats"].get("total", 1) - 1
+            name, start = self._started.get(about["job_id"], ("", 0.0))
+            self._finished.append(f"{name:40} {time.monotonic() - start:7.1f} s")
+        elif event == "progress":
+            self._count(about["done"], about["total"])
+        elif event == "run_info" and self._wants_table:
+            # It comes before and after the jobs.
+            self._wants_table = False
+            _write(text)
         elif event == "job_error":
             logs = ", ".join(about.get("log") or [])
             _write(f"failed: {_name(about)}" + (f" (log: {logs})" if logs else ""))
         elif event in ("", "error") and text and not text.startswith(NOISE):
             _write(text)
 
-    def _finished(self, job: int) -> None:
-        name, start = self._started.get(job, ("", 0.0))
-        if name in TARGETS:
-            return
-        self._done += 1
-        # The checkpoint adds jobs that were not counted at first.
-        self._total = max(self._total, self._done)
-        width = len(str(self._total))
-        seconds = time.monotonic() - start
-        _write(f"[{self._done:{width}}/{self._total}] {name:40} {seconds:7.1f} s")
-
-
-TARGETS = ("all", "graph", "extract_features", "train", "evaluate", "sweep")
+    def _count(self, done: int, total: int) -> None:
+        """Write what has finished since the last time, and how far the run is."""
+        width = len(str(total))
+        for line in self._finished:
+            if line.split()[0] not in TARGETS:
+                _write(f"[{done:{width}}/{total}] {line}")
+        self._finished = []
 
 
 def _name(about: dict[str, Any]) -> str:
@@ -89,7 +88,7 @@ def _write(text: str) -> None:
 def one_line_per_job(logger: logging.Logger, *, dryrun: bool) -> None:
     """Let `JobLines` write to the terminal in place of Snakemake's own handler, if that is there.
 
-    It is not with ``--logger``, whose plugin then has the word.
+    It is not with ``--logger``, which names another.
     """
     for handler in list(logger.handlers):
         if handler.name == STREAM_HANDLER:

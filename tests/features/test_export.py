@@ -35,7 +35,11 @@ def plan(tmp_path: Path, fake: SimpleNamespace, monkeypatch: pytest.MonkeyPatch)
     task = {"name": "folder", "folder": {"root": str(data)}, "shard_size": 6}
     values = {"task": task, "backbone": {"name": "open_clip"}, "features": {"workers": 0}}
     plan = Plan(Params.model_validate(values), tmp_path)
-    prepare_data("folder", task["folder"], plan.task.path, shard_size=6)
+    settings = plan.params.task.settings
+    cache = plan.hash_cache
+    prepare_data(
+        "folder", settings, plan.task.path, shard_size=6, duplicates="error", hash_cache=cache
+    )
     backbone = fake.Backbone()
     backbone.label = plan.params.backbone.label
     monkeypatch.setattr(BackboneSettings, "load", lambda self, device: backbone)

@@ -141,7 +141,7 @@ def project(plan: Plan, tmp_path: Path) -> Plan:
 
 def shown(plan: Plan | None, folder: Path) -> str:
     text = io.StringIO()
-    Console(file=text, width=120).print(last_results(plan, folder))
+    Console(file=text, width=300).print(last_results(plan, folder))
     return text.getvalue()
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 from PIL import Image, ImageDraw
 
 from sreclip.config import load_params
@@ -188,13 +189,53 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Counter[str]]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Give a function that makes a folder once for all modules and all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make(name: str, write: Callable[[Path], None]) -> Path:
+        folder = base / name
+        with FileLock(base / f"{name}.lock"):
+            if not (folder / "made").exists():
+                write(folder / "project")
+                (folder / "made").touch()
+        return folder / "project"
+
+    return make
+
+
+def run_everything(folder: Path) -> None:
+    """Write a project and run everything."""
+    printed = make_project(folder).snakemake("all")
+    assert "reports/index.html" in printed
+
+
+@pytest.fixture(scope="module")
+def done(
+    once: Callable[[str, Callable[[Path], None]], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """Give a copy of a project in which everything was run by snakemake."""
+    folder = tmp_path_factory.mktemp("done") / "project"
+    shutil.copytree(once("finished", run_everything), folder, symlinks=True)
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def published(
+    once: Callable[[str, Callable[[Path], None]], Path],
+) -> tuple[Project, Counter[str]]:
     """Give a project in git whose results ``dvc repro`` made, and the jobs that it ran.
 
     It is for all modules: they copy it, see `made`.
     """
-    project = make_project(tmp_path_factory.mktemp("published") / "project")
-    folder = project.folder
+    folder = once("published", publish_with_dvc)
+    return Project(folder), Counter(json.loads(folder.with_name("jobs.json").read_text()))
+
+
+def publish_with_dvc(folder: Path) -> None:
+    """Write a project in git and make its results by ``dvc repro``."""
+    project = make_project(folder)
     for name in (".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(
@@ -219,7 +260,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Counte
     project.commit("Pictures and workflow")
     jobs = project.repro()
     project.commit("First results")
-    return project, jobs
+    folder.with_name("jobs.json").write_text(json.dumps(jobs))
 
 
 @pytest.fixture(scope="module")

@@ -51,17 +51,16 @@ def loaded(project: Project, command: str, place: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def done(project: Project) -> Project:
-    """Run everything once, methods that do not run set to take few steps."""
-    few = {"steps": 2, "regression_steps": 2, "batch_size": 8}
-    project.edit(methods__tsce={**few, "gcn_width": 8}, methods__uodtn={**few, "width": 8})
-    project.snakemake("all")
-    return project
+def ready(done: Project) -> Project:
+    """Let methods that did not run take few steps."""
+    few = {"steps": 2, "regression_steps": 2, "batch_size": 8, "gcn_width": 8}
+    done.edit(methods__tsce=few, methods__uodtn=few)
+    return done
 
 
 @pytest.mark.parametrize("command", STEPS)
-def test_what_a_job_loads_is_in_its_key(done: Project, command: str, tmp_path: Path) -> None:
-    names = loaded(done, command, tmp_path)
+def test_what_a_job_loads_is_in_its_key(ready: Project, command: str, tmp_path: Path) -> None:
+    names = loaded(ready, command, tmp_path)
     keyed = code.closure(*STEPS[command])
     missing = {name for name in names - keyed if not code.is_left_out(name)}
     assert missing == set(), "import them, or name them in LEFT_OUT with the reason"
@@ -70,9 +69,9 @@ def test_what_a_job_loads_is_in_its_key(done: Project, command: str, tmp_path: P
 
 @pytest.mark.parametrize("command", ["prepare-data", "extract-text classes"])
 def test_data_and_features_load_what_carries_a_version(
-    done: Project, command: str, tmp_path: Path
+    ready: Project, command: str, tmp_path: Path
 ) -> None:
-    names = loaded(done, command, tmp_path)
+    names = loaded(ready, command, tmp_path)
     others = {
         name for name in names if not name.startswith(VERSIONED) and not code.is_left_out(name)
     }

@@ -20,7 +20,7 @@ from sreclip.evaluate.metrics import ACCURACIES, run_metrics
 from sreclip.features.planned import open_domain
 from sreclip.methods.scores import read_scores
 from sreclip.plan.plan import Plan
-from sreclip.train.fits import fit_method
+from sreclip.train.method import fit_method
 from tests.methods.test_methods import FEW_STEPS
 from tests.workflow.conftest import Project
 
@@ -31,20 +31,20 @@ BATCH = 5
 
 
 @pytest.fixture(scope="module")
-def prepared(project: Project) -> Project:
+def prepared(done: Project) -> Project:
     """Give the project with its features and graph, two of its four classes unknown."""
     small = {name: dict(settings) for name, settings in FEW_STEPS.items()}
-    project.edit(
+    done.edit(
         methods={"run": ["zero_shot", REFERENCE], **small},
         split={"unknown": ["horse", "car"]},
         train={"seeds": [0, 1]},
     )
-    project.snakemake("extract_features", "graph")
-    return project
+    return done
 
 
 def evaluation(plan: Plan, name: str) -> dict[str, Any]:
-    return json.loads((evaluate_method(plan, name) / "evaluation.json").read_text())
+    evaluate_method(plan, name)
+    return json.loads(plan.evaluation(name)["evaluation.json"].read_text())
 
 
 def numbers(found: dict[str, Any]) -> dict[str, Any]:

@@ -15,14 +15,6 @@ from tests.workflow.reruns import ONE_FIT, PARAMS, Edit, applied
 pytestmark = pytest.mark.workflow
 
 
-@pytest.fixture(scope="module")
-def done(project: Project) -> Project:
-    """Run everything once."""
-    printed = project.snakemake("all")
-    assert "100%" in printed
-    return project
-
-
 @pytest.fixture
 def restored(done: Project) -> Project:
     """Give the finished project and put its parameters back afterwards."""
@@ -77,7 +69,7 @@ def test_provenance_leads_back_to_the_pictures(done: Project) -> None:
     assert {len(step["about"]["weights_sha256"]) for step in features} == {64}
 
     text = done.run("sreclip", "provenance", "reports").stdout
-    assert "shards of target pictures" in text
+    assert "shards of target images" in text
     assert "run 1: outside of git" in text
     assert len({step["circumstances"]["params"] for step in chain[1:]}) == 1
     fit = next((done.folder / "results/models").rglob("fit.json"))
@@ -92,7 +84,7 @@ def test_a_method_by_hand_that_the_run_does_not_name(done: Project) -> None:
     done.run("sreclip", "evaluate", "tip_adapter")
     evaluation = done.plan.evaluation("tip_adapter").path.relative_to(done.folder)
     said = done.run("sreclip", "provenance", str(evaluation)).stdout
-    chain = ["evaluation tip_adapter ", "fit tip_adapter ", "shards of source pictures"]
+    chain = ["evaluation tip_adapter ", "fit tip_adapter ", "shards of source images"]
     assert sorted(chain, key=said.index) == chain
 
 
@@ -107,7 +99,7 @@ def test_provenance_without_records_and_of_edited_files(done: Project) -> None:
     metrics.write_text(text + " ")
     try:
         found = done.run("sreclip", "provenance", str(comparison.relative_to(done.folder))).stdout
-        assert "there is no record of it" in found
+        assert "it has no record" in found
         assert "task: folder" in found
         edited = done.run("sreclip", "provenance", "reports/metrics.json").stdout
         assert "reports/metrics.json was changed after publication" in edited
