@@ -193,7 +193,7 @@ def key_of(run: Run, action: str, argument: str) -> str:
     keys: dict[str, Callable[[], str]] = {
         "fit": lambda: plan.fit(argument).key,
         "evaluate": lambda: plan.evaluation(argument).key,
-        "compare": lambda: plan.comparison_key,
+        "compare": lambda: plan.comparison.key,
         "page": lambda: plan.page.key,
     }
     return keys[action]() if action in keys else ""

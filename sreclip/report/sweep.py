@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,22 +46,21 @@ def sweep_view(plan: Plan) -> Table:
         raise ConfigError(
             "the sweep has only ablations", "see them with: sreclip ablate; or set sweep.methods"
         )
-    table, notes = _table(plan, frame, "Method")
-    groups = frame.groupby(["title", "variant"], sort=False)
+    columns, notes = ["Method", *_titles()], _notes(plan, frame)
     zero_shot = _by_split(frame[frame["method"] == ZERO_SHOT])
     if len(zero_shot) > 1:
-        table.add_column("≥ zero-shot", justify="right")
+        columns.append("≥ zero-shot")
         notes.append(
             f"≥ zero-shot: in how many of {len(zero_shot)} splits known, unknown and H are at "
             "least as high"
         )
-    for (title, variant), rows in groups:
+    shown = []
+    for (title, variant), rows in frame.groupby(["title", "variant"], sort=False):
         label = str(title) if variant == AS_CONFIGURED else f"{title}, {variant}"
-        cells = _cells(plan, rows)
+        shown.append([label, *_cells(plan, rows)])
         if len(zero_shot) > 1:
-            cells.append(_wins(_by_split(rows), zero_shot))
-        table.add_row(label, *cells)
-    return _captioned(table, notes)
+            shown[-1].append(_wins(_by_split(rows), zero_shot))
+    return terminal_table(_title(plan), columns, shown, notes)
 
 
 def ablation_view(plan: Plan, method: str) -> Table:
@@ -82,47 +80,42 @@ def ablation_view(plan: Plan, method: str) -> Table:
         )
     frame = read_sweep(plan)
     frame = frame[(frame["method"] == method) & (frame["ablated"] != "")]
-    table, notes = _table(plan, frame, f"{frame['title'].iloc[0]} without")
     goal = "h" if (frame["metric"] == "h").any() else "all"
-    table.add_column(f"Change of {TITLES[goal]}", justify="right")
-    notes.append(
-        f"change of {TITLES[goal]}: paired over splits and seeds, with the same kind of interval"
-    )
+    change = f"Change of {TITLES[goal]}"
+    notes = [
+        *_notes(plan, frame),
+        f"change of {TITLES[goal]}: paired over splits and seeds, with the same kind of interval",
+    ]
     full = _paired(frame[frame["ablated"] == NOTHING_OFF], goal)
+    shown = []
     for part, rows in frame.groupby("ablated", sort=False):
-        values = _paired(rows, goal)
-        change = "" if part == NOTHING_OFF else _number(plan, (values - full).to_numpy(), sign=True)
-        table.add_row(str(part), *_cells(plan, rows), change)
-    return _captioned(table, notes)
+        gain = (_paired(rows, goal) - full).to_numpy()
+        cells = [str(part), *_cells(plan, rows)]
+        shown.append([*cells, "" if part == NOTHING_OFF else _number(plan, gain, sign=True)])
+    columns = [f"{frame['title'].iloc[0]} without", *_titles(), change]
+    return terminal_table(_title(plan), columns, shown, notes)
 
 
-def _table(plan: Plan, frame: pd.DataFrame, first: str) -> tuple[Table, list[str]]:
+def _title(plan: Plan) -> str:
+    return f"Task {plan.params.task.name}, backbone {plan.params.backbone.label}"
+
+
+def _titles() -> list[str]:
+    return [TITLES[metric] for metric in SHOWN]
+
+
+def _notes(plan: Plan, frame: pd.DataFrame) -> list[str]:
     splits, seeds = frame["unknown"].nunique(), frame["seed"].nunique()
     level = f"{100 * plan.params.evaluate.confidence:g} %"
     over = f"{splits} splits, each the mean of {seeds} seeds" if splits > 1 else f"{seeds} seeds"
     reference = plan.params.evaluate.protocol == REFERENCE
     warning = protocol_warning(plan.params.train.checkpoints) if reference else ""
-    notes = [
+    return [
         *protocol_notes(warning),
         f"percent, class means; mean ± half-width of the {level} Student-t interval over {over}",
         f"selection: {selection_note(plan.params.train.selection.rule, warning)}",
+        *([MINI_NOTE] if plan.params.backbone.name == "mini" else []),
     ]
-    if plan.params.backbone.name == "mini":
-        notes.append(MINI_NOTE)
-    table = terminal_table(
-        f"Task {plan.params.task.name}, backbone {plan.params.backbone.label}", padding=(0, 0)
-    )
-    table.add_column(first, overflow="fold")
-    for metric in SHOWN:
-        table.add_column(TITLES[metric], justify="right", no_wrap=True)
-    return table, notes
-
-
-def _captioned(table: Table, notes: Sequence[str]) -> Table:
-    from rich.text import Text
-
-    table.caption = Text("\n".join(notes))
-    return table
 
 
 def _by_split(rows: pd.DataFrame) -> pd.DataFrame:

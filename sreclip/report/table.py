@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sreclip.evaluate.stored import Evaluation, Summary
 from sreclip.report.differences import plain_level
@@ -12,6 +12,7 @@ from sreclip.report.numbers import half_width, percent_and_half, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 LOWER_IS_BETTER = ("ece",)
 # Title and meaning of each metric.
@@ -176,15 +177,33 @@ def _cell(numbers: Mapping[str, Summary], metric: str, best: float | None) -> Ce
     return Cell(*percent_and_half(summary), summary["mean"] == best, detail)
 
 
-def terminal_table(title: str, **options: Any) -> Table:
-    """Return an empty table in the style of all tables in the terminal."""
+def terminal_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Text | str]],
+    notes: Sequence[str] = (),
+    *,
+    n_names: int = 1,
+    padding: int = 0,
+) -> Table:
+    """Return a table for the terminal; all columns but the first ``n_names`` hold numbers."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    return Table(
+    table = Table(
         title=title,
+        caption=Text("\n".join(notes)) if notes else None,
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
-        **options,
+        padding=(0, padding),
     )
+    for at, name in enumerate(columns):
+        if at < n_names:
+            table.add_column(name, overflow="fold")
+        else:
+            table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table

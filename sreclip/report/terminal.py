@@ -95,24 +95,18 @@ def render_table(source: Plan | Path) -> Table:
     bound = ": upper bounds, not results" if view.selection == "oracle" else ""
     if view.warning:
         bound = ": the authors' way, not results"
-    table = terminal_table(
-        f"Task {task}, backbone {backbone}{bound}",
-        caption=Text("\n".join(notes)),
-        # With the interval in each cell the seven columns just fit into 80 characters.
-        padding=(0, 0),
-    )
-    table.add_column("Method", overflow="fold")
-    for name in METRICS:
-        table.add_column(TITLES[name], justify="right", no_wrap=True)
-    rows = table_cells([row.metrics for row in view.methods], METRICS)
-    for method, cells in zip(view.methods, rows, strict=True):
+    rows = []
+    for method, cells in zip(
+        view.methods, table_cells([row.metrics for row in view.methods], METRICS), strict=True
+    ):
         label = Text(method.title) + Text(" T" if method.transductive else "", style="dim")
         shown = [Text(cell.text("±"), style="bold" if cell.best else "") for cell in cells]
         if any(view.arrows.values()):
             # A space in place of an arrow, so that digits are aligned.
             shown[METRICS.index("h")].append(view.arrows.get(method.name) or " ")
-        table.add_row(label, *shown)
-    return table
+        rows.append([label, *shown])
+    columns = ["Method", *(TITLES[name] for name in METRICS)]
+    return terminal_table(f"Task {task}, backbone {backbone}{bound}", columns, rows, notes)
 
 
 def render_literature(source: Plan | Path) -> RenderableType | None:
@@ -124,17 +118,16 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
     if not numbers:
         return None
     _, _, view = _view(source)
-    table = terminal_table("Published numbers beside those measured here", padding=(0, 1))
-    table.add_column("Method")
-    table.add_column("Fraction of images")
-    table.add_column("Published", justify="right")
-    table.add_column("Measured here", justify="right")
+    rows = []
     for method in view.methods:
         shown = [number for number in numbers if number.method == method.name]
         for at, number in enumerate(shown):
             ((cell,),) = table_cells([method.metrics], [number.metric])
             title = "" if at else method.title
-            table.add_row(title, TITLES[number.metric], number.percent, cell.text())
+            rows.append([title, TITLES[number.metric], number.percent, cell.text()])
+    columns = ["Method", "Fraction of images", "Published", "Measured here"]
+    title = "Published numbers beside those measured here"
+    table = terminal_table(title, columns, rows, n_names=2, padding=1)
     notes = literature_notes(numbers, reference=bool(view.warning))
     return Group("", table, Text("\n".join(notes), style="italic dim"))
 

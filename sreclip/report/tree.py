@@ -31,9 +31,6 @@ def tree_figure(graph: RelationGraph, known: np.ndarray, colours: Mapping[str, s
     figure.update_traces(textfont_color="gray", selector={"name": "hypernym"})
     figure.update_traces(line_color=NEUTRAL, selector={"mode": "lines"})
     figure.update_layout(template={}, dragmode=False, margin={"l": 10, "r": 10, "t": 40, "b": 10})
-    layers = max(
-        (x for trace in figure.data for x in trace.x if x is not None and np.isfinite(x)),
-        default=0,
-    )
-    figure.update_layout(meta={"least_width": int((layers + 2) * LAYER_PIXELS * 0.8)})
+    layers = figure.layout.xaxis.range[1] + 0.5
+    figure.update_layout(meta={"least_width": int(layers * LAYER_PIXELS * 0.8)})
     return figure

@@ -20,7 +20,7 @@ from sreclip.evaluate.metrics import ACCURACIES, run_metrics
 from sreclip.features.planned import open_domain
 from sreclip.methods.scores import read_scores
 from sreclip.plan.plan import Plan
-from sreclip.train.fits import fit_method
+from sreclip.train.method import fit_method
 from tests.methods.test_methods import FEW_STEPS
 from tests.workflow.conftest import Project
 
@@ -129,12 +129,12 @@ def test_class_sorted_batches_and_the_best_step_of_each_metric(
             assert run[metric] == pytest.approx(max(e[metric] for e in expected.values())), metric
             assert run[metric] == pytest.approx(expected[chosen[metric]][metric]), metric
     # Predictions are the last step's, in class-sorted batches; mixed ones give others.
-    frame = pd.read_parquet(plan.evaluation_dir(REFERENCE) / "predictions.parquet")
+    frame = pd.read_parquet(plan.evaluation(REFERENCE)["predictions.parquet"])
     last = probabilities(
         {n.removeprefix("seed-0."): v for n, v in tensors.items()}, features, batches
     )
     np.testing.assert_allclose(frame["confidence"], last.max(axis=1), rtol=1e-4)
-    stored = read_scores(plan.model_dir(REFERENCE) / "scores.h5", plan.model_key(REFERENCE))
+    stored = read_scores(plan.fit(REFERENCE)["scores.h5"], plan.fit(REFERENCE).key)
     assert np.abs(stored.runs[0].confidence - last.max(axis=1)).max() > 1e-3
 
 
@@ -165,23 +165,23 @@ def test_the_default_protocol_gives_the_scores_own_metrics(restored: Project) ->
     plan = restored.plan
     plain = evaluation(plan, REFERENCE)
     assert plain["protocol"] == {"name": "ours"}
-    scores = read_scores(plan.model_dir(REFERENCE) / "scores.h5", plan.model_key(REFERENCE))
+    scores = read_scores(plan.fit(REFERENCE)["scores.h5"], plan.fit(REFERENCE).key)
     labels = read_target_labels(plan.task.path, scores.row_id)
     bins = plan.params.evaluate.ece_bins
     expected = [run_metrics(run, scores.ok, labels, scores.known, bins) for run in scores.runs]
     assert plain["runs"] == expected
     restored.edit(train__checkpoints=3)
     fit_method(restored.plan, REFERENCE, progress=False)
-    assert restored.plan.model_key(REFERENCE) != plan.model_key(REFERENCE)
+    assert restored.plan.fit(REFERENCE).key != plan.fit(REFERENCE).key
     assert numbers(evaluation(restored.plan, REFERENCE)) == numbers(plain)
 
 
 def test_without_checkpoints_the_last_step_alone_is_left(restored: Project) -> None:
     fit_method(restored.plan, "zero_shot", progress=False)
-    plain, key = evaluation(restored.plan, "zero_shot"), restored.plan.model_key("zero_shot")
+    plain, key = evaluation(restored.plan, "zero_shot"), restored.plan.fit("zero_shot").key
     restored.edit(evaluate__protocol="reference")
-    assert restored.plan.model_key("zero_shot") == key
-    assert restored.plan.evaluation_key("zero_shot") != plain["key"]
+    assert restored.plan.fit("zero_shot").key == key
+    assert restored.plan.evaluation("zero_shot").key != plain["key"]
     found = evaluation(restored.plan, "zero_shot")
     assert found["protocol"]["steps"] == ["last"]
     assert "no checkpoint was kept" in found["protocol"]["warning"]
@@ -221,7 +221,7 @@ def test_lost_and_damaged_states(restored: Project) -> None:
 
 
 def test_a_fit_that_diverges_beside_a_checkpoint_says_so(restored: Project) -> None:
-    settings = {"lr": 1e30, "steps": 20, "refine": "transclip", "calibrated_stacking": True}
+    settings = {"lr": 1e30, "steps": 20, "refine": "transclip", "calibration": "zero_shot"}
     restored.edit(train__checkpoints=19, methods__clip_adapter=settings)
     with pytest.raises(FitError, match=r"not finite|is nan"):
         fit_method(restored.plan, "clip_adapter", progress=False)
@@ -235,7 +235,7 @@ def test_the_whole_workflow_warns(restored: Project, tmp_path: Path) -> None:
     restored.snakemake("all")
     warning = "best checkpoint on the TEST labels"
     for log in (folder / "logs/evaluate_method").glob("*.log"):
-        if restored.plan.evaluation_key(REFERENCE) in log.name:
+        if restored.plan.evaluation(REFERENCE).key in log.name:
             assert warning in log.read_text()
             break
     else:
