@@ -170,9 +170,15 @@ class Sweep:
 
 
 def all_results(plan: Plan) -> dict[str, Result]:
-    """Return every result of a run and of its sweep by path."""
-    found = (*plan.run(), *Sweep(plan).results())
-    return {result.path.as_posix(): result for result in found}
+    """Return every result of a run and of its sweep by path.
+
+    A sweep with a split that cannot be has none: only who asks for the sweep is told why.
+    """
+    try:
+        swept = list(Sweep(plan).results())
+    except ConfigError:
+        swept = []
+    return {result.path.as_posix(): result for result in (*plan.run(), *swept)}
 
 
 def ablations(settings: Settings) -> dict[str, dict[str, Any]]:

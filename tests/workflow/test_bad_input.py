@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import struct
-import subprocess
-import sys
-import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,41 +230,6 @@ def test_rejects_take_no_part_in_training_and_count_as_wrong(done: Project) -> N
     assert confusion[:, -1].tolist() == [
         len(evaluation["seeds"]) * per_class.get(name, 0) for name in evaluation["classes"]
     ]
-
-
-def test_kill_in_the_middle_of_extraction(done: Project) -> None:
-    """Killed with all its jobs, as when a machine is reset; then the same bytes as before."""
-    undisturbed = {path: path.read_bytes() for path in feature_files(done)}
-    next(path for path in undisturbed if path.parent.name == "images").unlink()
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    }
-    command = ["snakemake", "--cores", "2", "extract_features"]
-    with subprocess.Popen(
-        command,
-        cwd=done.folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as running:
-        end = time.monotonic() + 120
-        while not list((done.folder / "results/features").glob("*/images/.*.tmp")):
-            assert running.poll() is None, "it finished before it could be killed"
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        os.killpg(running.pid, signal.SIGKILL)
-    left = list((done.folder / "results/features").rglob(".*.tmp"))
-    assert len(left) == 1
-    assert len(feature_files(done)) == len(undisturbed) - 1
-    problem = done.run("sreclip", "verify", check=False)
-    assert problem.returncode == 1
-    assert left[0].name in problem.stdout
-
-    done.run("snakemake", "--unlock")
-    done.snakemake("extract_features")
-    assert {path: path.read_bytes() for path in feature_files(done)} == undisturbed
-    assert done.planned_jobs("all") == {}
 
 
 SENSES = {"cat": "n02121620", "dog": "n02084071"}

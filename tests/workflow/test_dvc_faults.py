@@ -68,7 +68,7 @@ def test_a_section_that_dvc_looks_for(restored: Project) -> None:
     path.write_text(yaml.safe_dump(values))
     assert "Parameters 'report' are missing from 'params.yaml'" in refused(restored, "dvc", "repro")
     said = restored.run("sreclip", "check").stderr
-    assert "dvc.yaml names parameters that do not stand in params.yaml: report" in said
+    assert "dvc.yaml names parameters that are not in params.yaml: report" in said
 
 
 def test_features_edited_by_hand(restored: Project) -> None:

@@ -56,8 +56,8 @@ def test_no_target_label_is_read_before_evaluation(
     labels.mkdir()
     try:
         for name in METHODS:
-            folder = fit_method(plan, name, progress=False)
-            fit = json.loads((folder / "fit.json").read_text())
+            fit_method(plan, name, progress=False)
+            fit = json.loads(plan.fit(name)["fit.json"].read_text())
             said = fit["selection"]
             in_steps = name in FEW_STEPS and name != "linear_probe"
             assert len(fit["checkpoints"]) == (checkpoints if in_steps else 0)
@@ -84,14 +84,14 @@ def test_a_fit_on_a_gpu_gives_the_same_files(restored: Project) -> None:
             "folds": 1,
         },
     )
-    files = ("scores.h5", "model.safetensors", "fit.json")
-    folder = fit_method(restored.plan, "clip_adapter", progress=False)
-    here = [(folder / name).read_bytes() for name in files]
-    shutil.rmtree(folder)
+    fitted = restored.plan.fit("clip_adapter")
+    fit_method(restored.plan, "clip_adapter", progress=False)
+    here = [path.read_bytes() for path in fitted.outputs]
+    shutil.rmtree(fitted.path)
     restored.edit(train__device="cuda")
     with PretendedGpu():
-        assert fit_method(restored.plan, "clip_adapter", progress=False) == folder
-    assert [(folder / name).read_bytes() for name in files] == here
+        fit_method(restored.plan, "clip_adapter", progress=False)
+    assert [path.read_bytes() for path in fitted.outputs] == here
 
 
 def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
@@ -112,8 +112,8 @@ def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
         restored.edit(train__selection={"rule": "last"}, methods__taskres=choice)
         alone = restored.plan
         assert (alone.fit("taskres")["scores.h5"]).exists()
-        folder = evaluate_method(alone, "taskres")
-        result = json.loads((folder / "evaluation.json").read_text())
+        evaluate_method(alone, "taskres")
+        result = json.loads(alone.evaluation("taskres")["evaluation.json"].read_text())
         values.append(result["metrics"].get("h", result["metrics"]["all"])["mean"])
     assert evaluation["candidate"] == values.index(max(values))
     assert evaluation["metrics"]["h"]["mean"] == max(values)
