@@ -88,7 +88,7 @@ def verify(
 
     problems, count = verify_tree(folder)
     for problem in problems:
-        print(problem)
+        print(problem.error)
         if aside and not problem.unfinished:
             print(f"  -> set aside as {set_aside(problem.path)}")
     if problems:

@@ -17,6 +17,7 @@ from sreclip.provenance.records import Link, Record, Records
 from sreclip.provenance.stamps import STAMPS, published_hashes, read_stamp, stamps
 
 FOLDERS = ("results", "reports")
+HEADER = ("weights_sha256", "preprocessing", "precision")
 
 
 @dataclass(frozen=True)
@@ -124,12 +125,10 @@ def _header(path: Path) -> dict[str, str]:
         raise StoreError(f"{path} is missing")
     if path.suffix != ".h5":
         return {}
-    from sreclip.features.header import read_header
     from sreclip.sealed import open_sealed
 
-    header = read_header(open_sealed(path))
-    names = ("weights_sha256", "preprocessing", "precision")
-    return {name: str(getattr(header, name)) for name in names}
+    with open_sealed(path).hdf5() as file:
+        return {name: file.attrs[name] for name in HEADER}
 
 
 def _split(result: Path) -> tuple[Path, str]:
