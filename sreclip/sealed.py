@@ -187,8 +187,8 @@ def open_sealed(path: Path, kind: str | None = None) -> Seal:
         raise _damaged(path, "its checksums do not match their own checksum", kind)
     found = name.rstrip(b"\0").decode()
     if version != VERSION:
-        said = f"{path}: format version {version}, this sreclip reads {VERSION}"
-        raise StoreError(said, f"delete it and run: {_step(found)}")
+        what = f"{path}: format version {version}, this sreclip reads {VERSION}"
+        raise StoreError(what, f"delete it and run: {_step(found)}")
     if kind is not None and found != kind:
         raise StoreError(f"{path} holds {found}, not {kind}", f"give a file of {kind}")
     return Seal(path, found, hdf5_size, bytes(checksums))

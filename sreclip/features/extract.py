@@ -136,7 +136,7 @@ def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -
 
 @contextlib.contextmanager
 def _model_threads(threads: int | None) -> Iterator[None]:
-    """Give the model all cores.
+    """Let the model use all cores.
 
     Decoding needs little of one, and a core that waits for it does nothing: with one core reserved
     per decoding process, two cores encoded half as many images.

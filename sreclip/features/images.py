@@ -114,7 +114,7 @@ def open_images(
 
 
 def read_rejects(file: h5py.File) -> list[Reject]:
-    """Rejects of an open shard."""
+    """Return the rejects of an open shard."""
     return [Reject(**entry) for entry in read_json(file["rejects"])]
 
 

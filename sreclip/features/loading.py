@@ -153,8 +153,11 @@ def _load_pieces(
                     "otherwise remove the image",
                 ) from error
             size //= 2
-            what = "a decoding process died, perhaps killed for memory; "
-            log.warning(what + "continuing with %d images at a time in each", size)
+            log.warning(
+                "a decoding process died, perhaps killed for memory; "
+                "continuing with %d images at a time in each",
+                size,
+            )
 
 
 def _polled(loader: DataLoader[Batch], watch: Watch) -> Iterator[Batch]:

@@ -49,7 +49,7 @@ def prepare(root: Path, folder: Path, shard_size: int) -> None:
 
 
 def rows_of(root: Path, folder: Path) -> pd.DataFrame:
-    """Manifest rows of the source of a data root; a target is put there when it lacks one."""
+    """Manifest rows of the source of a data root; a target is put there if it is missing."""
     if not (root / "target").exists():
         (root / "target").mkdir()
         (root / "target" / "a.png").write_bytes(b"target")
