@@ -80,7 +80,10 @@ def read_names(plan: Plan, kind: str, graph: RelationGraph | None = None) -> Tex
 def text_names(
     plan: Plan, kind: str, graph: RelationGraph | None = None
 ) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return the names of ``classes`` or ``nodes`` (read unless given), and their prompt names."""
+    """Return the names of ``classes`` or ``nodes``, and the prompt names of each.
+
+    For ``nodes`` the plan's graph is read unless it is given.
+    """
     if kind == "classes":
         return [c.name for c in plan.classes], [c.prompt_names for c in plan.classes]
     names = list((graph or RelationGraph.load(plan.graph["graph.json"])).names)
