@@ -57,33 +57,16 @@ class DamagedBlockError(DamagedError):
 
 @dataclass(frozen=True)
 class Seal:
-    """What the end of a sealed file says about it; the file itself is not kept open.
-
-    Attributes
-    ----------
-    path : Path
-    kind : str
-        A key of `MADE_BY`.
-    size : int
-        Bytes of the HDF5 file.
-    checksums : bytes
-        Eight per block.
-    """
+    """What the end of a sealed file says about it; the file itself is not kept open."""
 
     path: Path
     kind: str
-    size: int
-    checksums: bytes
+    size: int  # of the HDF5 file
+    checksums: bytes  # eight per block
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Reader]:
-        """Open the file for checked reads.
-
-        Raises
-        ------
-        StoreError
-            It is missing, or cannot be read.
-        """
+        """Open the file for checked reads; `StoreError` where it cannot be read."""
         with _open(self.path, self.kind) as file:
             yield Reader(self, file)
 
@@ -94,13 +77,7 @@ class Seal:
             yield file
 
     def verify(self) -> None:
-        """Check every block.
-
-        Raises
-        ------
-        DamagedBlockError
-            Naming the first damaged block.
-        """
+        """Check every block; the error names the first damaged one."""
         buffer = memoryview(bytearray(PORTION))
         with self.reader() as reader:
             for start in range(0, self.size, PORTION):
@@ -117,15 +94,6 @@ class Reader(io.RawIOBase):
     def __init__(self, seal: Seal, file: io.FileIO) -> None:
         self._seal, self._file, self._at = seal, file, 0
         self._scratch = memoryview(bytearray(PORTION))
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._seal.size}[whence]
@@ -174,12 +142,7 @@ def new_sealed(path: Path, kind: str) -> Iterator[h5py.File]:
     """Yield an empty HDF5 file in memory; when the block succeeds it is sealed at ``path``.
 
     Large data sets start at a block. The same content gives the same bytes if data sets are
-    created with ``track_times=False``.
-
-    Raises
-    ------
-    StoreError
-        The folder cannot be written, or the disk is full.
+    created with ``track_times=False``. Errors as `sreclip.files.atomic_path`.
     """
     image = io.BytesIO()
     with h5py.File(image, "w", alignment_threshold=BLOCK, alignment_interval=BLOCK) as file:
@@ -194,13 +157,7 @@ def new_sealed(path: Path, kind: str) -> Iterator[h5py.File]:
 
 
 def open_sealed(path: Path, kind: str | None = None) -> Seal:
-    """Read and check the end of a sealed file.
-
-    Parameters
-    ----------
-    path : Path
-    kind : str, optional
-        The kind that it must be of.
+    """Read and check the end of a sealed file, which must be of ``kind`` where that is given.
 
     Raises
     ------
@@ -214,12 +171,11 @@ def open_sealed(path: Path, kind: str | None = None) -> Seal:
         end = bytearray(_FOOTER.size)
         _fill(file, max(0, size - len(end)), memoryview(end), path)
         if not end.endswith(MAGIC):
-            raise _damaged(
-                path,
+            what = (
                 "it does not end in its checksums (truncated, extended, or made by another version "
-                "of sreclip or another program)",
-                kind,
+                "of sreclip or another program)"
             )
+            raise _damaged(path, what, kind)
         about, digest, _ = _FOOTER.unpack(end)
         name, version, hdf5_size = _ABOUT.unpack(about)
         n_checksums = 8 * -(-hdf5_size // BLOCK)
@@ -231,10 +187,8 @@ def open_sealed(path: Path, kind: str | None = None) -> Seal:
         raise _damaged(path, "its checksums do not match their own checksum", kind)
     found = name.rstrip(b"\0").decode()
     if version != VERSION:
-        raise StoreError(
-            f"{path}: format version {version}, this sreclip reads {VERSION}",
-            _make_again(found),
-        )
+        what = f"{path}: format version {version}, this sreclip reads {VERSION}"
+        raise StoreError(what, f"delete it and run: {_step(found)}")
     if kind is not None and found != kind:
         raise StoreError(f"{path} holds {found}, not {kind}", f"give a file of {kind}")
     return Seal(path, found, hdf5_size, bytes(checksums))
@@ -285,11 +239,7 @@ def _checksums(data: memoryview) -> bytes:
 
 
 def _damaged(path: Path, what: str, kind: str | None) -> DamagedError:
-    return DamagedError(path, f"{path} is damaged: {what}", _make_again(kind))
-
-
-def _make_again(kind: str | None) -> str:
-    return f"delete it and run: {_step(kind)}"
+    return DamagedError(path, f"{path} is damaged: {what}", f"delete it and run: {_step(kind)}")
 
 
 def _step(kind: str | None) -> str:

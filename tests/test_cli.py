@@ -37,7 +37,7 @@ Run = Callable[..., Done]
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
-    """Give the command, run as its entry point runs it, in a folder with a ``params.yaml``."""
+    """Return the command, run as its entry point runs it, in a folder with a ``params.yaml``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
@@ -70,7 +70,7 @@ def i2awa() -> dict[str, Any]:
 
 @pytest.fixture
 def graph_file(run: Run, i2awa: dict[str, Any], tmp_path: Path) -> Path:
-    """Give the graph of I2AwA's 50 classes with ImageNet's, made by the command."""
+    """Return the graph of I2AwA's 50 classes with ImageNet's, made by the command."""
     (tmp_path / "wnids.txt").write_text("\n".join(["# I2AwA", *i2awa["class_wnids"]]) + "\n")
     done = run(
         "build-graph", "--wnids", "wnids.txt", "--include-imagenet", "--out", "deep/graph.json"
@@ -176,7 +176,7 @@ def test_show_graph_prints_a_tree_and_draws(run: Run, graph_file: Path, tmp_path
     assert 'src="http' not in page
 
 
-def test_show_graph_refuses_other_pictures_and_other_files(
+def test_show_graph_refuses_other_formats_and_other_files(
     run: Run, graph_file: Path, tmp_path: Path
 ) -> None:
     done = run("show-graph", "--graph", str(graph_file), "--out", "x.bmp")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,8 @@ from sreclip import __version__
 from sreclip.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from sreclip.plan.plan import Plan
 
 app = typer.Typer(
@@ -30,9 +32,7 @@ app.add_typer(data_app, name="data", rich_help_panel=LOOKS)
 
 ParamsFile = Annotated[
     Path,
-    typer.Option(
-        "--params", help="Parameters, over those of params.yaml.", metavar="FILE", show_default=True
-    ),
+    typer.Option("--params", help="Parameters, over those of params.yaml.", metavar="FILE"),
 ]
 MethodName = Annotated[str, typer.Argument(help="A registered method.", metavar="METHOD")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")]
@@ -77,6 +77,21 @@ def _start_logging(file: Path | None) -> None:
         log.addHandler(handler)
 
 
+def show(*renderables: RenderableType) -> None:
+    """Print what rich lays out."""
+    from rich.console import Console
+
+    for renderable in renderables:
+        Console().print(renderable)
+
+
+def show_json(value: Any) -> None:
+    """Print JSON."""
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
 def plan_of(path: Path) -> Plan:
     """Read parameters and return their plan."""
     from sreclip.plan.plan import Plan
@@ -86,13 +101,7 @@ def plan_of(path: Path) -> Plan:
 
 
 def registered_method(name: str) -> str:
-    """Check the name of a method.
-
-    Raises
-    ------
-    ConfigError
-        It is not registered; names the nearest that is.
-    """
+    """Return the name of a method, if there is one of that name."""
     from sreclip.methods import METHODS
     from sreclip.registry import unknown_name
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sreclip.cli.app import DEFAULT_PARAMS, Json, ParamsFile, data_app, plan_of
+from sreclip.cli.app import DEFAULT_PARAMS, Json, ParamsFile, data_app, plan_of, show, show_json
 from sreclip.config.options import with_benchmark_options
 from sreclip.errors import ConfigError
 
@@ -23,10 +23,6 @@ def data_check(
 
     Without --root the settings are those of --params.
     """
-    import json
-
-    from rich.console import Console
-
     from sreclip.config import parse_params
     from sreclip.data.benchmarks.view import render, to_json
     from sreclip.data.tasks import load_benchmarks
@@ -49,8 +45,8 @@ def data_check(
         settings = section.settings | given
     found = benchmarks[task].survey(settings)
     if as_json:
-        print(json.dumps(to_json(found), indent=2, ensure_ascii=False))
+        show_json(to_json(found))
     else:
-        Console().print(render(found))
+        show(render(found))
     if found.problems or any(found.differences()):
         raise typer.Exit(1)

@@ -16,6 +16,8 @@ from sreclip.cli.app import (
     log,
     plan_of,
     registered_method,
+    show,
+    show_json,
 )
 from sreclip.files import set_aside
 
@@ -28,25 +30,19 @@ def results(
     ] = None,
 ) -> None:
     """Print the results table of the last run, and where its page is."""
-    from rich.console import Console
-
     from sreclip.report.terminal import last_results
 
-    Console().print(last_results(None if params is None else plan_of(params)))
+    show(last_results(None if params is None else plan_of(params)))
 
 
 @app.command(rich_help_panel=LOOKS)
 def sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Print methods and variants over the splits of the sweep, and where its table is."""
-    from rich.console import Console
-
     from sreclip.plan.sweep import Sweep
     from sreclip.report.sweep import sweep_view
 
     plan = plan_of(params)
-    console = Console()
-    console.print(sweep_view(plan))
-    console.print(f"All numbers: {Sweep(plan).table['sweep.csv']}")
+    show(sweep_view(plan), f"All numbers: {Sweep(plan).table['sweep.csv']}")
 
 
 @app.command(rich_help_panel=LOOKS)
@@ -55,12 +51,9 @@ def ablate(
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:
     """Print what each part of a method is worth: switched off in turn, and together."""
-    from rich.console import Console
-
     from sreclip.report.sweep import ablation_view
 
-    plan = plan_of(params)
-    Console().print(ablation_view(plan, registered_method(method)))
+    show(ablation_view(plan_of(params), registered_method(method)))
 
 
 @app.command(rich_help_panel=LOOKS)
@@ -68,11 +61,9 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="A cached file (.h5).", metavar="FILE")],
 ) -> None:
     """Print what a cached HDF5 file holds."""
-    from rich.console import Console
-
     from sreclip.features.inspect import render
 
-    Console().print(render(file))
+    show(render(file))
 
 
 @app.command(rich_help_panel=LOOKS)
@@ -88,7 +79,7 @@ def verify(
 
     problems, count = verify_tree(folder)
     for problem in problems:
-        print(problem)
+        print(problem.error)
         if aside and not problem.unfinished:
             print(f"  -> set aside as {set_aside(problem.path)}")
     if problems:
@@ -125,15 +116,13 @@ def provenance(
     params: ParamsFile = DEFAULT_PARAMS,
     as_json: Json = False,
 ) -> None:
-    """Print the chain from a result back to the pictures, and who made each link."""
-    import json
-
+    """Print the chain from a result back to the images, and who made each link."""
     from sreclip.provenance.trace import trace
     from sreclip.provenance.view import chain_lines
 
     chain = trace(result, params)
     if as_json:
-        print(json.dumps(chain.to_json(), indent=2, ensure_ascii=False))
+        show_json(chain.to_json())
     else:
         print("\n".join(chain_lines(chain)))
 
@@ -150,18 +139,14 @@ def diff(
     A run is a reports/ folder, a metrics.json, a git revision such as HEAD~1 (. is the working
     folder), or a file of parameters.
     """
-    import json
-
-    from rich.console import Console
-
     from sreclip.provenance.differences import diff as find_differences
     from sreclip.provenance.differences import render
 
     found = find_differences(a, b)
     if as_json:
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        show_json(found.to_json())
     else:
-        Console().print(render(found, every_metric=every_metric))
+        show(render(found, every_metric=every_metric))
 
 
 @app.command(rich_help_panel=LOOKS)
@@ -171,12 +156,10 @@ def show_graph(
         Path | None, typer.Option(help="A graph.json to draw instead of the task's.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write a picture here: .svg, or .html to explore.")
+        Path | None, typer.Option(help="Write a drawing here: .svg, or .html to explore.")
     ] = None,
 ) -> None:
-    """Draw the class relation graph: as a tree here, as a picture in a file."""
-    from rich.console import Console
-
+    """Draw the class relation graph: as a tree here, or into a file."""
     from sreclip.graph.draw import draw_to_file, text_tree
     from sreclip.graph.relation_graph import RelationGraph
 
@@ -186,7 +169,7 @@ def show_graph(
         graph, known = plan.graph["graph.json"], plan.known
     relation_graph = RelationGraph.load(graph)
     if out is None:
-        Console().print(text_tree(relation_graph, known))
+        show(text_tree(relation_graph, known))
     else:
         draw_to_file(relation_graph, out, known)
         print(out)

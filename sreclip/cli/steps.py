@@ -51,7 +51,7 @@ def _step(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _made(plan: Plan, result: Result) -> None:
-    """Record where a result comes from, and say where it is."""
+    """Record how a result was made, and say where it is."""
     from sreclip.provenance.records import write_record
 
     write_record(plan, result)
@@ -94,20 +94,14 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         hash_cache=plan.hash_cache,
         progress=not quiet,
     )
-    images = summary["images"]
-    log.info(
-        "%s: %d classes, %d source and %d target images in %d shards",
-        task.name,
-        summary["classes"],
-        images["source"],
-        images["target"],
-        summary["shards"],
-    )
+    classes, shards, images = (summary[name] for name in ("classes", "shards", "images"))
+    counts = f"{images['source']} source and {images['target']} target images"
+    log.info("%s: %d classes, %s in %d shards", task.name, classes, counts, shards)
     for note in summary["notes"]:
         log.warning("note: %s", note)
-    plan = plan_of(params)  # what is to be said of the task is known now
+    plan = plan_of(params)  # now it knows the images
     _made(plan, plan.task)
-    _ = plan.known
+    _ = plan.known  # an error where the split does not fit the classes
 
 
 @_step
@@ -116,15 +110,9 @@ def extract_images(
     domain: Annotated[
         Literal["source", "target"] | None, typer.Option(help="Domain of the shard.")
     ] = None,
-    shard: Annotated[
-        int | None, typer.Option(help="Number of the shard in its domain, from 0.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="Key of the shard, instead of its number.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Cores to use; by default all of them.")
-    ] = None,
+    shard: Annotated[int | None, typer.Option(help="Number in its domain, from 0.")] = None,
+    key: Annotated[str | None, typer.Option(help="Key, instead of the number.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Cores to use; default: all.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Encode the images of one shard into one HDF5 file."""
@@ -190,10 +178,7 @@ def build_graph(
 
 @_step
 def train(
-    method: MethodName,
-    params: ParamsFile = DEFAULT_PARAMS,
-    key: Key = None,
-    quiet: Quiet = False,
+    method: MethodName, params: ParamsFile = DEFAULT_PARAMS, key: Key = None, quiet: Quiet = False
 ) -> None:
     """Fit one method, once per seed, on the cached features."""
     from sreclip.plan.sweep import Sweep

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,23 +31,15 @@ if TYPE_CHECKING:
 class Batch:
     """Consecutive images.
 
-    Attributes
-    ----------
-    pixels : Tensor or None
-        Of the images that are ok, ``(n_ok, 3, height, width)``; None if there is none.
-    reasons : list of str
-        Why each image is rejected, empty where it is ok.
-    failure : DataError or None
-        The first error to stop at.
-    read_s, decode_s : float
-        Seconds for reading and hashing, and for decoding and preprocessing.
+    ``pixels`` are those of the images that are ok, ``(n_ok, 3, height, width)``, None if there is
+    none; ``reasons`` say why each image is rejected, and are empty where it is ok.
     """
 
     pixels: torch.Tensor | None
     reasons: list[str]
-    failure: DataError | None = None
-    read_s: float = 0.0
-    decode_s: float = 0.0
+    failure: DataError | None = None  # the first error to stop at
+    read_s: float = 0.0  # seconds for reading and hashing
+    decode_s: float = 0.0  # seconds for decoding and preprocessing
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -81,19 +73,9 @@ class Batch:
 class ImageDataset(Dataset[Batch]):
     """The images of manifest rows, each a batch of one.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        ``path``, ``size`` and ``sha256``; ``member`` and ``offset`` of those in archives.
-    root : Path
-        Data root.
-    preprocess : callable
-        RGB image to pixels ``(3, height, width)``.
-    max_pixels : int
-        Larger images are rejected.
-    least_side : int
-        A JPEG may be decoded at a half, a quarter or an eighth of its size if both sides keep
-        this many pixels; 0 decodes it in full.
+    ``preprocess`` makes pixels ``(3, height, width)`` of an RGB image. Images of more than
+    ``max_pixels`` are rejected. A JPEG may be decoded at a half, a quarter or an eighth of its size
+    if both sides keep ``least_side`` pixels; 0 decodes it in full.
 
     Attributes
     ----------
@@ -116,7 +98,7 @@ class ImageDataset(Dataset[Batch]):
         self.preprocess = preprocess
         self.max_pixels, self.least_side = max_pixels, least_side
         self.rejected: dict[int, str] = {}
-        self.decoding: Callable[[int], AbstractContextManager[None]] = _unwatched
+        self.decoding: Callable[[int], AbstractContextManager[Any]] = nullcontext
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -139,7 +121,3 @@ class ImageDataset(Dataset[Batch]):
             item.failure = error
         item.decode_s = time.perf_counter() - start - item.read_s
         return item
-
-
-def _unwatched(index: int) -> AbstractContextManager[None]:
-    return nullcontext()

@@ -93,13 +93,9 @@ class Encoder:
 def encode_batches(
     backbone: Backbone, batches: Iterator[Batch], seconds: Seconds
 ) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
-    """Encode batches in order; the time for waiting and in the model is added to ``seconds``.
+    """Yield batches with their features, ``(n_rows, dim)``, in order; zero rows where not ok.
 
-    Yields
-    ------
-    batch : Batch
-    features : ndarray
-        ``(n_rows, dim)`` float32, zero rows where not ok.
+    The time for waiting and in the model is added to ``seconds``.
     """
     encoder = Encoder(backbone)
     ahead = 0 if encoder.uploads is None else 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,36 +29,29 @@ MOST_METADATA = 100_000_000
 _TYPES = {"float16": "F16", "float32": "F32", "int64": "I64", "bool": "BOOL"}
 
 
-@dataclass(frozen=True)
 class _Table:
     """Features ``(n, dim)``, the columns of their rows, and what made them."""
 
-    features: FeatureRows | NDArray[np.float32]
-    rows: pd.DataFrame
-    header: Header
+    def __init__(
+        self, features: FeatureRows | NDArray[np.float32], rows: pd.DataFrame, header: Header
+    ) -> None:
+        self.features, self.rows = features, rows
+        numbers = rows.select_dtypes(["number", "bool"])
+        self.numbers = {str(name): column.to_numpy() for name, column in numbers.items()}
+        self.texts = {
+            str(name): rows[name].tolist()
+            for name in rows.columns.difference(numbers.columns, sort=False)
+        }
+        names = ("backbone", "weights_sha256", "preprocessing", "precision", "logit_scale")
+        self.about = {name: str(getattr(header, name)) for name in names}
 
     def chunks(self) -> Iterator[NDArray[Any]]:
         for start in range(0, len(self.features), CHUNK):
             yield self.features[start : start + CHUNK]
 
-    @property
-    def numbers(self) -> dict[str, NDArray[Any]]:
-        columns = self.rows.select_dtypes(["number", "bool"])
-        return {str(name): column.to_numpy() for name, column in columns.items()}
-
-    @property
-    def texts(self) -> dict[str, list[str]]:
-        columns = self.rows.select_dtypes(exclude=["number", "bool"])
-        return {str(name): column.tolist() for name, column in columns.items()}
-
-    @property
-    def about(self) -> dict[str, str]:
-        names = ("backbone", "weights_sha256", "preprocessing", "precision", "logit_scale")
-        return {name: str(getattr(self.header, name)) for name in names}
-
 
 def export_features(plan: Plan, what: str, out: Path) -> list[Path]:
-    """Write features and their rows, a part at a time.
+    """Write features and their rows, a part at a time, and return the paths of the files.
 
     Parameters
     ----------
@@ -71,11 +63,6 @@ def export_features(plan: Plan, what: str, out: Path) -> list[Path]:
         source, ``label``; of texts ``features`` and ``name``. ``.npy``: the features, and beside it
         a ``.parquet`` with the other columns. ``.safetensors``: tensors of the numbers, and the
         texts as JSON lists in the metadata.
-
-    Returns
-    -------
-    list of Path
-        What was written.
 
     Raises
     ------
@@ -96,14 +83,11 @@ def _table(plan: Plan, what: str) -> _Table:
     if what not in DOMAINS:
         text = read_names(plan, what)
         return _Table(text.features, pd.DataFrame({"name": text.names}), text.header)
-    domain = next(domain for domain in DOMAINS if domain == what)
-    images, shards = open_domain(plan, domain), plan.domain_shards(domain)
-    wanted = ["row_id", "path", "member", "domain", "label"]
+    images, shards = open_domain(plan, what), plan.domain_shards(what)
+    wanted = ["row_id", "path", "member", "label"]
     manifest = read_manifest(plan.task.path, wanted)[shards[0].start : shards[-1].stop]
-    rows = manifest[["row_id"]].assign(
-        path=image_names(manifest), domain=manifest["domain"].astype(str), ok=images.ok
-    )
-    if domain == "source":
+    rows = manifest[["row_id"]].assign(path=image_names(manifest), domain=what, ok=images.ok)
+    if what == "source":
         rows["label"] = manifest["label"].to_numpy(dtype=np.int64)
     return _Table(images.features, rows, images.header)
 

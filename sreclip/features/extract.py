@@ -26,19 +26,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Reduced JPEG files keep this many times the side that the backbone resizes to.
 REDUCED_SIDES = 2
-"""Reduced JPEG files keep this many times the side that the backbone resizes to."""
+# Images per shard on which half precision is compared with float32, which is slow on a GPU.
 COMPARED = 8
-"""Images per shard on which half precision is compared with float32, which is slow on a GPU."""
 
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """Where the time of an extraction went, and the error of half precision.
-
-    ``rounding`` is the largest 1 - cosine between the first rows (`COMPARED`) and the same in
-    float32; 0 in float32.
-    """
+    """Where the time of an extraction went, and the error of half precision (`_rounding`)."""
 
     seconds: Seconds
     rounding: float
@@ -66,16 +62,12 @@ def extract_images(
     ----------
     rows : DataFrame
         Manifest rows of the shard, of one domain, in order.
-    root : Path
-        Data root.
+    root, out : Path
+        Data root, and the file to write.
     backbone : Backbone
         Its ``preprocess`` runs in the workers; where processes are spawned and not forked it
         must pickle.
-    out : Path
-        The file; it appears when it is whole.
     settings : FeatureSettings
-        JPEG files are reduced only to sizes of at least `REDUCED_SIDES` times the side that the
-        backbone works with.
     rows_key : str
         Hash of the rows (`sreclip.data.shards.Shard.key`).
     threads : int, optional
@@ -131,36 +123,33 @@ def extract_images(
 
 
 def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -> float:
-    """Largest 1 - cosine between the first rows in half precision and the same in float32."""
+    """Return the largest 1 - cosine between the first rows and the same in float32."""
     if batch.pixels is None:
         return 0.0
     exact = backbone.encode_image(batch.pixels[:COMPARED], exact=True).cpu().numpy()
     rows = features[batch.ok][:COMPARED]
     error = float((1 - (rows * exact).sum(axis=1)).max())
-    said = "%s: 1 - cosine to float32 is at most %.1e in %d images"
-    log.info(said, backbone.precision, error, len(exact))
+    what = "%s: 1 - cosine to float32 is at most %.1e in %d images"
+    log.info(what, backbone.precision, error, len(exact))
     return error
 
 
 @contextlib.contextmanager
 def _model_threads(threads: int | None) -> Iterator[None]:
-    """Give the model all cores.
+    """Let the model use all cores.
 
     Decoding needs little of one, and a core that waits for it does nothing: with one core reserved
     per decoding process, two cores encoded half as many images.
     """
     import torch
 
+    if threads is None:
+        # A cluster may allow fewer than the machine has; not every system tells.
+        tells = hasattr(os, "sched_getaffinity")
+        threads = len(os.sched_getaffinity(0)) if tells else os.cpu_count() or 1
     before = torch.get_num_threads()
-    torch.set_num_threads(threads or _usable_cores())
+    torch.set_num_threads(threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _usable_cores() -> int:
-    """Cores that this process may use; a cluster may allow fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,36 +23,26 @@ from sreclip.backbones.base import Backbone
 from sreclip.errors import StoreError
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import content_key
-from sreclip.sealed import MADE_BY, Seal
+from sreclip.sealed import MADE_BY
 
 Dtype = Literal["float16", "float32"]
 # Rounding to float16 moves each component by at most 2**-11 of itself, and so the length.
 NORM_TOLERANCE = {"float16": 2e-3, "float32": 1e-3}
+LIBRARIES = ("h5py", "numpy", "open_clip_torch", "pillow", "torch", "torchvision")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the vectors were made with.
+    """What the vectors were made with; see `sreclip.backbones.base.Backbone`.
 
-    Attributes
-    ----------
-    backbone, weights_sha256, preprocessing : str
-        As in `sreclip.backbones.base.Backbone`.
-    precision : str
-        Number format of the forward pass.
-    dtype : str
-        Number format of the stored rows.
-    logit_scale : float
-        The backbone's factor from cosine to logits; not keyed, since the weights decide it.
-    dim : int
-        Width of a row; not keyed, since the weights decide it.
+    ``logit_scale`` and ``dim`` are not keyed: the weights decide them.
     """
 
     backbone: str
     weights_sha256: str
     preprocessing: str
-    precision: str
-    dtype: str
+    precision: str  # number format of the forward pass
+    dtype: str  # number format of the stored rows
     logit_scale: float
     dim: int
 
@@ -87,34 +77,18 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Header(Provenance):
-    """The attributes of a feature file: what made the vectors, and from which inputs.
+    """The attributes of a feature file: what made the vectors, and from which inputs."""
 
-    Attributes
-    ----------
-    kind : str
-        ``images`` (one shard) or ``text``.
-    key : str
-        Content key of the file.
-    rows_key : str
-        Hash of the inputs: manifest rows, or names and templates.
-    domain : str
-        ``source`` or ``target``; empty in a text file.
-    extraction_version : int
-        `sreclip.features.EXTRACTION_VERSION` of the code that made the file.
-    versions : Mapping[str, str]
-        Library versions.
-    """
-
-    kind: str
+    kind: str  # ``images`` (one shard) or ``text``
     key: str
-    rows_key: str
-    domain: str
+    rows_key: str  # hash of the inputs: manifest rows, or names and templates
+    domain: str  # ``source`` or ``target``; empty in a text file
     extraction_version: int
     versions: Mapping[str, str]
 
     @classmethod
     def new(cls, kind: str, provenance: Provenance, rows_key: str, domain: str = "") -> Self:
-        """Header of a file that is being written, with its key and today's library versions."""
+        """Return the header of a file that is being written."""
         return cls(
             **asdict(provenance),
             kind=kind,
@@ -122,7 +96,8 @@ class Header(Provenance):
             rows_key=rows_key,
             domain=domain,
             extraction_version=EXTRACTION_VERSION,
-            versions=library_versions(),
+            # Without importing the libraries.
+            versions={"sreclip": sreclip.__version__} | installed_versions(LIBRARIES),
         )
 
     def write(self, file: h5py.File) -> None:
@@ -138,13 +113,7 @@ class Header(Provenance):
         return cls(**plain | {"versions": json.loads(plain["versions"])})
 
     def check(self, expected: Mapping[str, Any], path: Path) -> None:
-        """Compare attributes with the wanted values, by name.
-
-        Raises
-        ------
-        StoreError
-            An attribute differs.
-        """
+        """Compare attributes with the wanted values, by name; `StoreError` where one differs."""
         for name, wanted in expected.items():
             if (found := getattr(self, name)) != wanted:
                 raise StoreError(
@@ -154,34 +123,17 @@ class Header(Provenance):
                 )
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that decide the numbers, without importing them."""
-    versions = {"sreclip": sreclip.__version__}
-    for name in ("h5py", "numpy", "open_clip_torch", "pillow", "torch", "torchvision"):
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    versions = {}
+    for name in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
 
 
-def read_header(seal: Seal) -> Header:
-    """Read the header of a feature file."""
-    with seal.hdf5() as file:
-        return Header.read(file)
-
-
 def check_rows(rows: NDArray[Any], ok: NDArray[np.bool_], names: Sequence[str], path: Path) -> None:
-    """Check feature rows before they are written.
-
-    Parameters
-    ----------
-    rows : ndarray
-        ``(n_rows, dim)``.
-    ok : ndarray
-        ``(n_rows,)``; other rows must be zero.
-    names : sequence of str
-        What to call each row.
-    path : Path
-        The file, for the error.
+    """Check the feature rows of a file, ``(n_rows, dim)``, which the error calls by ``names``.
 
     Raises
     ------

@@ -35,27 +35,17 @@ class Reject:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Image features of one domain.
+    """Image features of one domain: ``(n_rows, dim)`` features and columns of ``n_rows``.
 
-    Attributes
-    ----------
-    header : Header
-        Of the first shard; what made the vectors is the same in all of them.
-    features : FeatureRows
-        ``(n_rows, dim)``, read when asked for.
-    row_id : ndarray
-        int64, ``(n_rows,)``.
-    ok : ndarray
-        False where the image was rejected, ``(n_rows,)``.
-    rejects : list of Reject
-        In row order.
+    Features are read when asked for. ``header`` is that of the first shard; what made the vectors
+    is the same in all of them.
     """
 
     header: Header
     features: FeatureRows
     row_id: NDArray[np.int64]
     ok: NDArray[np.bool_]
-    rejects: list[Reject]
+    rejects: list[Reject]  # in row order
 
     def __len__(self) -> int:
         return len(self.row_id)
@@ -71,20 +61,7 @@ def write_images(
     rows_key: str,
     domain: str,
 ) -> None:
-    """Write a shard.
-
-    Parameters
-    ----------
-    out : Path
-    provenance : Provenance
-    row_id : ndarray
-        int64, ``(n_rows,)``.
-    features : ndarray
-        ``(n_rows, dim)`` of type ``provenance.dtype``, unit-norm, zero where rejected.
-    rejects : sequence of Reject
-        In row order.
-    rows_key, domain : str
-        As in `Header`.
+    """Write a shard: unit-norm ``features`` of type ``provenance.dtype``, zero where rejected.
 
     Raises
     ------
@@ -105,16 +82,9 @@ def open_images(
     expected: Mapping[str, Any] | None = None,
     rows_keys: Sequence[str] | None = None,
 ) -> ImageFeatures:
-    """Open the shards of a domain as one table.
+    """Open the shards of a domain, in row order, as one table.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        Shards in row order.
-    expected : Mapping[str, Any], optional
-        Header values that each must have, such as ``backbone`` or ``weights_sha256``.
-    rows_keys : sequence of str, optional
-        The ``rows_key`` that each must have.
+    Each must have the ``expected`` header values, and its own of ``rows_keys``.
 
     Raises
     ------
@@ -125,13 +95,12 @@ def open_images(
     headers, parts, rejects = [], [], []
     row_ids: list[NDArray[np.int64]] = []
     oks: list[NDArray[np.bool_]] = []
-    for number, path in enumerate(paths):
+    own = [{"rows_key": key} for key in rows_keys] if rows_keys else [{}] * len(paths)
+    for path, keyed in zip(paths, own, strict=True):
         seal = open_sealed(path, "images")
         with seal.hdf5() as file:
             header = Header.read(file)
-            header.check(expected or {}, path)
-            if rows_keys is not None:
-                header.check({"rows_key": rows_keys[number]}, path)
+            header.check({**(expected or {}), **keyed}, path)
             headers.append(header)
             parts.append(StoredRows.of(seal, file["features"]))
             row_ids.append(file["row_id"][:])
@@ -145,18 +114,12 @@ def open_images(
 
 
 def read_rejects(file: h5py.File) -> list[Reject]:
-    """Rejects of an open shard."""
+    """Return the rejects of an open shard."""
     return [Reject(**entry) for entry in read_json(file["rejects"])]
 
 
 def verify_images(path: Path) -> None:
-    """Read a shard and check its rows as `write_images` does.
-
-    Raises
-    ------
-    StoreError
-        It is damaged, or a row is not as it must be.
-    """
+    """Read a shard and check its rows as `write_images` does."""
     images = open_images([path])
     for start in range(0, len(images), 1 << 13):
         part = slice(start, start + (1 << 13))
@@ -168,11 +131,9 @@ def _row_names(row_id: NDArray[np.int64]) -> list[str]:
 
 
 def _check_alike(paths: Sequence[Path], headers: Sequence[Header]) -> None:
-    first = headers[0]
-    names = [*(field.name for field in fields(Provenance)), "domain"]
     for path, header in zip(paths, headers, strict=True):
-        for name in names:
-            one, other = getattr(first, name), getattr(header, name)
+        for name in [*(field.name for field in fields(Provenance)), "domain"]:
+            one, other = getattr(headers[0], name), getattr(header, name)
             if one != other:
                 raise StoreError(
                     f"{paths[0]} and {path} do not belong together: "

@@ -24,12 +24,7 @@ def describe(path: Path) -> dict[str, Any]:
 
     The result holds ``kind``, the attributes, ``data`` (shape and type by name), ``file_bytes``
     and ``checksum`` (``good``, or what is wrong); of images ``rejects``, of texts ``names`` and
-    ``template_texts``.
-
-    Raises
-    ------
-    StoreError
-        It is not a sealed file, or what it says about itself is damaged.
+    ``template_texts``. `StoreError` where even that is damaged, or it is no sealed file.
     """
     seal = open_sealed(path)
     with seal.hdf5() as file:

@@ -39,14 +39,8 @@ class DeadDecoderError(Exception):
 class Watch:
     """Which image each decoding process is at, in memory that the processes share.
 
-    Time counts only while the main process waits, so that a suspended job is not late.
-
-    Parameters
-    ----------
-    workers : int
-        Decoding processes.
-    limit_s : float
-        Seconds that an image may take.
+    An image may take ``limit_s`` seconds. Time counts only while the main process waits, so that a
+    suspended job is not late.
     """
 
     def __init__(self, workers: int, limit_s: float) -> None:
@@ -68,17 +62,11 @@ class Watch:
             self._table[info.id, 1] = -1
 
     def now(self) -> dict[int, int]:
-        """Row number that each process is at, by process."""
+        """Return the row number that each process is at."""
         return {process: index for process, index in self._table.tolist() if index >= 0}
 
     def waited(self, seconds: float) -> None:
-        """Count time in which no image came.
-
-        Raises
-        ------
-        HangingDecoderError
-            A process has been at its image for longer than the limit.
-        """
+        """Count time in which no image came; `HangingDecoderError` beyond the limit."""
         self._waited = {
             place: self._waited.get(place, 0.0) + seconds for place in self.now().items()
         }
@@ -90,17 +78,16 @@ class Watch:
 def load_batches(
     images: ImageDataset, batch_size: int, workers: int, *, limit_s: float, pinned: bool = False
 ) -> Iterator[Batch]:
-    """Decode images in order.
+    """Decode images in order; the last batch may be smaller.
 
     Parameters
     ----------
     images : ImageDataset
-    batch_size : int
-        Images per batch; the last one may have fewer.
-    workers : int
-        Decoding processes; 0 decodes in this one, where nothing can be stopped.
+    batch_size, workers : int
+        Images per batch, and decoding processes; 0 decodes in this one, where nothing can be
+        stopped.
     limit_s : float
-        Seconds after which a decoding process gives up an image.
+        Seconds after which an image is given up.
     pinned : bool
         Return the pixels in pinned memory.
 
@@ -165,7 +152,7 @@ def _load_pieces(
                     "if it was killed for memory, lower features.workers or features.max_pixels; "
                     "otherwise remove the image",
                 ) from error
-            size = max(1, size // 2)
+            size //= 2
             log.warning(
                 "a decoding process died, perhaps killed for memory; "
                 "continuing with %d images at a time in each",

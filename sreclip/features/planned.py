@@ -12,13 +12,7 @@ from sreclip.errors import StoreError
 from sreclip.features import EXTRACTION_VERSION
 from sreclip.features.header import Provenance
 from sreclip.features.images import ImageFeatures, open_images
-from sreclip.features.text import (
-    TextFeatures,
-    encode_texts,
-    read_text,
-    text_rows_key,
-    write_text,
-)
+from sreclip.features.text import TextFeatures, encode_texts, read_text, text_rows_key, write_text
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.plan.plan import Plan
 from sreclip.plan.results import outputs_of
@@ -26,12 +20,11 @@ from sreclip.plan.results import outputs_of
 
 def extract_shard(
     plan: Plan, rows_key: str, *, threads: int | None = None, progress: bool = True
-) -> Path:
+) -> None:
     """Encode the images of one shard, on ``threads`` cores or on all."""
     from sreclip.features.extract import extract_images
 
     shard = plan.shard(rows_key)
-    out = plan.shard_features(rows_key).path
     rows = read_manifest_part(plan.task.path, shard.start, shard.stop)
     if shard_key(rows) != rows_key:
         raise StoreError(
@@ -43,57 +36,42 @@ def extract_shard(
         rows,
         Path(plan.summary["root"]),
         _backbone(plan),
-        out,
+        plan.shard_features(rows_key).path,
         plan.params.features,
         rows_key=rows_key,
         threads=threads,
         progress=progress,
     )
-    return out
 
 
 def _backbone(plan: Plan) -> Backbone:
     return plan.params.backbone.load(plan.params.features.device)
 
 
-def extract_names(plan: Plan, kind: str) -> Path:
+def extract_names(plan: Plan, kind: str) -> None:
     """Encode the names of ``classes`` or ``nodes`` with every template."""
     names, prompt_names = text_names(plan, kind)
     templates, backbone = plan.params.prompts.templates, _backbone(plan)
-    out = plan.text(kind).path
     vectors = encode_texts(names, prompt_names, templates, backbone)
     write_text(
-        out,
+        plan.text(kind).path,
         Provenance.of(backbone, "float32"),
         vectors,
         names=names,
         prompt_names=prompt_names,
         templates=templates,
     )
-    return out
 
 
 def open_domain(plan: Plan, domain: Domain) -> ImageFeatures:
-    """Open the image features of a domain.
-
-    Raises
-    ------
-    StoreError
-        A shard is missing, damaged, or was made from something else.
-    """
+    """Open the image features of a domain, which must be those that the plan asks for."""
     expected = _made_with(plan) | {"domain": domain, "dtype": plan.params.features.dtype}
     rows_keys = [shard.key for shard in plan.domain_shards(domain)]
     return open_images(outputs_of(plan.images(domain)), expected, rows_keys)
 
 
 def read_names(plan: Plan, kind: str, graph: RelationGraph | None = None) -> TextFeatures:
-    """Read the text features of ``classes`` or ``nodes``; ``graph`` as in `text_names`.
-
-    Raises
-    ------
-    StoreError
-        The file is missing, damaged, or was made from something else.
-    """
+    """Read the text features of ``classes`` or ``nodes``; ``graph`` as in `text_names`."""
     names, prompt_names = text_names(plan, kind, graph)
     rows_key = text_rows_key(names, prompt_names, plan.params.prompts.templates)
     return read_text(plan.text(kind).path, _made_with(plan) | {"rows_key": rows_key})
@@ -102,9 +80,9 @@ def read_names(plan: Plan, kind: str, graph: RelationGraph | None = None) -> Tex
 def text_names(
     plan: Plan, kind: str, graph: RelationGraph | None = None
 ) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Names of ``classes`` or ``nodes``, and the prompt names of each.
+    """Return the names of ``classes`` or ``nodes``, and the prompt names of each.
 
-    For ``nodes`` the plan's ``graph`` is read unless it is given.
+    For ``nodes`` the plan's graph is read unless it is given.
     """
     if kind == "classes":
         return [c.name for c in plan.classes], [c.prompt_names for c in plan.classes]

@@ -42,7 +42,6 @@ class Progress:
             log.info("%s: %s, %s", self._label, counted, note)
 
     def close(self) -> None:
-        """End the bar."""
         self._bar.close()
 
 
@@ -51,8 +50,8 @@ class Seconds:
     """Where the time went.
 
     ``read`` and ``decode`` are summed over the workers; ``wait`` (for images), ``model`` and
-    ``write`` add up to the time of the main process. As text: fractions of the work in all
-    processes, and the fraction of its time that the main process waited for images.
+    ``write`` add up to the time of the main process. The text has the fractions of all work, and
+    of its time that the main process waited.
     """
 
     read: float = 0.0

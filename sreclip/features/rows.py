@@ -17,20 +17,10 @@ from sreclip.sealed import BLOCK, DamagedBlockError, Reader, Seal
 
 @dataclass(frozen=True)
 class StoredRows:
-    """Where the rows of one file are; the file is opened for each call.
-
-    Attributes
-    ----------
-    seal : Seal
-    offset : int
-        Where the first row begins, in bytes.
-    shape : tuple of int
-        ``(n_rows, dim)``.
-    dtype : numpy.dtype
-    """
+    """Where the rows of one file are; the file is opened for each call."""
 
     seal: Seal
-    offset: int
+    offset: int  # of the first row, in bytes
     shape: tuple[int, int]
     dtype: np.dtype[Any]
 
@@ -45,18 +35,12 @@ class StoredRows:
         return self.shape[1] * self.dtype.itemsize
 
     def read(self, start: int, out: NDArray[Any]) -> None:
-        """Fill ``out``, ``(n_rows, dim)``, with the rows from ``start`` on.
-
-        Raises
-        ------
-        StoreError
-            The file is missing, or a block of rows is not what was written.
-        """
+        """Fill ``out``, ``(n_rows, dim)``, with the rows from ``start`` on."""
         with self._reader() as reader:
             reader.read_at(self.offset + start * self.width, out.data.cast("B"))
 
     def take(self, positions: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the rows at ascending ``positions``; errors as `read`."""
+        """Return the rows at ascending ``positions``."""
         width = self.width
         out = np.empty((len(positions), self.shape[1]), self.dtype)
         # Rows that begin in one block are read together.
@@ -90,7 +74,7 @@ class FeatureRows:
     """The rows of one or more files, one below the other.
 
     ``rows[a:b]``, ``rows[5]``, ``rows[indices]`` (any order, repeats allowed) and ``rows[mask]``
-    return arrays of the stored number format.
+    return arrays of the stored number format, or raise `StoreError` where a file is damaged.
     """
 
     def __init__(self, parts: Sequence[StoredRows]) -> None:

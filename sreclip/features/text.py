@@ -36,7 +36,7 @@ class TextVectors(NamedTuple):
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """What is read of a text file; ``features`` are unit-norm float32, ``(n_names, dim)``."""
+    """What is read of a text file; ``features`` are as in `TextVectors`."""
 
     path: Path
     header: Header
@@ -68,16 +68,6 @@ def encode_texts(
 
     so a class with several prompt names is the mean over names and templates, as CLIP averages
     templates. A prompt that occurs twice is encoded once.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Class or node names, ``(n_names,)``.
-    prompt_names : sequence of sequence of str
-        What to put into the templates for each name, at least one.
-    templates : sequence of str
-        Sentences with one ``{}`` each.
-    backbone : Backbone
 
     Raises
     ------
@@ -128,13 +118,7 @@ def write_text(
 
 
 def read_text(path: Path, expected: Mapping[str, Any] | None = None) -> TextFeatures:
-    """Read a text file, which must have the ``expected`` header values.
-
-    Raises
-    ------
-    StoreError
-        The file is missing, damaged, of another kind, or was made from something else.
-    """
+    """Read a text file; `StoreError` where it is damaged or not of the ``expected`` header."""
     with open_sealed(path, "text").hdf5() as file:
         header = Header.read(file)
         header.check(expected or {}, path)
@@ -142,13 +126,7 @@ def read_text(path: Path, expected: Mapping[str, Any] | None = None) -> TextFeat
 
 
 def verify_text(path: Path) -> None:
-    """Read a text file and check its vectors as `write_text` does.
-
-    Raises
-    ------
-    StoreError
-        It is damaged, or a vector is not as it must be.
-    """
+    """Read a text file and check its vectors as `write_text` does."""
     text = read_text(path)
     with open_sealed(path, "text").hdf5() as file:
         _check(text.features, file["templates"][:], text.names, path)
@@ -157,11 +135,9 @@ def verify_text(path: Path) -> None:
 def _check(
     features: NDArray[Any], by_template: NDArray[Any], names: Sequence[str], path: Path
 ) -> None:
-    n_templates = by_template.shape[1]
-    rows = ((features, names), (by_template, np.repeat(names, n_templates).tolist()))
-    for vectors, of in rows:
-        flat = vectors.reshape(-1, features.shape[1])
-        check_rows(flat, np.ones(len(flat), dtype=bool), of, path)
+    for vectors in (features[:, None], by_template):
+        flat, of = vectors.reshape(-1, vectors.shape[-1]), np.repeat(names, vectors.shape[1])
+        check_rows(flat, np.ones(len(flat), dtype=bool), of.tolist(), path)
 
 
 def _encode(texts: list[str], backbone: Backbone) -> NDArray[np.float32]:

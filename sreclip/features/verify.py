@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sreclip.errors import StoreError
 from sreclip.features.images import verify_images
@@ -11,30 +11,16 @@ from sreclip.features.text import verify_text
 from sreclip.sealed import open_sealed
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One file that cannot be trusted, what is wrong with it, and the way out.
-
-    ``unfinished`` is true of a file that a running step may still be writing.
-    """
+class Problem(NamedTuple):
+    """One file that cannot be trusted; a running step may still be writing an unfinished one."""
 
     path: Path
-    what: str
-    hint: str
+    error: StoreError
     unfinished: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.what}\n  -> {self.hint}"
 
 
 def verify_file(path: Path) -> None:
-    """Check all bytes of a sealed file, and the rows of features.
-
-    Raises
-    ------
-    StoreError
-        The first thing that is wrong.
-    """
+    """Check all bytes of a sealed file, and the rows of features; `StoreError` names a fault."""
     seal = open_sealed(path)
     if seal.kind == "images":
         verify_images(path)
@@ -46,16 +32,7 @@ def verify_file(path: Path) -> None:
 def verify_tree(folder: Path) -> tuple[list[Problem], int]:
     """Check every HDF5 file below ``folder``, and name files that a killed step left behind.
 
-    Returns
-    -------
-    list of Problem
-    int
-        How many HDF5 files there are.
-
-    Raises
-    ------
-    StoreError
-        There is no such folder.
+    The number is that of the HDF5 files.
     """
     if not folder.is_dir():
         raise StoreError(f"{folder} is not a folder", "name the folder of the cached files")
@@ -65,10 +42,10 @@ def verify_tree(folder: Path) -> tuple[list[Problem], int]:
         try:
             verify_file(path)
         except StoreError as error:
-            problems.append(Problem(path, error.message, error.hint))
+            problems.append(Problem(path, error))
     for path in sorted(folder.rglob("*.tmp")):
         if path.is_file():
             what = f"{path} was left by a step that was killed, or is being written"
             hint = "delete it when no step is running"
-            problems.append(Problem(path, what, hint, unfinished=True))
+            problems.append(Problem(path, StoreError(what, hint), unfinished=True))
     return problems, len(files)

@@ -65,11 +65,12 @@ def read_run_params(path: Path) -> Params:
     """
     if path == PARAMS_FILE or is_snapshot(path) or not PARAMS_FILE.exists():
         return load_params(path)
-    values = _over(read_values(PARAMS_FILE), read_values(path))
+    values = over(read_values(PARAMS_FILE), read_values(path))
     return parse_params(values, f"{path} over {PARAMS_FILE}")
 
 
-def _over(below: Any, above: Any) -> Any:
+def over(below: Any, above: Any) -> Any:
+    """Return values over others, section by section."""
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
-    return below | {name: _over(below.get(name), value) for name, value in above.items()}
+    return below | {name: over(below.get(name), value) for name, value in above.items()}

@@ -12,7 +12,7 @@ CODE = ("sreclip", "workflow", "Snakefile", "dvc.yaml")
 
 
 def git(*arguments: str, folder: Path = Path()) -> str | None:
-    """Run git in a folder and give what it printed, or None where it fails or is missing."""
+    """Run git in a folder and return what it printed, or None where it fails or is missing."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
@@ -23,24 +23,21 @@ def git(*arguments: str, folder: Path = Path()) -> str | None:
 
 
 def commit_of(revision: str = "HEAD", folder: Path = Path()) -> str | None:
-    """Full name of a commit."""
+    """Return the full name of a commit."""
     found = git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", folder=folder)
     return found.strip() if found else None
 
 
 def git_state(folder: Path = Path()) -> dict[str, Any] | None:
-    """Commit, whether the folder differs from it, and in which files.
+    """Return the commit, whether the folder differs from it, and in which files.
 
-    Files that runs write (``dvc.lock``, ``reports/``) do not count; new files count where the code
-    is.
+    Files that runs write do not count; new files count where the code is.
     """
     commit = commit_of(folder=folder)
     if commit is None:
         return None
-    edited = git("diff", "--name-only", "HEAD", "--", ".", *WRITTEN_BY_RUNS, folder=folder) or ""
-    new = (
-        git("ls-files", "--others", "--exclude-standard", "--", *CODE, "params.yaml", folder=folder)
-        or ""
-    )
-    changed = sorted({*edited.splitlines(), *new.splitlines()})
+    edited = git("diff", "--name-only", "HEAD", "--", ".", *WRITTEN_BY_RUNS, folder=folder)
+    untracked = ("ls-files", "--others", "--exclude-standard", "--")
+    new = git(*untracked, *CODE, "params.yaml", folder=folder)
+    changed = sorted({*(edited or "").splitlines(), *(new or "").splitlines()})
     return {"commit": commit, "dirty": bool(changed), "changed": changed}

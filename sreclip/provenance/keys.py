@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from typing import Any
 
 import sreclip
 from sreclip.data import PREPARE_VERSION
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
+from sreclip.features.header import installed_versions
 from sreclip.plan.code import code_key
 from sreclip.plan.plan import ENTRIES, TEXT_KINDS, Plan, fit_code
 
@@ -32,13 +32,8 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, sreclip and the packages it uses, where installed."""
-    found = {"python": platform.python_version(), "sreclip": sreclip.__version__}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    own = {"python": platform.python_version(), "sreclip": sreclip.__version__}
+    return own | installed_versions(PACKAGES)
 
 
 def stage_keys(plan: Plan) -> dict[str, Any]:
@@ -60,13 +55,12 @@ def stage_keys(plan: Plan) -> dict[str, Any]:
 
 def code_keys(plan: Plan) -> dict[str, Any]:
     """Return the keys of the code behind each stage: version numbers for data and features."""
-    later = {stage: code_key(entry) for stage, entry in ENTRIES.items() if stage != "fit"}
     return {
         "prepare": PREPARE_VERSION,
         "extract": EXTRACTION_VERSION,
         "feature_format": FORMAT_VERSION,
         "fits": {name: fit_code(name) for name in plan.params.methods.run},
-        **later,
+        **{stage: code_key(entry) for stage, entry in ENTRIES.items() if stage != "fit"},
     }
 
 

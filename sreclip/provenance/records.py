@@ -51,12 +51,10 @@ class Link:
     @classmethod
     def of(cls, result: Result, folder: Path) -> Link:
         """Write a result of a project down."""
-
-        def name(path: Path) -> str:
-            return path.relative_to(folder).as_posix()
-
-        inputs = tuple(name(each.path) for each in result.inputs)
-        return cls(result.stage, name(result.path), result.key, inputs, dict(result.about))
+        path, *inputs = (
+            each.path.relative_to(folder).as_posix() for each in (result, *result.inputs)
+        )
+        return cls(result.stage, path, result.key, tuple(inputs), dict(result.about))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Link:
@@ -67,15 +65,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Record:
-    """A link and the circumstances of its making.
+    """A link, when it was finished (UTC) and under which circumstances.
 
-    Attributes
-    ----------
-    link : Link
-    time : str
-        When it was finished, UTC.
-    circumstances : dict
-        ``git``, ``params`` (key of the run's parameters), ``machine`` and ``versions``.
+    These are ``git``, ``params`` (key of the run's parameters), ``machine`` and ``versions``.
     """
 
     link: Link
@@ -122,11 +114,7 @@ def write_record(plan: Plan, result: Result) -> None:
         "versions": versions(),
     }
     record = Record(Link.of(result, plan.folder), now.isoformat(), circumstances)
-    _write(record, plan.results)
-
-
-def _write(record: Record, results: Path) -> None:
-    write_json(record_path(record.link.path, results), record.to_json())
+    write_json(record_path(record.link.path, plan.results), record.to_json())
 
 
 def record_path(result: str, results: Path) -> Path:
@@ -141,8 +129,7 @@ def pack(records: Iterable[Record]) -> dict[str, Any]:
     for record in records:
         if record.circumstances not in shared:
             shared.append(record.circumstances)
-        number = shared.index(record.circumstances)
-        packed.append({**record.to_json(), "circumstances": number})
+        packed.append(record.to_json() | {"circumstances": shared.index(record.circumstances)})
     return {"circumstances": shared, "links": packed}
 
 
@@ -162,8 +149,8 @@ def unpack(value: Any) -> dict[str, Record]:
 def keep_records(reports: Path, results: Path) -> None:
     """Write the records that stamps carry to ``results``, for a stamp may go."""
     for path, record in _stamped(reports).items():
-        if not record_path(path, results).exists():
-            _write(record, results)
+        if not (place := record_path(path, results)).exists():
+            write_json(place, record.to_json())
 
 
 def _stamped(reports: Path) -> dict[str, Record]:
@@ -175,13 +162,7 @@ def _stamped(reports: Path) -> dict[str, Record]:
 
 
 class Records:
-    """Records of a project: those of its jobs, and those that came with its stamps.
-
-    Parameters
-    ----------
-    folder : Path
-        The project.
-    """
+    """Records of the project in a folder: those of its jobs, and those of its stamps."""
 
     def __init__(self, folder: Path) -> None:
         self._results, self._reports = folder / "results", folder / "reports"
@@ -201,11 +182,8 @@ class Records:
     def below(self, path: str) -> list[Record]:
         """Return the records of all results in a folder."""
         folder = self._results / RECORDS
-        below = (folder / path.partition("/")[2]).rglob("*.json")
-        names = {
-            f"results/{place.relative_to(folder).as_posix().removesuffix('.json')}"
-            for place in below
-        }
+        own = (folder / path.partition("/")[2]).rglob("*.json")
+        names = {f"results/{file.relative_to(folder).as_posix()[: -len('.json')]}" for file in own}
         names |= {name for name in self._stamped if name.startswith(f"{path}/")}
         return [record for name in sorted(names) if (record := self.get(name)) is not None]
 

@@ -14,14 +14,14 @@ from sreclip.config import Params, load_params, parse_params
 from sreclip.errors import ConfigError, StoreError
 from sreclip.files import read_json
 from sreclip.plan.plan import Plan
-from sreclip.provenance.git import commit_of, git, git_state
+from sreclip.plan.run import over
+from sreclip.provenance.git import commit_of, git
 from sreclip.provenance.keys import code_keys, stage_keys, versions
 from sreclip.provenance.records import chosen_params
 from sreclip.provenance.stamps import STAMPS, stamps, task_numbers
 
 PARAMS_FILE = "params.yaml"
 METRICS_FILE = "metrics.json"
-WORKING_FOLDER = "."
 WHAT = (
     "give a reports/ folder, a metrics.json, a git revision such as HEAD~1 (. is the working "
     "folder), or a file of parameters"
@@ -30,43 +30,21 @@ WHAT = (
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of a run; empty where nothing is.
+    """What is known of a run; empty where nothing is."""
 
-    Attributes
-    ----------
-    name : str
-        As the user named it.
-    about : str
-        What was read.
-    params, keys, code, versions : dict
-        Nested parameters; keys of the results; keys of the code; versions of packages.
-    numbers : dict
-        Metrics of each method, of one task and backbone.
-    task : str
-        Task and backbone of the numbers.
-    commit : str or None
-        Commit of a git revision, ``""`` for the working folder.
-    """
-
-    name: str
-    about: str
+    name: str  # as the user named it
+    about: str  # what was read
     params: dict[str, Any] = field(default_factory=dict)
-    keys: dict[str, Any] = field(default_factory=dict)
-    code: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, Any] = field(default_factory=dict)
+    keys: dict[str, Any] = field(default_factory=dict)  # of the results
+    code: dict[str, Any] = field(default_factory=dict)  # keys
+    versions: dict[str, Any] = field(default_factory=dict)  # of packages
     numbers: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    task: str = ""
-    commit: str | None = None
+    task: str = ""  # task and backbone of the numbers
+    commit: str | None = None  # of a git revision, "" for the working folder
 
 
 def read_run(name: str) -> Run:
-    """Read one side of a comparison.
-
-    Parameters
-    ----------
-    name : str
-        A ``reports`` folder, a ``metrics.json``, a file of parameters, a project folder (``.``), or
-        a git revision.
+    """Read one side of a comparison: what `WHAT` names, or a project folder.
 
     Raises
     ------
@@ -88,10 +66,10 @@ def read_run(name: str) -> Run:
 def _of_params(name: str, path: Path) -> Run:
     plan = Plan(load_params(path))
     prepared = plan.task["manifest.parquet"].exists()
+    unknown = "" if prepared else "; their task is not prepared, so its keys are not known"
     return Run(
         name=name,
-        about=f"parameters in {path}"
-        + ("" if prepared else "; their task is not prepared, so its keys are not known"),
+        about=f"parameters in {path}{unknown}",
         params=chosen_params(plan.params),
         keys=stage_keys(plan) if prepared else {},
         code=code_keys(plan),
@@ -118,10 +96,8 @@ def _of_folder(name: str, folder: Path) -> Run:
         return path.read_text(encoding="utf-8") if path.exists() else None
 
     # The folder's parameters may be ahead of its results, whose own are in the stamp.
-    state = git_state(folder) if project else None
-    return _of_reports(
-        name, f"results in {reports}", found, read, commit="" if state is not None else None
-    )
+    tracked = project and commit_of(folder=folder) is not None
+    return _of_reports(name, f"results in {reports}", found, read, "" if tracked else None)
 
 
 def _of_revision(name: str) -> Run:
@@ -138,24 +114,22 @@ def _of_revision(name: str) -> Run:
         return git("show", f"{name}:./{file if file == PARAMS_FILE else f'reports/{file}'}")
 
     about = (git("show", "--no-patch", "--format=commit %h of %cs, %s", name) or "").strip()
-    return _of_reports(name, about, found, read, commit=commit)
+    return _of_reports(name, about, found, read, commit)
 
 
 def _of_reports(
-    name: str,
-    about: str,
-    found: list[str],
-    read: Callable[[str], str | None],
-    *,
-    commit: str | None,
+    name: str, about: str, found: list[str], read: Callable[[str], str | None], commit: str | None
 ) -> Run:
     """Put a run together from the texts of its files."""
-    metrics = read(METRICS_FILE)
-    assert metrics is not None
-    value = _parsed(metrics, f"{name}: {METRICS_FILE}")
-    task, backbone, numbers = task_numbers(value, Path(METRICS_FILE))
-    text = read(found[-1]) if found else None
-    stamp = _parsed(text, f"{name}: {found[-1]}") if text is not None else {}
+
+    def parsed(file: str) -> Any:
+        try:
+            return json.loads(read(file) or "")
+        except ValueError as error:
+            raise StoreError(f"{name}: {file} is not valid JSON ({error})") from error
+
+    task, backbone, numbers = task_numbers(parsed(METRICS_FILE), Path(METRICS_FILE))
+    stamp = parsed(found[-1]) if found else {}
     text = read(PARAMS_FILE)
     beside = _params(text, f"{name}: {PARAMS_FILE}") if text else {}
     # Stamps did not carry the parameters once; those committed beside them do as well.
@@ -176,7 +150,7 @@ def _of_reports(
 
 
 def _params(text: str, origin: str) -> dict[str, Any]:
-    """All parameters; where the models have changed since, what stands there over the defaults."""
+    """Return all parameters; where the models have changed since, the values over the defaults."""
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -184,17 +158,5 @@ def _params(text: str, origin: str) -> dict[str, Any]:
     try:
         return chosen_params(parse_params(values, origin))
     except ConfigError:
-        return _over(chosen_params(Params()), values)
-
-
-def _over(defaults: Any, values: Any) -> Any:
-    if not isinstance(defaults, dict) or not isinstance(values, dict):
-        return values
-    return defaults | {name: _over(defaults.get(name), value) for name, value in values.items()}
-
-
-def _parsed(text: str, origin: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise StoreError(f"{origin} is not valid JSON ({error})") from error
+        merged: dict[str, Any] = over(chosen_params(Params()), values)
+        return merged

@@ -38,7 +38,7 @@ def task_numbers(metrics: Any, path: Path) -> tuple[str, str, dict[str, Any]]:
 
 
 def stamps(reports: Path) -> list[Path]:
-    """Return the stamps in ``reports``: one, unless a publication was cut short."""
+    """Return the stamps in ``reports``: one, unless a publication was killed."""
     return sorted((reports / STAMPS).glob("*.json"))
 
 

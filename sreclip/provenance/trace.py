@@ -1,10 +1,10 @@
-"""The chain from a result back to the pictures."""
+"""The chain from a result back to the images."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,19 +17,14 @@ from sreclip.provenance.records import Link, Record, Records
 from sreclip.provenance.stamps import STAMPS, published_hashes, read_stamp, stamps
 
 FOLDERS = ("results", "reports")
+HEADER = ("weights_sha256", "preprocessing", "precision")
 
 
 @dataclass(frozen=True)
 class Step:
-    """A link of the chain.
+    """A link of the chain, and its record if there is one.
 
-    Attributes
-    ----------
-    link : Link
-    record : Record or None
-        When, where and by which code it was made, if that is known.
-    header : dict
-        What a feature file says of itself: weights, preprocessing, precision.
+    ``header`` is what a feature file says of itself (`HEADER`).
     """
 
     link: Link
@@ -39,33 +34,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Chain:
-    """How a result was made.
+    """How a result was made."""
 
-    Attributes
-    ----------
-    result : str
-        What was asked for, relative to its project.
-    steps : list of Step
-        The result first, the task last.
-    warnings : list of str
-        What does not agree with the files that lie there.
-    """
-
-    result: str
-    steps: list[Step]
-    warnings: list[str]
+    result: str  # relative to its project
+    steps: list[Step]  # the result first, the task last
+    warnings: list[str]  # of files that are not as the chain says
 
     def to_json(self) -> dict[str, Any]:
-        """Give the chain as JSON-able values."""
+        """Return the chain as JSON-able values."""
         return {
             "result": self.result,
             "warnings": self.warnings,
             "chain": [
-                {
-                    "stage": step.link.stage,
-                    "path": step.link.path,
-                    "key": step.link.key,
-                    "inputs": list(step.link.inputs),
+                asdict(step.link)
+                | {
                     "about": {**step.link.about, **step.header},
                     "time": step.record.time if step.record else None,
                     "circumstances": step.record.circumstances if step.record else None,
@@ -75,18 +57,11 @@ class Chain:
         }
 
 
-def trace(result: Path, params: Path = Path("params.yaml")) -> Chain:
-    """Follow a result back to the pictures.
+def trace(result: Path, params: Path) -> Chain:
+    """Follow a file or folder of ``results/`` or ``reports/`` back to the images.
 
     Links come from the records that jobs leave; where a result has none, from the parameters that
     lead to it: the given ones, or those of an earlier run in ``results/params``.
-
-    Parameters
-    ----------
-    result : Path
-        A file or folder below ``results/`` or ``reports/`` of a project.
-    params : Path
-        The project's parameters.
 
     Raises
     ------
@@ -124,16 +99,14 @@ def _header(path: Path) -> dict[str, str]:
         raise StoreError(f"{path} is missing")
     if path.suffix != ".h5":
         return {}
-    from sreclip.features.header import read_header
     from sreclip.sealed import open_sealed
 
-    header = read_header(open_sealed(path))
-    names = ("weights_sha256", "preprocessing", "precision")
-    return {name: str(getattr(header, name)) for name in names}
+    with open_sealed(path).hdf5() as file:
+        return {name: file.attrs[name] for name in HEADER}
 
 
 def _split(result: Path) -> tuple[Path, str]:
-    """Project folder, and the result's path below it."""
+    """Return the project folder, and the result's path below it."""
     full = Path(os.path.normpath(result.absolute()))
     for folder in (full, *full.parents):
         if folder.name in FOLDERS:
@@ -145,7 +118,7 @@ def _split(result: Path) -> tuple[Path, str]:
 
 
 def _stamp_of(project: Path, name: str) -> tuple[Path, list[str]]:
-    """Stamp of ``reports/``, and what differs from it."""
+    """Return the stamp of ``reports/``, and what differs from it."""
     reports = project / "reports"
     found = stamps(reports)
     if not found:
@@ -169,9 +142,7 @@ class _Sources:
     def __init__(self, project: Path, params: Path) -> None:
         self._project = project
         self._records = Records(project)
-        self._params = iter(
-            [params, project / "params.yaml", *snapshots(project / "results")],
-        )
+        self._params = iter([params, project / "params.yaml", *snapshots(project / "results")])
         self._planned: dict[str, Link] = {}
 
     def step(self, path: str) -> Step | None:
@@ -182,14 +153,14 @@ class _Sources:
         return Step(link, None) if link else None
 
     def _stamp_link(self, path: str) -> Link | None:
-        """What a stamp says of itself, where the parameters do not lead to it any more."""
+        """Return what a stamp says of itself, as the parameters may not lead to it any more."""
         try:
             return Link.from_json(read_stamp(self._project / path)["link"])
         except (KeyError, TypeError):
             return None
 
     def at_or_below(self, name: str) -> list[str]:
-        """Paths of the result that holds ``name``, or of those in it that nothing there needs."""
+        """Return the result that holds ``name``, or those in it that nothing there needs."""
         places = [name, *(parent.as_posix() for parent in PurePosixPath(name).parents)]
         for path in places:
             if self._records.get(path) is not None or self._stamp_link(path):
@@ -218,7 +189,7 @@ class _Sources:
 
 
 def _planned_links(project: Path, params: Path) -> dict[str, Link]:
-    """Links that parameters lead to; none where they cannot be read or the task is missing."""
+    """Return the links that parameters lead to, as far as they and the task can be read."""
     try:
         plan = Plan(load_params(params), project)
         links = [Link.of(result, project) for result in all_results(plan).values()]
@@ -228,7 +199,7 @@ def _planned_links(project: Path, params: Path) -> dict[str, Link]:
 
 
 def _walk(starts: Sequence[str], sources: _Sources) -> Iterator[Step]:
-    """Each link once, before what it was made from."""
+    """Yield each link once, before what it was made from."""
     order: list[Step] = []
     seen: set[str] = set()
 
@@ -236,12 +207,10 @@ def _walk(starts: Sequence[str], sources: _Sources) -> Iterator[Step]:
         if path in seen:
             return
         seen.add(path)
-        step = sources.step(path)
-        if step is None:
-            return
-        for made_from in step.link.inputs:
-            visit(made_from)
-        order.append(step)
+        if (step := sources.step(path)) is not None:
+            for made_from in step.link.inputs:
+                visit(made_from)
+            order.append(step)
 
     for path in starts:
         visit(path)

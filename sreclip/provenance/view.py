@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sreclip.provenance.trace import Chain, Step
 
 SHA_DIGITS = 12
+SHOWN_ELSEWHERE = ("method", "domain", "rows")
 NO_RECORD = "when, where and by which code is not known: it has no record"
 
 
 def chain_lines(chain: Chain) -> list[str]:
-    """Lines of text: the result first, then what it was made from, then who made it."""
+    """Return the lines: the result, then what it was made from, then in which runs."""
     runs: list[dict[str, Any]] = []
     labels = {step.link.path: step.link.label for step in chain.steps}
     lines = []
-    for group in _groups(chain.steps):
-        lines += [*_step_lines(group, labels, runs), ""]
-    for number, run in enumerate(runs, 1):
-        lines.append(f"run {number}: {run_text(run)}")
-    lines += [f"warning: {text}" for text in chain.warnings]
-    return lines
+    for _, group in itertools.groupby(chain.steps, _kind):
+        lines += [*_step_lines(list(group), labels, runs), ""]
+    lines += [f"run {number}: {_run_text(run)}" for number, run in enumerate(runs, 1)]
+    return lines + [f"warning: {text}" for text in chain.warnings]
 
 
-def _groups(steps: Iterable[Step]) -> Iterator[list[Step]]:
-    """Shards of one domain together, everything else alone."""
-
-    def kind(step: Step) -> tuple[str, ...]:
-        link = step.link
-        return ("shard", str(link.about["domain"])) if link.stage == "shard" else (link.path,)
-
-    for _, group in itertools.groupby(steps, kind):
-        yield list(group)
+def _kind(step: Step) -> str:
+    """Return the same for shards of one domain, which are shown together."""
+    return step.link.about["domain"] if step.link.stage == "shard" else step.link.path
 
 
 def _step_lines(
@@ -41,16 +34,14 @@ def _step_lines(
 ) -> Iterator[str]:
     first, link = group[0], group[0].link
     if link.stage == "shard":
-        folder = link.path.rpartition("/")[0]
-        many = "s" if len(group) > 1 else ""
-        yield f"{len(group)} shard{many} of {link.about['domain']} images"
-        yield f"  {folder}/"
+        yield f"{_count(len(group))} of {link.about['domain']} images"
+        yield f"  {link.path.rpartition('/')[0]}/"
     else:
         yield link.label
         yield f"  {link.path}"
-    about = {name: value for name, value in link.about.items() if name not in _SHOWN_ELSEWHERE}
-    facts = about | first.header
-    yield from (f"  {name.replace('_', ' ')}: {_text(value)}" for name, value in facts.items())
+    for name, value in {**link.about, **first.header}.items():
+        if name not in SHOWN_ELSEWHERE:
+            yield f"  {name.replace('_', ' ')}: {_text(value)}"
     if link.stage == "task":
         yield "  from the images below root; the SHA-256 of each is in its manifest.parquet"
     elif link.inputs:
@@ -58,7 +49,8 @@ def _step_lines(
     yield f"  {_made(group, runs)}"
 
 
-_SHOWN_ELSEWHERE = ("method", "domain", "rows")
+def _count(shards: int) -> str:
+    return f"{shards} shard{'s' if shards > 1 else ''}"
 
 
 def _text(value: Any) -> str:
@@ -73,47 +65,39 @@ def _inputs(paths: Sequence[str], labels: dict[str, str]) -> str:
     names = [labels.get(path, path) for path in paths]
     others = [name for name in names if not name.startswith("shard ")]
     n_shards = len(names) - len(others)
-    shards = [f"{n_shards} shard{'s' if n_shards > 1 else ''} of images"] if n_shards else []
-    return ", ".join(shards + others)
+    return ", ".join([f"{_count(n_shards)} of images", *others] if n_shards else others)
 
 
 def _made(group: list[Step], runs: list[dict[str, Any]]) -> str:
-    """When, and in which runs; runs are numbered as they come."""
-    times, numbers = [], []
-    for step in group:
-        if step.record is None:
-            continue
-        if step.record.circumstances not in runs:
-            runs.append(step.record.circumstances)
-        times.append(step.record.time)
-        numbers.append(runs.index(step.record.circumstances) + 1)
-    if not times:
+    """Return when, and in which runs; runs are numbered as they come."""
+    records = [step.record for step in group if step.record]
+    if not records:
         return NO_RECORD
-    times = sorted({time.replace("T", " ").replace("+00:00", " UTC") for time in times})
-    span = times[0] if len(times) == 1 else f"{times[0]} to {times[-1]}"
-    which = ", ".join(str(number) for number in sorted(set(numbers)))
-    missing = len(group) - len(numbers)
+    for record in records:
+        if record.circumstances not in runs:
+            runs.append(record.circumstances)
+    numbers = sorted({runs.index(record.circumstances) + 1 for record in records})
+    times = [record.time.replace("T", " ").replace("+00:00", " UTC") for record in records]
+    span = " to ".join(sorted({min(times), max(times)}))
+    which = ", ".join(map(str, numbers))
+    missing = len(group) - len(records)
     return f"made {span}, run {which}" + (f"; no record of {missing} of them" if missing else "")
 
 
-def run_text(run: dict[str, Any]) -> str:
-    """Commit, parameters, machine and versions of one run."""
-    machine, versions = run["machine"], run["versions"]
-    where = ", ".join(
-        [machine["name"], machine["system"], f"{machine['cores']} cores"]
-        + ([machine["gpu"]] if "gpu" in machine else [])
-    )
-    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+def _run_text(run: dict[str, Any]) -> str:
+    machine = run["machine"]
+    where = [machine["name"], machine["system"], f"{machine['cores']} cores"]
+    where += [machine["gpu"]] if "gpu" in machine else []
     return (
         f"{commit_text(run['git'])}\n"
         f"  parameters {run['params']} (results/params/{run['params']}.yaml)\n"
-        f"  on {where}\n"
-        f"  with {libraries}"
+        f"  on {', '.join(where)}\n"
+        f"  with {_text(run['versions'])}"
     )
 
 
 def commit_text(state: dict[str, Any] | None) -> str:
-    """A commit and how the files differed from it."""
+    """Return the commit, and which files differed from it."""
     if state is None:
         return "outside of git"
     commit = f"commit {state['commit'][:SHA_DIGITS]}"

@@ -29,13 +29,7 @@ STREAM_HANDLER = "DefaultStreamHandler"
 
 
 class JobLines(logging.Handler):
-    """Writes a line when a job has ended, warnings, and what a dry run would do.
-
-    Parameters
-    ----------
-    dryrun : bool
-        Show the table of jobs.
-    """
+    """Writes a line when a job has ended, warnings, and, of a dry run, the table of jobs."""
 
     def __init__(self, *, dryrun: bool) -> None:
         super().__init__(logging.INFO)
@@ -44,7 +38,6 @@ class JobLines(logging.Handler):
         self._finished: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write what a reader wants to know of a record."""
         about = vars(record)
         event = str(about.get("event") or "")
         text = record.getMessage().strip() if record.msg else ""
@@ -75,7 +68,7 @@ class JobLines(logging.Handler):
 
 
 def _name(about: dict[str, Any]) -> str:
-    """Rule and what it was called for, without the key."""
+    """Return the rule and its wildcards, without the key."""
     wildcards = about.get("wildcards") or {}
     parts = [str(value) for name, value in wildcards.items() if name != "key"]
     return " ".join([about["rule_name"], *parts])
@@ -86,10 +79,7 @@ def _write(text: str) -> None:
 
 
 def one_line_per_job(logger: logging.Logger, *, dryrun: bool) -> None:
-    """Let `JobLines` write to the terminal in place of Snakemake's own handler, if that is there.
-
-    It is not with ``--logger``, which names another.
-    """
+    """Let `JobLines` write in place of Snakemake's own handler, unless ``--logger`` replaces it."""
     for handler in list(logger.handlers):
         if handler.name == STREAM_HANDLER:
             logger.removeHandler(handler)

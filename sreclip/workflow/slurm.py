@@ -1,4 +1,4 @@
-"""What Snakemake's Slurm plugin lacks to outlive a Slurm that is silent or forgets."""
+"""What Snakemake's Slurm plugin needs to survive a Slurm that is silent or forgets."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ class PatientQuestion:
       again if they are not there.
     - ``sacct`` says who cancelled a job, as in ``CANCELLED by 1000``, which is no state that the
       plugin knows. Here the first word is the state.
-
-    Parameters
-    ----------
-    question : callable
-        The plugin's own.
     """
 
     def __init__(self, question: Question) -> None:
@@ -36,7 +31,7 @@ class PatientQuestion:
         self.told: set[str] = set()
 
     async def __call__(self, command: str, logger: Logger) -> tuple[States, float]:
-        """Ask, with a command of Slurm; give the states by job, and the seconds it took."""
+        """Ask with a command of Slurm; return the states by job, and the seconds it took."""
         states, seconds = await self.question(command, logger)
         if states is None or seconds is None:
             logger.warning("Slurm does not answer; its jobs are asked about again")

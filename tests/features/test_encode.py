@@ -88,7 +88,7 @@ def test_a_gpu_whose_copies_take_their_time_gives_the_same_file(
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
-def test_a_gpu_that_lacks_memory_gets_halves(
+def test_a_gpu_with_too_little_memory_gets_halves(
     fake: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = [features for _, features in encode_batches(fake.Backbone(), batches(), Seconds())]

@@ -146,9 +146,9 @@ def test_a_full_disk_leaves_nothing(
     own: Callable[..., export._Table] = export._table
 
     def large(plan: Plan, what: str) -> export._Table:
-        return export._Table(
-            np.ones((2000, 512), np.float32), own(plan, what).rows, own(plan, what).header
-        )
+        table = own(plan, what)
+        table.features = np.ones((2000, 512), np.float32)
+        return table
 
     monkeypatch.setattr(export, "_table", large)
     with pytest.raises(StoreError, match="the disk is full"):

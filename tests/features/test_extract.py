@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import pickle
 import random
@@ -153,13 +155,19 @@ def test_a_backbone_that_breaks_its_promise(
 
 
 def test_lines_in_a_log(
-    rows: pd.DataFrame, extract: Extract, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rows: pd.DataFrame,
+    extract: Extract,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    log, lines = logging.getLogger("sreclip"), io.StringIO()
+    monkeypatch.setattr(log, "handlers", [logging.StreamHandler(lines)])
+    caplog.set_level(logging.INFO, logger="sreclip")
     extract(rows, tmp_path / "a.h5", progress=True)
-    error = capsys.readouterr().err
-    assert "fake, source shard rows: 30/30 images" in error
-    assert "model" in error
-    assert "\r" not in error
+    assert "fake, source shard rows: 30/30 images" in lines.getvalue()
+    assert "model" in lines.getvalue()
+    assert "\r" not in lines.getvalue()
 
 
 def test_kills_at_random_moments_leave_no_file_and_the_next_run_is_the_same(

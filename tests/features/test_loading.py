@@ -1,4 +1,4 @@
-"""Decoding processes that hang, die or lack memory, and a model that lacks it."""
+"""Decoding processes that hang, die or run out of memory, and a model that does."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_worker_that_dies_while_the_model_runs(
     assert sum(map(len, [first, *batches])) == len(rows)
 
 
-def test_a_model_that_lacks_memory_gets_halves(
+def test_a_model_with_too_little_memory_gets_halves(
     rows: pd.DataFrame,
     extract: Extract,
     fake: SimpleNamespace,

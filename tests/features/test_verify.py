@@ -23,6 +23,7 @@ from sreclip.features.text import encode_texts, write_text
 from sreclip.features.verify import verify_file, verify_tree
 from sreclip.graph.build import write_similarity
 from sreclip.methods.scores import ImageScores, Scores, read_scores, write_scores
+from sreclip.plan.results import Result
 
 Tree = dict[str, Path]
 
@@ -74,7 +75,8 @@ def tree(root: Path, extract: Callable[..., object], fake: SimpleNamespace, tmp_
     made_with = Provenance.of(backbone, "float32")
     write_text(tree["text"], made_with, vectors, names=["cat"], **prompts)
     make_scores(tree["scores"])
-    write_similarity(tree["similarity"], np.eye(4, dtype=np.float32), "0123456789ab")
+    graph = Result("graph", cache / "graph", "0123456789ab", files=("similarity.h5",))
+    write_similarity(graph, np.eye(4, dtype=np.float32))
     return tree
 
 
@@ -146,13 +148,15 @@ def test_every_problem_is_named_with_the_way_out(tree: Tree, tmp_path: Path) -> 
         ".third.h5.77.tmp",
         "notes.h5",
     }
-    assert "extract-text" in problems["classes.h5"].hint
-    assert "all train" in problems["scores.h5"].hint
-    assert "all graph" in problems["similarity.h5"].hint
-    assert "second.h5 is damaged: it does not end in its checksums" in str(problems["second.h5"])
-    assert "killed" in problems[".third.h5.77.tmp"].what
-    assert "another program" in problems["notes.h5"].what
-    assert all(problem.hint for problem in problems.values())
+    assert "extract-text" in problems["classes.h5"].error.hint
+    assert "all train" in problems["scores.h5"].error.hint
+    assert "all graph" in problems["similarity.h5"].error.hint
+    assert "second.h5 is damaged: it does not end in its checksums" in str(
+        problems["second.h5"].error
+    )
+    assert "killed" in problems[".third.h5.77.tmp"].error.message
+    assert "another program" in problems["notes.h5"].error.message
+    assert all(problem.error.hint for problem in problems.values())
     assert [name for name, problem in problems.items() if problem.unfinished] == [
         ".third.h5.77.tmp"
     ]
