@@ -210,7 +210,7 @@ def test_verify(run: Run, tmp_path: Path) -> None:
     assert done.status == 2
     assert "nowhere" in done.err
     (tmp_path / "cached").mkdir()
-    assert "0 HDF5 files" in run("verify", "cached").out
+    assert "cached holds no cached HDF5 file" in run("verify", "cached").err
     (tmp_path / "cached/odd.h5").write_text("x")
     (tmp_path / "cached/.odd.h5.1.tmp").write_text("x")
     done = run("verify", "cached")

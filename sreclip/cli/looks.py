@@ -82,12 +82,14 @@ def verify(
         print(problem.error)
         if aside and not problem.unfinished:
             print(f"  -> set aside as {set_aside(problem.path)}")
-    if problems:
+    if damaged := sum(not problem.unfinished for problem in problems):
         log.error(
-            "%d of the HDF5 files are damaged\n"
+            "%d of %d HDF5 files are damaged\n"
             "  -> what DVC has comes back with: dvc checkout --force results/features",
-            len(problems),
+            damaged,
+            count,
         )
+    if problems:
         raise typer.Exit(1)
     print(f"{folder}: {count} HDF5 files, all whole")
 

@@ -38,6 +38,8 @@ def verify_tree(folder: Path) -> tuple[list[Problem], int]:
         raise StoreError(f"{folder} is not a folder", "name the folder of the cached files")
     problems = []
     files = [path for path in sorted(folder.rglob("*.h5")) if path.is_file()]
+    if not files:
+        raise StoreError(f"{folder} holds no cached HDF5 file", "make them: snakemake --cores all")
     for path in files:
         try:
             verify_file(path)

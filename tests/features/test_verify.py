@@ -125,6 +125,9 @@ def test_a_whole_tree_has_no_problems(tree: Tree, tmp_path: Path) -> None:
     assert verify_tree(tmp_path / "cache") == ([], 5)
     with pytest.raises(StoreError, match="not a folder"):
         verify_tree(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StoreError, match="no cached HDF5 file"):
+        verify_tree(tmp_path / "empty")
 
 
 def test_every_problem_is_named_with_the_way_out(tree: Tree, tmp_path: Path) -> None:
