@@ -112,8 +112,8 @@ def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
         restored.edit(train__selection={"rule": "last"}, methods__taskres=choice)
         alone = restored.plan
         assert (alone.fit("taskres")["scores.h5"]).exists()
-        folder = evaluate_method(alone, "taskres")
-        result = json.loads((folder / "evaluation.json").read_text())
+        evaluate_method(alone, "taskres")
+        result = json.loads(alone.evaluation("taskres")["evaluation.json"].read_text())
         values.append(result["metrics"].get("h", result["metrics"]["all"])["mean"])
     assert evaluation["candidate"] == values.index(max(values))
     assert evaluation["metrics"]["h"]["mean"] == max(values)
