@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from sreclip.files import file_sha256
-from tests.workflow.conftest import CLASSES, ROOT, WORKFLOW_FILES, Project, draw_picture
+from tests.workflow.conftest import CLASSES, ROOT, WORKFLOW_FILES, Project, draw_image
 
 NODE_SCRIPT = ROOT / "scripts" / "one_node_slurm.sh"
 PROFILE = "workflow/profiles/slurm"
@@ -208,8 +208,8 @@ def local(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> ClusterPro
         for number in range(4):
             seed = 100 * kind + number
             if name != "car":
-                draw_picture(folder / f"data/source/{name}/{number}.png", kind, seed, lines=False)
-            draw_picture(folder / f"data/target/{name}/{number}.png", kind, seed + 50, lines=True)
+                draw_image(folder / f"data/source/{name}/{number}.png", kind, seed, lines=False)
+            draw_image(folder / f"data/target/{name}/{number}.png", kind, seed + 50, lines=True)
     params = {
         "task": {"name": "folder", "folder": {"root": "data"}, "shard_size": 12},
         "features": {"workers": 0, "batch_size": 16},

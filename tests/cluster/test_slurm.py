@@ -164,8 +164,8 @@ def test_a_wrong_partition_is_said(local: ClusterProject, prepared: ClusterProje
 
 def test_a_mistake_is_shown_as_in_a_local_run(local: ClusterProject, fresh: ClusterProject) -> None:
     """A user's mistake ends a job with status 2 and two lines; they are printed here as well."""
-    picture = next((fresh.folder / "data/source").rglob("*.png"))
-    os.link(picture, fresh.folder / "data/target/cat/twin.png")
+    image = next((fresh.folder / "data/source").rglob("*.png"))
+    os.link(image, fresh.folder / "data/target/cat/twin.png")
     fresh.edit(task__duplicates="error")
     with fresh.submit("all", options=("--retries", "0")) as run:
         assert run.finish() != 0

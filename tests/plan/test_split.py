@@ -36,7 +36,7 @@ def test_number_is_drawn_by_seed() -> None:
         (["cats", "fox"], "did you mean 'cat'"),
         (["cat", "dog", "emu", "fox"], "at least one must be known"),
         (9, "9 of 4 classes"),
-        (["cat"], "known classes without a source picture: fox"),
+        (["cat"], "known classes without a source image: fox"),
     ],
 )
 def test_impossible_splits(unknown: object, said: str) -> None:

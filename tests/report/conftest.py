@@ -76,15 +76,15 @@ class Fake:
     report: Mapping[str, Any] | None = None
     evaluate: Mapping[str, Any] | None = None
     selection: str = "last"
-    credits: str = "Pictures: made up for this test."
+    credits: str = "Images: made up for this test."
 
 
 def write_results(root: Path, **changes: Any) -> Plan:
-    """Write pictures, manifest, graph, scores, evaluations and comparison below ``root``."""
+    """Write images, manifest, graph, scores, evaluations and comparison below ``root``."""
     fake = Fake(**changes)
     params = parse_params(
         {
-            "task": {"name": "folder", "folder": {"root": "pictures"}},
+            "task": {"name": "folder", "folder": {"root": "images"}},
             "split": {"unknown": list(fake.unknown)},
             "methods": {"run": list(fake.methods)},
             "train": {"seeds": list(fake.seeds), "selection": {"rule": fake.selection}},
@@ -96,7 +96,7 @@ def write_results(root: Path, **changes: Any) -> Plan:
     task = params.task.model_copy(update={"name": fake.task})
     params = params.model_copy(update={"task": task})
     plan = Plan(params, root)
-    rows = _write_task(plan, root / "pictures", fake)
+    rows = _write_task(plan, root / "images", fake)
     _write_graph(plan, fake)
     for name in fake.methods:
         _write_fit(plan, name, rows, fake)
@@ -105,7 +105,7 @@ def write_results(root: Path, **changes: Any) -> Plan:
     return plan
 
 
-def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
+def _write_task(plan: Plan, images: Path, fake: Fake) -> pd.DataFrame:
     names = list(fake.classes)
     rng = np.random.default_rng(7)
     found: list[tuple[str, str, int]] = []
@@ -117,10 +117,10 @@ def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
             for number in range(fake.per_class):
                 path = f'{domain}/{label:02d}/it\'s "{number}".png'
                 found.append((path, domain, label))
-                _draw(pictures / path, label, domain == "target", rng)
+                _draw(images / path, label, domain == "target", rng)
     targets = [path for path, domain, _ in found if domain == "target"]
     for path in targets[: fake.n_broken]:
-        (pictures / path).write_bytes(b"no picture")
+        (images / path).write_bytes(b"no image")
     paths = [path for path, *_ in found]
     rows = pd.DataFrame(
         {
@@ -128,8 +128,8 @@ def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
             "path": paths,
             "domain": [domain for _, domain, _ in found],
             "label": pd.array([label for *_, label in found], dtype="Int32"),
-            "size": [(pictures / path).stat().st_size for path in paths],
-            "sha256": [file_sha256(pictures / path) for path in paths],
+            "size": [(images / path).stat().st_size for path in paths],
+            "sha256": [file_sha256(images / path) for path in paths],
             "member": None,
             "offset": None,
         }
@@ -138,7 +138,7 @@ def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
     per_class = {name: int((source["label"] == label).sum()) for label, name in enumerate(names)}
     summary = {
         "task": "folder",
-        "root": pictures.as_posix(),
+        "root": images.as_posix(),
         "images": {"source": len(source), "target": len(rows) - len(source)},
         "target_labels": len(rows) - len(source),
         "classes": {name: {"source": count} for name, count in per_class.items()},
@@ -155,8 +155,8 @@ def _write_task(plan: Plan, pictures: Path, fake: Fake) -> pd.DataFrame:
 
 
 def _draw(path: Path, label: int, outlined: bool, rng: np.random.Generator) -> None:
-    picture = Image.new("RGB", (160, 120), "white")
-    canvas = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (160, 120), "white")
+    canvas = ImageDraw.Draw(image)
     x, y = rng.integers(5, 60, 2).tolist()
     colour = f"hsl({label * 47 % 360}, 70%, 45%)"
     shape = canvas.ellipse if label % 2 else canvas.rectangle
@@ -166,7 +166,7 @@ def _draw(path: Path, label: int, outlined: bool, rng: np.random.Generator) -> N
     else:
         shape(box, fill=colour)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(buffer.getvalue())
 
@@ -291,7 +291,7 @@ def make_results() -> Callable[..., Plan]:
 
 @pytest.fixture(scope="session")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """Eight classes, three of them unknown; three methods, three seeds; one broken picture."""
+    """Eight classes, three of them unknown; three methods, three seeds; one broken image."""
     return write_results(tmp_path_factory.mktemp("report"))
 
 

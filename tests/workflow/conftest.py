@@ -1,4 +1,4 @@
-"""A project folder of its own for each test module: the real workflow on tiny real pictures."""
+"""A project folder of its own for each test module: the real workflow on tiny real images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORKFLOW_FILES = ("Snakefile", "workflow", "profiles", "dvc.yaml")
 
 @dataclass
 class Project:
-    """A folder with the workflow, parameters and pictures."""
+    """A folder with the workflow, parameters and images."""
 
     folder: Path
 
@@ -138,7 +138,7 @@ def job_counts(printed: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in rows if rule not in TARGETS}
 
 
-def draw_picture(path: Path, kind: int, seed: int, *, lines: bool) -> None:
+def draw_image(path: Path, kind: int, seed: int, *, lines: bool) -> None:
     """Draw a shape a class; the source is filled, the target outlined."""
     rng = np.random.default_rng(seed)
     image = Image.new("RGB", (96, 96), "white")
@@ -164,8 +164,8 @@ def make_project(folder: Path) -> Project:
         for number in range(6):
             seed = 100 * kind + number
             if name != "car":
-                draw_picture(folder / f"data/source/{name}/{number}.png", kind, seed, lines=False)
-            draw_picture(folder / f"data/target/{name}/{number}.png", kind, seed + 50, lines=True)
+                draw_image(folder / f"data/source/{name}/{number}.png", kind, seed, lines=False)
+            draw_image(folder / f"data/target/{name}/{number}.png", kind, seed + 50, lines=True)
     params = {
         "task": {"name": "folder", "folder": {"root": "data"}, "shard_size": 8},
         "features": {"workers": 0, "batch_size": 16},
@@ -184,7 +184,7 @@ def make_project(folder: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Give the workflow with its pictures, and nothing run."""
+    """Give the workflow with its images, and nothing run."""
     return make_project(tmp_path_factory.mktemp("project"))
 
 
@@ -257,7 +257,7 @@ def publish_with_dvc(folder: Path) -> None:
     project.run("git", "config", "user.email", "test@example.org")
     project.run("dvc", "init", "--quiet")
     project.run("dvc", "config", "core.analytics", "false")
-    project.commit("Pictures and workflow")
+    project.commit("Images and workflow")
     jobs = project.repro()
     project.commit("First results")
     folder.with_name("jobs.json").write_text(json.dumps(jobs))

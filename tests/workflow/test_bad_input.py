@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from sreclip.evaluate.confusion import confusion_table
-from tests.workflow.conftest import ROOT, WORKFLOW_FILES, Project, draw_picture
+from tests.workflow.conftest import ROOT, WORKFLOW_FILES, Project, draw_image
 
 pytestmark = pytest.mark.workflow
 
@@ -36,13 +36,13 @@ ODD = (
     "target/car/turned.jpg",
     "target/horse/cmyk.jpg",
 )
-N_SOURCE, N_TARGET = 3 * 6 + 2, 4 * 6 + 3 + 1  # readable ones; one more is the upright picture
+N_SOURCE, N_TARGET = 3 * 6 + 2, 4 * 6 + 3 + 1  # readable ones; one more is the upright image
 
 
 def write_unreadable(root: Path) -> None:
     """Write the files of `UNREADABLE`."""
     for place in ("source/cat/text.jpg", "target/car/text.jpg"):
-        (root / place).write_text(f"These are words, not a picture: {place}.")
+        (root / place).write_text(f"These are words, not an image: {place}.")
     for seed, place in enumerate(("source/dog/truncated.jpg", "target/dog/truncated.jpg")):
         noise = np.random.default_rng(seed).integers(0, 256, (96, 96, 3), dtype=np.uint8)
         Image.fromarray(noise).save(root / place, quality=90)
@@ -64,9 +64,9 @@ def write_unreadable(root: Path) -> None:
 
 
 def write_odd(root: Path) -> None:
-    """Write the pictures of `ODD`, and ``upright.png``: ``turned.jpg`` as one sees it."""
+    """Write the images of `ODD`, and ``upright.png``: ``turned.jpg`` as one sees it."""
     drawn = root / "drawn.png"
-    draw_picture(drawn, 0, 7, lines=False)
+    draw_image(drawn, 0, 7, lines=False)
     with Image.open(drawn) as image:
         image.convert("CMYK").save(root / "source/cat/cmyk.jpg")
         image.rotate(20, fillcolor="white").convert("CMYK").save(root / "target/horse/cmyk.jpg")
@@ -88,7 +88,7 @@ def write_odd(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def mixed(project: Project) -> Project:
-    """Give the project with good, odd and unreadable pictures, of which few are put up with."""
+    """Give the project with good, odd and unreadable images, of which few are put up with."""
     write_unreadable(project.folder / "data")
     write_odd(project.folder / "data")
     project.edit(task__shard_size=64, features__max_rejects=0.02, methods__run=["sre_clip"])
@@ -237,11 +237,11 @@ SENSES = {"cat": "n02121620", "dog": "n02084071"}
 
 @pytest.fixture
 def small(tmp_path: Path) -> Project:
-    """Give two classes, a picture of each in both domains, and no workflow beside them."""
+    """Give two classes, an image of each in both domains, and no workflow beside them."""
     for kind, name in enumerate(SENSES):
         for domain in ("source", "target"):
             seed = kind + 10 * (domain == "target")
-            draw_picture(tmp_path / f"data/{domain}/{name}/a.png", kind, seed, lines=False)
+            draw_image(tmp_path / f"data/{domain}/{name}/a.png", kind, seed, lines=False)
     params = {
         "task": {"name": "folder", "folder": {"root": "data"}},
         "graph": {"senses": SENSES},
@@ -251,7 +251,7 @@ def small(tmp_path: Path) -> Project:
 
 
 def add_class(project: Project, name: str, *, pinned: str | None = None) -> None:
-    draw_picture(project.folder / f"data/source/{name}/b.png", 2, len(name), lines=True)
+    draw_image(project.folder / f"data/source/{name}/b.png", 2, len(name), lines=True)
     if pinned:
         project.edit(graph__senses=SENSES | {name: pinned})
 
@@ -304,7 +304,7 @@ def test_two_classes_with_one_sense(small: Project) -> None:
 
 
 def test_target_class_that_is_not_listed(small: Project) -> None:
-    draw_picture(small.folder / "data/target/horse/a.png", 3, 3, lines=True)
+    draw_image(small.folder / "data/target/horse/a.png", 3, 3, lines=True)
     (small.folder / "data/classes.txt").write_text("cat\ndog\n")
     small.edit(task__folder__classes="classes.txt")
     said = refused(small, "prepare-data")
@@ -314,7 +314,7 @@ def test_target_class_that_is_not_listed(small: Project) -> None:
     small.run("sreclip", "prepare-data")
 
 
-def test_a_picture_in_both_domains(small: Project) -> None:
+def test_an_image_in_both_domains(small: Project) -> None:
     data = small.folder / "data"
     (data / "target/dog/copy.png").write_bytes((data / "source/dog/a.png").read_bytes())
     said = refused(small, "prepare-data")
@@ -330,7 +330,7 @@ def test_a_picture_in_both_domains(small: Project) -> None:
 
 
 def test_manifest_that_leaves_the_root(small: Project) -> None:
-    draw_picture(small.folder / "x.png", 0, 1, lines=True)
+    draw_image(small.folder / "x.png", 0, 1, lines=True)
     small.run("sreclip", "prepare-data")
     manifest = only(small.folder, "results/data/*/manifest.parquet")
     rows = pd.read_parquet(manifest)
@@ -345,9 +345,9 @@ def test_manifest_that_leaves_the_root(small: Project) -> None:
     assert "no shard" in refused(small, "extract-images", "--key", "0123456789ab")
 
 
-@pytest.mark.parametrize("of", ["picture", "class folder"])
+@pytest.mark.parametrize("of", ["image", "class folder"])
 def test_link_out_of_the_root(small: Project, of: str) -> None:
-    draw_picture(small.folder / "elsewhere/x.png", 0, 1, lines=True)
+    draw_image(small.folder / "elsewhere/x.png", 0, 1, lines=True)
     place = "data/source/horse" if of == "class folder" else "data/source/cat/x.png"
     target = "elsewhere" if of == "class folder" else "elsewhere/x.png"
     (small.folder / place).symlink_to(small.folder / target)

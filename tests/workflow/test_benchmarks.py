@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sreclip.data.benchmarks.classes import read_benchmark_classes
-from tests.workflow.conftest import ROOT, Project, draw_picture
+from tests.workflow.conftest import ROOT, Project, draw_image
 
 # No CLIP weights, and few steps.
 SMALL = (
@@ -23,7 +23,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def i2awa(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The workflow, the ready configurations, and a picture of each class of I2AwA."""
+    """The workflow, the ready configurations, and an image of each class of I2AwA."""
     folder = tmp_path_factory.mktemp("i2awa")
     for name in ("Snakefile", "workflow", "profiles", "config", "params.yaml"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -32,9 +32,9 @@ def i2awa(tmp_path_factory: pytest.TempPathFactory) -> Project:
     for label, item in enumerate(read_benchmark_classes("i2awa")):
         if item.known:
             source = root / f"3D2/{item.folder}-{item.entry.wnid}/1.png"
-            draw_picture(source, label % 4, label, lines=False)
+            draw_image(source, label % 4, label, lines=False)
         target = root / f"AwA2/JPEGImages/{item.folder}/{item.folder}_10001.png"
-        draw_picture(target, label % 4, 50 + label, lines=True)
+        draw_image(target, label % 4, 50 + label, lines=True)
     return Project(folder)
 
 
@@ -57,7 +57,7 @@ def test_i2awa_from_its_configuration_to_the_page(finished: Project) -> None:
     assert sum(1 for count in counts["source_images"].values() if not count) == 10
 
 
-def test_the_authors_settings_are_planned_for_the_same_pictures(finished: Project) -> None:
+def test_the_authors_settings_are_planned_for_the_same_images(finished: Project) -> None:
     jobs = finished.planned_jobs("--configfile", "config/i2awa-reference.yaml", "--", "all")
     assert jobs["extract_images"] == 2, "another backbone, the same manifest"
     assert "prepare_data" not in jobs
@@ -76,7 +76,7 @@ def test_half_of_the_classes_stop_the_run_with_their_names(i2awa: Project, tmp_p
     assert "sreclip data check i2awa" in printed
 
 
-def test_without_the_pictures_a_configuration_says_what_is_missing(i2awa: Project) -> None:
+def test_without_the_images_a_configuration_says_what_is_missing(i2awa: Project) -> None:
     printed = i2awa.snakemake("-n", "--configfile", "config/i2webv.yaml", check=False)
     assert "data/i2webv: the data root is missing or not a folder" in printed
     assert "set task.i2webv.root" in printed

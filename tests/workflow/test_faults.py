@@ -14,7 +14,7 @@ import pytest
 
 from sreclip.features.verify import verify_file
 from sreclip.files import file_sha256
-from tests.workflow.conftest import Project, draw_picture
+from tests.workflow.conftest import Project, draw_image
 
 pytestmark = pytest.mark.workflow
 
@@ -25,9 +25,9 @@ STATUS = {"decoder": 0, "job": 1, "snakemake": -signal.SIGKILL}
 
 @pytest.fixture(scope="module")
 def made(project: Project) -> Project:
-    """Give the project with a few more pictures, in three shards or so, and all its features."""
+    """Give the project with a few more images, in three shards or so, and all its features."""
     for number in range(40):
-        draw_picture(project.folder / f"data/target/cat/{number}.png", 0, 500 + number, lines=True)
+        draw_image(project.folder / f"data/target/cat/{number}.png", 0, 500 + number, lines=True)
     project.edit(task__shard_size=24, features__workers=1)
     project.snakemake("extract_features")
     return project
@@ -162,14 +162,14 @@ def test_two_steps_that_write_one_shard_leave_it_whole(made: Project) -> None:
 
 
 def test_only_touched_shards_are_encoded_again(made: Project) -> None:
-    """Last: it changes the data. One picture comes, one goes, one is replaced."""
+    """Last: it changes the data. One image comes, one goes, one is replaced."""
     made.edit(task__shard_size=8)
     made.snakemake("prepare_data")
     before = {path.name for path in shards(made)}
     cats = made.folder / "data/target/cat"
-    draw_picture(cats / "100.png", 0, 900, lines=True)
+    draw_image(cats / "100.png", 0, 900, lines=True)
     (cats / "7.png").unlink()
-    draw_picture(cats / "20.png", 0, 901, lines=True)
+    draw_image(cats / "20.png", 0, 901, lines=True)
     made.snakemake("prepare_data")
     after = {path.name for path in shards(made)}
     assert 1 <= len(after - before) <= 2 * 3

@@ -1,4 +1,4 @@
-"""The authors' way of evaluating, on the real workflow with tiny pictures."""
+"""The authors' way of evaluating, on the real workflow with tiny images."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def probabilities(
 
 
 def accuracies(p: np.ndarray, labels: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """Shares of pictures and means over classes, worked out once more."""
+    """Shares of images and means over classes, worked out once more."""
     right = p.argmax(axis=1) == labels
     by_class = {label: right[labels == label].mean() for label in np.unique(labels)}
     found = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Project
+from tests.workflow.conftest import ROOT, Project
 from tests.workflow.sshd import find_sshd, running_sshd
 
 pytestmark = pytest.mark.workflow
@@ -35,6 +35,14 @@ def clone(made: Project, shelf: Path, tmp_path: Path) -> Project:
 
 def objects(folder: Path) -> list[Path]:
     return [path for path in (folder / "files/md5").glob("??/*") if path.is_file()]
+
+
+def damaged_objects() -> str:
+    """The command of the documentation that prints damaged objects."""
+    command = next(
+        line for line in (ROOT / "docs/dvc.md").read_text().splitlines() if "md5sum" in line
+    )
+    return command.partition("&& ")[2]
 
 
 def some_features(made: Project, shelf: Path) -> tuple[Path, Path]:
@@ -96,7 +104,16 @@ def test_a_damaged_object_is_named_and_not_taken(
     try:
         pulled = clone.run("dvc", "pull", check=False)
         assert pulled.returncode != 0
-        assert held.parent.name + held.name in pulled.stdout + pulled.stderr
+        assert "results/features" in pulled.stderr
+        found = subprocess.run(
+            damaged_objects(),
+            shell=True,
+            cwd=shelf / "files/md5",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stdout.split() == [f"{held.parent.name}/{held.name}"]
         assert not (clone.folder / shard).exists()
     finally:
         held.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from sreclip.files import file_sha256
-from tests.workflow.conftest import Project, draw_picture
+from tests.workflow.conftest import Project, draw_image
 from tests.workflow.reruns import ONE_FIT, PARAMS, Edit, applied
 
 pytestmark = pytest.mark.workflow
@@ -49,7 +49,7 @@ def test_fits_give_the_same_bytes_again(done: Project) -> None:
     assert {path.name: file_sha256(path) for path in folder.iterdir()} == before
 
 
-def test_provenance_leads_back_to_the_pictures(done: Project) -> None:
+def test_provenance_leads_back_to_the_images(done: Project) -> None:
     found = json.loads(done.run("sreclip", "provenance", "reports/metrics.json", "--json").stdout)
     assert found["warnings"] == []
     chain = found["chain"]
@@ -89,7 +89,7 @@ def test_a_method_by_hand_that_the_run_does_not_name(done: Project) -> None:
 
 
 def test_provenance_without_records_and_of_edited_files(done: Project) -> None:
-    """Records lost with their stamp: the parameters of the run still lead to the pictures."""
+    """Records lost with their stamp: the parameters of the run still lead to the images."""
     metrics, records = done.folder / "reports/metrics.json", done.folder / "results/records"
     comparison = next((done.folder / "results/comparisons").rglob("metrics.json")).parent
     text, stamp = metrics.read_text(), next((done.folder / "reports/made-from").glob("*"))
@@ -136,7 +136,7 @@ def test_overrides_on_the_command_line(done: Project) -> None:
 
 
 def test_without_records_and_with_other_times_nothing_is_made_again(done: Project) -> None:
-    """As in a fresh clone: no Snakemake records, file times in any order (after the pictures')."""
+    """As in a fresh clone: no Snakemake records, file times in any order (after the images')."""
     shutil.rmtree(done.folder / ".snakemake")
     start = max(path.stat().st_mtime for path in (done.folder / "data").rglob("*"))
     for number, path in enumerate(sorted((done.folder / "results").rglob("*"), reverse=True)):
@@ -199,10 +199,10 @@ def test_a_damaged_feature_file_is_refused_by_name(done: Project) -> None:
     assert done.run("sreclip", "verify").returncode == 0
 
 
-def test_a_new_picture_touches_its_shard_alone(done: Project) -> None:
+def test_a_new_image_touches_its_shard_alone(done: Project) -> None:
     """Last: it changes the data."""
     before = set((done.folder / "results/features").rglob("images/*.h5"))
-    draw_picture(done.folder / "data/target/cat/99.png", 0, 999, lines=True)
+    draw_image(done.folder / "data/target/cat/99.png", 0, 999, lines=True)
     done.snakemake("all")
     new = set((done.folder / "results/features").rglob("images/*.h5")) - before
     assert 1 <= len(new) < len(before)

@@ -1,4 +1,4 @@
-"""Sweep, ablation and model selection with the real snakemake on tiny pictures."""
+"""Sweep, ablation and model selection with the real snakemake on tiny images."""
 
 from __future__ import annotations
 
@@ -128,12 +128,12 @@ def test_sweep_and_ablation(restored: Project) -> None:
             "variants": {"clip_adapter": [{}, {"ratio": 0.5, "refine": "zlap"}]},
             "ablate": ["sre_clip_reference"],
         },
-        # Every class needs a source picture to be known in some split.
+        # Every class needs a source image to be known in some split.
         split__unknown=["cat"],
     )
     printed = restored.snakemake("sweep", check=False)
     assert "car" in printed
-    assert "known classes without a source picture" in printed
+    assert "known classes without a source image" in printed
     assert "Traceback" not in printed
 
     restored.edit(sweep__every=0, sweep__unknown=[["car"], ["car", "dog"]])
@@ -203,8 +203,9 @@ def test_rules_of_selection_are_compared(restored: Project) -> None:
     assert all(0 <= regret <= best for regret in regrets)
     # What the settings as they are reach is what the pipeline's own evaluation says.
     fit_method(restored.plan, "tip_adapter", progress=False)
-    folder = evaluate_method(restored.plan, "tip_adapter")
-    (as_configured,) = json.loads((folder / "evaluation.json").read_text())["runs"]
+    evaluate_method(restored.plan, "tip_adapter")
+    evaluation = restored.plan.evaluation("tip_adapter")["evaluation.json"]
+    (as_configured,) = json.loads(evaluation.read_text())["runs"]
     assert best - regrets[0] == pytest.approx(100 * as_configured["h"], abs=0.11)
     refused = restored.run(*command, "--methods", "zero_shot", check=False)
     assert refused.returncode == 2
