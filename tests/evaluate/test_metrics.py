@@ -156,6 +156,15 @@ def test_calibration_by_hand() -> None:
     assert value == pytest.approx((2 * abs(0.5 - 0.9) + abs(1 - 0.6)) / 3)
 
 
+def test_calibration_keeps_the_last_bins_apart() -> None:
+    # Confidences 1, 0.95 and 0.85: the first two share the last bin; right, wrong, right.
+    logits = np.array([[1000.0, 0.0], [np.log(0.95 / 0.05), 0.0], [np.log(0.85 / 0.15), 0.0]])
+    value = metrics.calibration_error(
+        scores(logits, np.array([True, False])), np.array([0, 1, 0]), 10
+    )
+    assert value == pytest.approx((abs(1 - 1.95) + abs(1 - 0.85)) / 3)
+
+
 def test_harmonic_mean() -> None:
     assert harmonic_mean(0.5, 1.0) == pytest.approx(2 / 3)
     assert harmonic_mean(0.0, 0.0) == 0
