@@ -28,13 +28,14 @@ def data_check(
     from rich.console import Console
 
     from sreclip.config import parse_params
+    from sreclip.data.benchmarks import BENCHMARKS
+    from sreclip.data.benchmarks.spec import benchmark_of
+    from sreclip.data.benchmarks.survey import survey
     from sreclip.data.benchmarks.view import render, to_json
-    from sreclip.data.tasks import load_benchmarks
     from sreclip.registry import unknown_name
 
-    benchmarks = load_benchmarks()
-    if task not in benchmarks:
-        raise ConfigError(unknown_name("benchmark", task, benchmarks))
+    if task not in BENCHMARKS:
+        raise ConfigError(unknown_name("benchmark", task, BENCHMARKS))
     given = {name: value for name, value in options.items() if value}
     if "root" in given:
         values = {"task": {"name": task, task: given}}
@@ -47,7 +48,7 @@ def data_check(
                 f"sreclip data check {task} --root DIR",
             )
         settings = section.settings | given
-    found = benchmarks[task].survey(settings)
+    found = survey(benchmark_of(task, settings), settings)
     if as_json:
         print(json.dumps(to_json(found), indent=2, ensure_ascii=False))
     else:

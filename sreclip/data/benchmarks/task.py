@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from sreclip.data.benchmarks.spec import Benchmark, PairedSet
+from sreclip.data.benchmarks.spec import benchmark_of
 from sreclip.data.benchmarks.survey import Survey, find_starts, list_paths, survey, synsets_path
 from sreclip.data.listing import folders_and_archives, is_archive
 from sreclip.data.manifest import DOMAINS
@@ -18,21 +17,16 @@ from sreclip.errors import DataError
 class BenchmarkTask(Task):
     """A public benchmark, with the settings of `sreclip.config.tasks.BenchmarkSettings`."""
 
-    @abstractmethod
-    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
-        """Return the benchmark that the settings mean."""
-
-    def survey(self, settings: Mapping[str, Any]) -> Survey:
-        """Compare what is there with what was published."""
-        return survey(self.benchmark(settings), settings)
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
         """List the images of both domains; problems with them are a `DataError`."""
-        return task_data(self.survey(settings))
+        return task_data(survey(benchmark_of(self.name, settings), settings))
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
         """Look at folders, archives and lists; the classes are known anyway."""
-        benchmark = self.benchmark(settings)
+        benchmark = benchmark_of(self.name, settings)
         root, starts = find_starts(benchmark, settings)
         alone = [start for start in starts.values() if is_archive(root, start)]
         seen, archives = folders_and_archives(
@@ -48,16 +42,6 @@ class BenchmarkTask(Task):
             entry.name: int(label in with_source) for label, entry in enumerate(benchmark.classes)
         }
         return FirstLook(sorted(set(inputs)), classes)
-
-
-class PairedTask(BenchmarkTask):
-    """Any two domains of one set."""
-
-    paired: ClassVar[PairedSet]
-
-    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
-        """Return the benchmark of the chosen domains."""
-        return self.paired.benchmark(settings)
 
 
 def task_data(found: Survey) -> TaskData:
