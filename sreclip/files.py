@@ -16,6 +16,21 @@ from sreclip.errors import StoreError
 
 T = TypeVar("T")
 
+_FULL = ("the disk is full", "free some room and run again")
+_DENIED = (
+    "the folder cannot be written",
+    "make it writable or choose another output folder",
+)
+_TAKEN = (
+    "the path is taken",
+    "a folder stands in the way of a file, or a file in that of a folder",
+)
+_CAUSES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), _DENIED),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST), _TAKEN),
+}
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -38,18 +53,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"{path}: the disk is full", "free some room and run again") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StoreError(
-                f"{path}: the folder cannot be written ({error.strerror})",
-                "make it writable or choose another output folder",
-            ) from error
-        if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
-            raise StoreError(
-                f"{path} cannot be written ({error.strerror})",
-                "a folder stands in the way of a file, or a file in that of a folder",
-            ) from error
+        if error.errno in _CAUSES:
+            what, way_out = _CAUSES[error.errno]
+            raise StoreError(f"{path}: {what} ({error.strerror})", way_out) from error
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -84,12 +90,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, *, made_by: str = "") -> Any:
-    """Read a JSON file.
+    """Read a JSON file; raise `StoreError` if it is missing or is not JSON.
 
-    Raises
-    ------
-    StoreError
-        The file is missing or is not JSON; ``made_by`` names the step that makes it.
+    ``made_by`` names the step that makes it.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -106,10 +109,7 @@ def read_json(path: Path, *, made_by: str = "") -> Any:
 def read_keyed(path: Path, key: str, *, made_by: str) -> dict[str, Any]:
     """Read a JSON object that names its content key.
 
-    Raises
-    ------
-    StoreError
-        As `read_json`; or its key is another than that of the path that it lies at.
+    Raises as `read_json`; `StoreError` if its key is not that of its path.
     """
     value = read_json(path, made_by=made_by)
     found = value.get("key") if isinstance(value, dict) else None
@@ -124,20 +124,10 @@ def read_keyed(path: Path, key: str, *, made_by: str) -> dict[str, Any]:
 def read_csv(
     path: Path, value_of: Callable[[Iterable[dict[str, str]]], T], *, what: str, made_by: str
 ) -> T:
-    """Read a CSV file with a header.
+    """Read a CSV file with a header; raise `StoreError` if it is missing or damaged.
 
-    Parameters
-    ----------
-    path : Path
-    value_of : callable
-        Makes the value of the rows; its `KeyError`, `TypeError` or `ValueError` tells damage.
-    what, made_by : str
-        What the table is of, and the step that makes it.
-
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged.
+    ``value_of`` makes the value of the rows; its `KeyError`, `TypeError` or `ValueError` tells
+    damage. ``what`` says what the table is of, ``made_by`` which step makes it.
     """
     try:
         with path.open(encoding="utf-8", newline="") as handle:

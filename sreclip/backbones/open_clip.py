@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,8 @@ class OpenClipBackbone:
         config = model.visual.preprocess_cfg
         self.transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
         self.preprocessing = "open_clip val: " + ", ".join(f"{k} {v}" for k, v in config.items())
-        self.image_size = _short_side(config["size"])
+        size = config["size"]
+        self.image_size = size if isinstance(size, int) else min(size)
 
     def preprocess(self, image: Image) -> torch.Tensor:
         """Turn an RGB image into pixels of shape ``(3, height, width)``."""
@@ -76,25 +77,11 @@ class OpenClipBackbone:
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
 
 
-def _short_side(size: int | Sequence[int]) -> int:
-    return size if isinstance(size, int) else min(size)
-
-
 def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbone:
-    """Make the backbone.
+    """Make the backbone of `sreclip.config.backbones.OpenClipSettings`.
 
-    Parameters
-    ----------
-    settings : Mapping
-        ``model``: one of open_clip's names; ``pretrained``: a tag that open_clip lists for that
-        model (downloaded at first use) or the path of a checkpoint file; ``precision``:
-        ``float32``, ``bfloat16`` or ``float16``.
-        OpenAI's weights need the QuickGELU activation. For the tag it is switched on here; for a
-        checkpoint file choose the model name that ends in ``-quickgelu``.
-    label : str
-        Name in results and paths.
-    device : str
-        Such as ``cpu`` or ``cuda:0``.
+    OpenAI's weights need the QuickGELU activation. For the tag it is switched on here; for a
+    checkpoint file choose the model name that ends in ``-quickgelu``.
 
     Raises
     ------

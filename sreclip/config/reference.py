@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from sreclip.config.models import Params
 from sreclip.files import write_text
@@ -41,12 +40,11 @@ def _section(model: type[BaseModel], path: str) -> list[str]:
     parts, rows, inner = [], [], []
     for name, field in model.model_fields.items():
         key = f"{path}.{name}" if path else name
-        nested = _model_of(field.annotation)
-        if nested:
+        nested = field.annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
             inner += _section(nested, key)
             continue
-        default = field.default if field.default is not PydanticUndefined else None
-        shown = json.dumps(default, ensure_ascii=False)
+        shown = json.dumps(field.default, ensure_ascii=False)
         rows.append(f"| `{key}` | {_type_name(model, name)} | `{shown}` | {field.description} |")
     if path:
         parts.append(f"\n## {path}\n\n{(model.__doc__ or '').strip()}\n")
@@ -54,12 +52,6 @@ def _section(model: type[BaseModel], path: str) -> list[str]:
         parts.append("\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
         parts.append("\n".join(rows) + "\n")
     return parts + inner
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return None
 
 
 def _type_name(model: type[BaseModel], name: str) -> str:

@@ -35,15 +35,8 @@ _GREY_STEP = {"1": 255, "L;2": 85, "L;4": 17}
 class RejectedImage(DataError):  # noqa: N818 - a finding about a file, not a failure
     """Bytes that cannot be shown as an image.
 
-    Parameters
-    ----------
-    reason : str
-        A few words that are the same on every machine: no path, no address.
+    The message is the same on every machine: no path, no address.
     """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def read_image(content: bytes, *, max_pixels: int, least_side: int = 0) -> Image.Image:

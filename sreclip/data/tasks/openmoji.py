@@ -80,20 +80,10 @@ def demo_classes() -> tuple[DemoClass, ...]:
 
 @dataclass(frozen=True)
 class Emoji:
-    """One drawing.
+    """One drawing, and its class in the demo task.
 
-    Attributes
-    ----------
-    code : str
-        Code points as OpenMoji names its files, such as ``1F426-200D-2B1B``.
-    name : str
-        English name in lower case.
-    short_name : str
-        Name without spaces, unique enough to list class members by.
-    subgroup : str
-        Unicode subgroup such as ``animal-bird``; ``extra`` where Unicode has none.
-    class_name : str or None
-        Class of the demo task.
+    ``code`` are the code points as OpenMoji names its files, such as ``1F426-200D-2B1B``;
+    ``short_name`` has no spaces; ``subgroup`` is Unicode's, such as ``animal-bird``, or ``extra``.
     """
 
     code: str
@@ -128,12 +118,12 @@ def catalogue() -> tuple[Emoji, ...]:
     for unified, name, short_name, subgroup in named:
         code = svg_codes.get(unified.removesuffix("-FE0F").replace("-FE0F-", "-"))
         if code is not None:
-            found.append(Emoji(code, name, short_name, subgroup, _class_of(short_name, subgroup)))
+            class_name = next(
+                (item.entry.name for item in demo_classes() if item.holds(short_name, subgroup)),
+                None,
+            )
+            found.append(Emoji(code, name, short_name, subgroup, class_name))
     return tuple(sorted(found, key=lambda emoji: emoji.code))
-
-
-def _class_of(short_name: str, subgroup: str) -> str | None:
-    return next((c.entry.name for c in demo_classes() if c.holds(short_name, subgroup)), None)
 
 
 def emoji_split(code: str) -> Part:
@@ -176,14 +166,9 @@ def _merge(families: Iterable[set[str]]) -> list[set[str]]:
     return merged
 
 
-def fit_items() -> list[Emoji]:
-    """Return the emoji that the `mini` backbone may learn from."""
-    return [emoji for emoji in catalogue() if emoji_split(emoji.code) == "fit"]
-
-
-def demo_items(domain: Domain) -> list[Emoji]:
-    """Return the emoji of one domain of the task."""
-    return [emoji for emoji in catalogue() if emoji_split(emoji.code) == domain]
+def emoji_of(part: Part) -> list[Emoji]:
+    """Return the emoji of one part; the `mini` backbone may learn from ``fit``."""
+    return [emoji for emoji in catalogue() if emoji_split(emoji.code) == part]
 
 
 def read_svg(code: str) -> str:
@@ -201,14 +186,14 @@ def line_layer(svg: str) -> str:
     return re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode"))
 
 
-def draw(svg: str, size: int, background: str = "white") -> bytes:
+def draw(svg: str, size: int) -> bytes:
     """Render a drawing to a square PNG; the same input gives the same bytes."""
     try:
         import resvg_py
     except ImportError as error:
         raise not_installed("the openmoji task", "resvg-py") from error
     return resvg_py.svg_to_bytes(
-        svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True
+        svg_string=svg, width=size, height=size, background="white", skip_system_fonts=True
     )
 
 
@@ -232,32 +217,22 @@ class OpenmojiTask(Task):
         labels = {entry.name: label for label, entry in enumerate(classes)}
         images = []
         for domain in DOMAINS:
-            for emoji in demo_items(domain):
+            for emoji in emoji_of(domain):
                 name = str(emoji.class_name)
                 relative = f"{domain}/{name.replace(' ', '_')}/{emoji.code}.png"
                 content = draw(drawing(emoji, STYLES[domain]), settings["image_size"])
-                _write_if_changed(root / relative, content)
+                path = root / relative
+                if not path.is_file() or path.read_bytes() != content:
+                    with atomic_path(path) as temporary:
+                        temporary.write_bytes(content)
                 images.append(TaskImage(Place(relative), domain, labels[name]))
-        _remove_others(root, {root / image.place.path for image in images})
+        for path in set(root.rglob("*.png")) - {root / image.place.path for image in images}:
+            path.unlink()  # of an earlier split or release
         return TaskData(root, images, classes, CREDITS)
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
         """Return the class names: all of them have source images."""
         return FirstLook([], {item.entry.name: 1 for item in demo_classes()})
-
-
-def _remove_others(root: Path, wanted: set[Path]) -> None:
-    """Remove images of an earlier split or release."""
-    for path in root.rglob("*.png"):
-        if path not in wanted:
-            path.unlink()
-
-
-def _write_if_changed(path: Path, content: bytes) -> None:
-    if path.is_file() and path.read_bytes() == content:
-        return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
 
 
 @cache
