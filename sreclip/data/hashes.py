@@ -52,14 +52,12 @@ def hash_images(
     Parameters
     ----------
     rows : DataFrame
-        ``row_id``, ``path``, ``member``, ``offset`` and ``size``; the last is null for files.
-        Those of one archive follow one another.
+        ``row_id`` and the columns of `Place`. Rows of one archive follow one another.
     archives : Mapping
         Size and modification time of each archive when it was listed.
     cache : Path
-        Parquet file with what was hashed before; replaced at the end. An image is not read when
-        its place, its size, and the size and modification time of its file are those in the
-        cache.
+        What was hashed before; replaced at the end. An image is not read when its place, its size,
+        and the size and modification time of its file are those in the cache.
 
     Raises
     ------
@@ -73,6 +71,8 @@ def hash_images(
     check_paths(rows["path"], f"images below {root}")
     for folder in sorted(rows["path"].str.replace("/?[^/]*$", "", regex=True).unique()):
         resolve_inside(root, folder)
+    if rows.empty:
+        return ImageHashes(pd.Series([], dtype="string"), np.empty(0, dtype=np.int64))
     row_ids = rows["row_id"].to_numpy()
     known = read_cache(cache, root)
     batches = [slice(at, at + _BATCH) for at in range(0, len(rows), _BATCH)]
@@ -87,20 +87,14 @@ def hash_images(
         stamps, sha256 = zip(*done, strict=True)
         return pa.array(sha256, pa.large_string()), np.array(stamps, dtype=np.int64)
 
-    done = []
     with (
         ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4)) as pool,
         tqdm(total=len(rows), desc="hash", unit="file", disable=None if progress else True) as bar,
     ):
-        try:
-            for result in pool.map(run, batches):
-                done.append(result)
-                bar.update(len(result[0]))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    if not done:
-        return ImageHashes(pd.Series([], dtype="string"), np.empty(0, dtype=np.int64))
+        done = []
+        for result in pool.map(run, batches):  # an error cancels the batches that wait
+            done.append(result)
+            bar.update(len(result[0]))
     sha256 = pa.chunked_array([part for part, _ in done])
     stamps = np.concatenate([part for _, part in done])
     write_cache(cache, root, row_ids, stamps, sha256)

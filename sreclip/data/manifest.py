@@ -112,12 +112,8 @@ def read_manifest(folder: Path, columns: Sequence[str] = tuple(COLUMNS)) -> pd.D
 
     With millions of rows it pays to name only the columns that are needed.
 
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged, has no such column, or has a row twice.
-    DataError
-        A path leaves the data root; links are checked by `resolve_inside`.
+    Raises `StoreError` if the file is missing or damaged, has no such column, or has a row twice,
+    `DataError` if a path leaves the data root; links are checked by `resolve_inside`.
     """
     path = folder / MANIFEST_FILE
     with _open_parquet(path, columns) as file:

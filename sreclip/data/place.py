@@ -14,18 +14,10 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """Where an image's bytes are: a file, or a part of an archive.
+    """Where an image's bytes are: a file, or ``size`` bytes from ``offset`` of an archive.
 
-    Attributes
-    ----------
-    path : str
-        The image or the archive, relative to the data root.
-    member : str or None
-        Name in the archive.
-    offset : int or None
-        Where the bytes begin in the archive.
-    size : int or None
-        Number of bytes; None for a file that has not been hashed yet.
+    ``path`` is relative to the data root; ``member`` is the name in the archive. The size of a file
+    is None until it has been hashed.
     """
 
     path: str
@@ -56,10 +48,7 @@ def image_names(rows: pd.DataFrame) -> pd.Series:
 def resolve_inside(root: Path, relative: str) -> Path:
     """Join a manifest path to the data root: absolute, links followed; it need not exist.
 
-    Raises
-    ------
-    DataError
-        The path is absolute, climbs out of the root, or a link leads out of it or in a circle.
+    Raises `DataError` if the path or a link leaves the root, or links form a circle.
     """
     try:
         if not _climbs(relative):

@@ -80,10 +80,7 @@ def walk_folders(
     and is not opened. So a link to a folder is followed from folders that hold subfolders, but
     may be overlooked among images.
 
-    Raises
-    ------
-    DataError
-        As `walk`.
+    Raises as `walk`.
     """
     real_root = os.path.realpath(root)
     # The device of the folder above, if link counts told its subfolders.

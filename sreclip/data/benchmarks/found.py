@@ -30,19 +30,9 @@ class Problem(NamedTuple):
 class Found:
     """The images of one domain.
 
-    Attributes
-    ----------
-    start : str
-        Folder or archive, below the root.
-    lists : list of Path
-        Lists that say which images count; without one all in class folders do.
-    places : dict
-        Images by label.
-    archives : dict
-        Size and modification time of each archive.
-    problems : list of Problem
-    notes : list of str
-        What is worth knowing.
+    ``start`` is a folder or archive below the root; ``lists`` say which images count, without
+    them all in class folders do; ``places`` has the images by label, ``archives`` their sizes and
+    modification times; ``notes`` are worth knowing.
     """
 
     start: str

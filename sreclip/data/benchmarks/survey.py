@@ -110,19 +110,19 @@ def find_starts(
                 f"set {section}.root to the folder above, or {section}.{domain}_folder to where "
                 "it is",
             )
-        apart = [place for place in there if not _related(place, there[0])]
+        first = PurePosixPath(there[0])
+        apart = [
+            place
+            for place in map(PurePosixPath, there)
+            if not (place.is_relative_to(first) or first.is_relative_to(place))
+        ]
         if apart:
             raise DataError(
-                f"{root}: {side.title} may be {there[0]!r} or {apart[0]!r}",
+                f"{root}: {side.title} may be {there[0]!r} or {str(apart[0])!r}",
                 f"say which with {section}.{domain}_folder",
             )
-        starts[domain] = PurePosixPath(there[0]).as_posix()
+        starts[domain] = first.as_posix()
     return root, starts
-
-
-def _related(one: str, other: str) -> bool:
-    a, b = PurePosixPath(one), PurePosixPath(other)
-    return a.is_relative_to(b) or b.is_relative_to(a)
 
 
 def _look_for_classes(here: Found, side: Side, benchmark: Benchmark) -> None:

@@ -32,16 +32,16 @@ class BenchmarkTask(Task):
         seen, archives = folders_and_archives(
             root, [start for start in starts.values() if start not in alone], folder
         )
-        inputs = [root / name for name in (*alone, *seen)] + archives
-        inputs += [path for domain in DOMAINS for path in list_paths(settings, domain)]
-        synsets = synsets_path(settings)
-        if synsets:
-            inputs.append(synsets)
+        inputs = {root / name for name in (*alone, *seen)}.union(
+            archives,
+            *(list_paths(settings, domain) for domain in DOMAINS),
+            filter(None, [synsets_path(settings)]),
+        )
         with_source = set(benchmark.sides["source"].folders.values())
         classes = {
             entry.name: int(label in with_source) for label, entry in enumerate(benchmark.classes)
         }
-        return FirstLook(sorted(set(inputs)), classes)
+        return FirstLook(sorted(inputs), classes)
 
 
 def task_data(found: Survey) -> TaskData:
