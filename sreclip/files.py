@@ -17,14 +17,8 @@ from sreclip.errors import StoreError
 T = TypeVar("T")
 
 _FULL = ("the disk is full", "free some room and run again")
-_DENIED = (
-    "the folder cannot be written",
-    "make it writable or choose another output folder",
-)
-_TAKEN = (
-    "the path is taken",
-    "a folder stands in the way of a file, or a file in that of a folder",
-)
+_DENIED = ("the folder cannot be written", "make it writable or choose another output folder")
+_TAKEN = ("the path is taken", "a folder is in the way of a file, or a file in that of a folder")
 _CAUSES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), _DENIED),
@@ -34,15 +28,11 @@ _CAUSES = {
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it into place when the block succeeds.
+    """Yield a temporary path beside ``path``; rename it into place when the block succeeds.
 
     The temporary file is on the same file system, is flushed to the disk before the rename,
-    and is removed when the block fails.
-
-    Raises
-    ------
-    StoreError
-        The folder cannot be written, the disk is full, or the name is taken by a folder.
+    and is removed when the block fails. Raises `StoreError` if the folder cannot be written, the
+    disk is full, or the name is taken by a folder.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -63,7 +53,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a file that cannot be used, so that it is made again, and give its new path."""
+    """Rename a file that cannot be used, so that it is made again; return its new path."""
     aside = path.with_name(f"{path.name}.damaged")
     with contextlib.suppress(FileNotFoundError):  # another job was quicker
         path.replace(aside)

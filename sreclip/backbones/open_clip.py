@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from sreclip.backbones.weights import state_sha256, unit_rows, usable_device
 from sreclip.errors import ConfigError
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -92,7 +92,11 @@ def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbo
     name, pretrained = settings["model"], settings["pretrained"]
     where = usable_device(device)
     if name not in open_clip.list_models():
-        raise ConfigError(f"open_clip has no model {name!r}", _hint(name, open_clip.list_models()))
+        models = open_clip.list_models()
+        raise ConfigError(
+            f"open_clip has no model {name!r}{did_you_mean(name, models)}",
+            f"choose from: {', '.join(models)}",
+        )
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:
         model = _from_tag(name, pretrained)
@@ -100,8 +104,9 @@ def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbo
         model = _from_file(name, Path(pretrained).expanduser())
     else:
         raise ConfigError(
-            f"open_clip: {pretrained!r} is not a pretrained tag of {name}",
-            f"{_hint(pretrained, tags)} Or give the path of a checkpoint file "
+            f"open_clip: {pretrained!r} is not a pretrained tag of {name}"
+            + did_you_mean(pretrained, tags),
+            f"choose from: {', '.join(tags) or 'none'}; or give the path of a checkpoint file "
             f"({', '.join(CHECKPOINT_SUFFIXES)})",
         )
     return OpenClipBackbone(model, name, label, settings["precision"], where)
@@ -149,11 +154,6 @@ def _refuse_unsafe(path: Path) -> None:
             f"open_clip: {path} is not a plain file of tensors ({_short(error)})",
             "save its state dict as .safetensors; sreclip does not unpickle other objects",
         ) from error
-
-
-def _hint(wanted: str, choices: list[str]) -> str:
-    guess = nearest(wanted, choices)
-    return f"did you mean {guess}?" if guess else f"choose from: {', '.join(choices) or 'none'}."
 
 
 def _short(error: Exception) -> str:

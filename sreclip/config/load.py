@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from sreclip.config.models import Params
 from sreclip.errors import ConfigError
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 MERGE_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
 
@@ -84,15 +84,12 @@ def _explain(problem: Any) -> str:
     path = ".".join(location) or ("" if problem["type"] == "value_error" else "(top)")
     if problem["type"] == "extra_forbidden":
         allowed = _field_names(location[:-1])
-        guess = nearest(location[-1], allowed)
-        return f"{path}: unknown key; allowed here: {', '.join(sorted(allowed))}" + (
-            f" (did you mean {guess!r}?)" if guess else ""
-        )
+        hint = did_you_mean(location[-1], allowed)
+        return f"{path}: unknown key; allowed here: {', '.join(sorted(allowed))}{hint}"
     found = problem["input"]
     shown = "" if isinstance(found, dict | BaseModel) else f", found {found!r}"
     if problem["type"] == "literal_error":
-        guess = nearest(str(found), problem["ctx"]["expected"].replace("'", " ").split())
-        shown += f" (did you mean {guess!r}?)" if guess else ""
+        shown += did_you_mean(str(found), problem["ctx"]["expected"].replace("'", " ").split())
     message = problem["msg"].removeprefix("Value error, ")
     if not path:
         return f"{message}{shown}"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sreclip.data.manifest import ClassEntry
 from sreclip.errors import DataError
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 FIELDS = ("name", "prompt_names", "wnid", "folder")
 _WNID = re.compile(r"n\d{8}")
@@ -106,12 +106,8 @@ def _json_records(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any
 def _check_fields(fields: Any, where: str) -> None:
     for name in fields:
         if name not in FIELDS:
-            guess = nearest(name, FIELDS)
-            raise DataError(
-                f"{where}: unknown column {name!r}"
-                + (f", did you mean {guess!r}?" if guess else ""),
-                _FORMATS_HINT,
-            )
+            hint = did_you_mean(name, FIELDS)
+            raise DataError(f"{where}: unknown column {name!r}{hint}", _FORMATS_HINT)
     if "name" not in fields:
         raise DataError(f"{where}: no column 'name'", _FORMATS_HINT)
 

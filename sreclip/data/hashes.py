@@ -7,10 +7,10 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,6 @@ _CHUNK = 1 << 20
 _TOO_FRESH_NS = 2_000_000_000
 
 
-class ImageHashes(NamedTuple):
-    """Hashes and sizes in the order of the images; `UNREADABLE` where one cannot be read."""
-
-    sha256: pd.Series
-    size: NDArray[np.int64]
-
-
 def hash_images(
     root: Path,
     rows: pd.DataFrame,
@@ -46,8 +39,8 @@ def hash_images(
     archives: Mapping[str, tuple[int, int]],
     cache: Path,
     progress: bool = False,
-) -> ImageHashes:
-    """Hash images below ``root``.
+) -> tuple[pd.Series, NDArray[np.int64]]:
+    """Return hash and size of each image below ``root``; `UNREADABLE` for one that cannot be read.
 
     Parameters
     ----------
@@ -72,7 +65,7 @@ def hash_images(
     for folder in sorted(rows["path"].str.replace("/?[^/]*$", "", regex=True).unique()):
         resolve_inside(root, folder)
     if rows.empty:
-        return ImageHashes(pd.Series([], dtype="string"), np.empty(0, dtype=np.int64))
+        return pd.Series([], dtype="string"), np.empty(0, dtype=np.int64)
     row_ids = rows["row_id"].to_numpy()
     known = read_cache(cache, root)
     batches = [slice(at, at + _BATCH) for at in range(0, len(rows), _BATCH)]
@@ -98,7 +91,7 @@ def hash_images(
     sha256 = pa.chunked_array([part for part, _ in done])
     stamps = np.concatenate([part for _, part in done])
     write_cache(cache, root, row_ids, stamps, sha256)
-    return ImageHashes(sha256.to_pandas().astype("string"), stamps[:, 0])
+    return sha256.to_pandas().astype("string"), stamps[:, 0]
 
 
 def _hashed(
@@ -147,7 +140,12 @@ def _read(place: Place, files: FileOpener, stamp: Stamp) -> tuple[Stamp, str]:
     """Hash the bytes of an image, with its stamp at that time."""
     full = _full(place, files)
     try:
-        with _opened(place, files) as descriptor:
+        with contextlib.ExitStack() as opened:
+            if place.member is not None:
+                descriptor = files.descriptor(place.path)
+            else:
+                descriptor = os.open(full, os.O_RDONLY | os.O_CLOEXEC)
+                opened.callback(os.close, descriptor)
             before = _stamp(place, os.fstat(descriptor))
             sha256 = _digest(descriptor, place.offset or 0, before.size)
             after = _stamp(place, os.fstat(descriptor))
@@ -159,18 +157,6 @@ def _read(place: Place, files: FileOpener, stamp: Stamp) -> tuple[Stamp, str]:
     if before != after:
         raise changed_error(Path(full))
     return after, sha256
-
-
-@contextlib.contextmanager
-def _opened(place: Place, files: FileOpener) -> Iterator[int]:
-    if place.member is not None:
-        yield files.descriptor(place.path)
-        return
-    descriptor = os.open(_full(place, files), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _digest(descriptor: int, offset: int, size: int) -> str:

@@ -52,10 +52,10 @@ def prepare_data(
     data = load_task(task).prepare(settings, folder)
     rows = image_rows(data)
     data = replace(data, images=())  # rows say the same in a fifth of the memory
-    hashes = hash_images(
+    sha256, size = hash_images(
         data.root, rows, archives=data.archives, cache=hash_cache, progress=progress
     )
-    rows = rows.assign(size=hashes.size, sha256=hashes.sha256)
+    rows = rows.assign(size=size, sha256=sha256)
     rows, repeats = settle_duplicates(rows, duplicates)
     shards = cut_shards(rows, shard_size)
     summary = summarise_task(task, data, rows, repeats, shard_size=shard_size, n_shards=len(shards))

