@@ -83,11 +83,8 @@ def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbo
     OpenAI's weights need the QuickGELU activation. For the tag it is switched on here; for a
     checkpoint file choose the model name that ends in ``-quickgelu``.
 
-    Raises
-    ------
-    ConfigError
-        A setting cannot be used, the checkpoint is missing, unsafe or of another architecture,
-        or the weights cannot be downloaded.
+    Raises `ConfigError` if a setting cannot be used, the checkpoint is missing, unsafe or of
+    another architecture, or the weights cannot be downloaded.
     """
     name, pretrained = settings["model"], settings["pretrained"]
     where = usable_device(device)

@@ -21,12 +21,9 @@ def load_params(path: Path) -> Params:
 
 
 def read_values(path: Path) -> Any:
-    """Read a YAML file, more strictly than other YAML readers do.
+    """Read a YAML file; raise `ConfigError` if it is missing or not YAML.
 
-    Raises
-    ------
-    ConfigError
-        The file is missing, is not YAML, has the markers of an unfinished merge, or a key twice.
+    Markers of an unfinished merge and keys that appear twice are errors, too.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -62,10 +59,7 @@ class _EachKeyOnce(yaml.SafeLoader):
 def parse_params(values: Any, origin: str = "parameters") -> Params:
     """Check a nested mapping against the models; ``origin`` names it in errors.
 
-    Raises
-    ------
-    ConfigError
-        All problems, one per line: key path, what was found, what is allowed.
+    Raises `ConfigError` with all problems, one per line: key path, what was found, what is allowed.
     """
     try:
         return Params.model_validate(values)

@@ -38,6 +38,8 @@ def write_reference(folder: Path) -> list[Path]:
 
 def _section(model: type[BaseModel], path: str) -> list[str]:
     parts, rows, inner = [], [], []
+    # Types and bounds in words come from the JSON schema, so that both always agree.
+    schema = model.model_json_schema()["properties"]
     for name, field in model.model_fields.items():
         key = f"{path}.{name}" if path else name
         nested = field.annotation
@@ -45,20 +47,14 @@ def _section(model: type[BaseModel], path: str) -> list[str]:
             inner += _section(nested, key)
             continue
         shown = json.dumps(field.default, ensure_ascii=False)
-        rows.append(f"| `{key}` | {_type_name(model, name)} | `{shown}` | {field.description} |")
+        kinds = " or ".join(map(_describe, schema[name].get("anyOf", [schema[name]])))
+        rows.append(f"| `{key}` | {kinds} | `{shown}` | {field.description} |")
     if path:
         parts.append(f"\n## {path}\n\n{(model.__doc__ or '').strip()}\n")
     if rows:
         parts.append("\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
         parts.append("\n".join(rows) + "\n")
     return parts + inner
-
-
-def _type_name(model: type[BaseModel], name: str) -> str:
-    """Describe type and bounds in words, from the JSON schema, so that both always agree."""
-    schema = model.model_json_schema()["properties"][name]
-    options = [_describe(option) for option in schema.get("anyOf", [schema])]
-    return " or ".join(options)
 
 
 def _describe(schema: dict[str, Any]) -> str:

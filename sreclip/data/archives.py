@@ -73,11 +73,8 @@ def list_archive(root: Path, path: str) -> Archive:
     Hidden members are skipped as hidden files are. Links, devices and sparse files are counted
     among the ignored and never followed.
 
-    Raises
-    ------
-    DataError
-        The archive cannot be read, is compressed, damaged, cut off or changes meanwhile; a
-        member's name is absolute, climbs, is not UTF-8 or appears twice.
+    Raises `DataError` if the archive cannot be read, is compressed, damaged, cut off or changes
+    meanwhile, or a member's name is absolute, climbs, is not UTF-8 or appears twice.
     """
     full = root / path
     with opened(full) as handle:

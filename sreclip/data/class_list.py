@@ -51,11 +51,8 @@ def read_class_list(path: Path) -> list[ListedClass]:
     The suffix decides the format: ``.csv``, ``.json``, anything else is plain text, where lines
     that start with ``#`` are comments.
 
-    Raises
-    ------
-    DataError
-        Naming the file and the line: not readable, an unknown column, a class without a name or
-        named twice, a folder given twice, something else where a WordNet id belongs.
+    Raises `DataError`, with file and line: not readable, an unknown column, a class without a name
+    or named twice, a folder given twice, something else where a WordNet id belongs.
     """
     text = read_utf8(path, "class list", _FORMATS_HINT)
     read = {".csv": _csv_records, ".json": _json_records}.get(path.suffix.lower(), _text_records)

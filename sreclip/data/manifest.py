@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sreclip.data.place import check_paths
 from sreclip.errors import DataError, StoreError
@@ -186,7 +186,7 @@ def _checked(table: pa.Table, path: Path) -> pd.DataFrame:
     return rows
 
 
-def read_target_labels(folder: Path, row_ids: Iterable[int]) -> np.ndarray:
+def read_target_labels(folder: Path, row_ids: ArrayLike) -> np.ndarray:
     """Read labels of target rows, int64 ``(n_rows,)``, -1 where none is known.
 
     Only ``evaluate`` may call this.
@@ -196,8 +196,7 @@ def read_target_labels(folder: Path, row_ids: Iterable[int]) -> np.ndarray:
         table = file.read(columns=["row_id", "label"]).to_pandas()
     if table["row_id"].duplicated().any():
         raise StoreError(f"{path}: a row appears twice", _AGAIN)
-    wanted = row_ids if isinstance(row_ids, np.ndarray) else np.asarray(list(row_ids), np.int64)
-    labels = table.set_index("row_id")["label"].reindex(wanted)
+    labels = table.set_index("row_id")["label"].reindex(np.asarray(row_ids, np.int64))
     return labels.fillna(-1).to_numpy(dtype=np.int64)
 
 

@@ -44,11 +44,8 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
     Hidden files and folders are skipped. Links are followed as long as they stay inside the
     root. Depth first, in the order of the names, so two walks of one tree are equal.
 
-    Raises
-    ------
-    DataError
-        A link leads out of the root, nowhere, or round in a circle; a name is not UTF-8; a
-        folder cannot be read.
+    Raises `DataError` if a link leads out of the root, nowhere, or round in a circle, a name is not
+    UTF-8, or a folder cannot be read.
     """
     real_root = os.path.realpath(root)
     stack: list[tuple[str, _Trail]] = [(start, ())]

@@ -47,11 +47,8 @@ class Survey:
 def survey(benchmark: Benchmark, settings: Mapping[str, Any]) -> Survey:
     """List both domains, with the settings of `BenchmarkTask`.
 
-    Raises
-    ------
-    DataError
-        There is no such folder, more than one, or a link leads out of the root; a list or an
-        archive cannot be read. Problems with the images are in the survey instead.
+    Raises as `find_starts`; `DataError` if a link leads out of the root, or a list or an archive
+    cannot be read. Problems with the images are in the survey instead.
     """
     root, starts = find_starts(benchmark, settings)
     found = {}

@@ -93,11 +93,8 @@ def with_classes(
     A label beside the image goes before the folder that the image lies in. Labels that belong to
     no image are counted among the archive's ignored members.
 
-    Raises
-    ------
-    DataError
-        Naming archive and member: a label that cannot be understood, that contradicts the folder,
-        or that two images share; a folder of the name of the domain's own folder ``start``.
+    Raises `DataError` for a label that cannot be understood, that contradicts the folder, or that
+    two images share, and for a folder of the name of the domain's own folder ``start``.
     """
     full = root / archive.path
     domain = PurePosixPath(start).name

@@ -119,11 +119,8 @@ def catalogue() -> tuple[Emoji, ...]:
     for unified, name, short_name, subgroup in named:
         code = svg_codes.get(unified.removesuffix("-FE0F").replace("-FE0F-", "-"))
         if code is not None:
-            class_name = next(
-                (item.entry.name for item in demo_classes() if item.holds(short_name, subgroup)),
-                None,
-            )
-            found.append(Emoji(code, name, short_name, subgroup, class_name))
+            holders = (c.entry.name for c in demo_classes() if c.holds(short_name, subgroup))
+            found.append(Emoji(code, name, short_name, subgroup, next(holders, None)))
     return tuple(sorted(found, key=lambda emoji: emoji.code))
 
 
