@@ -16,9 +16,9 @@ from sreclip.errors import StoreError
 
 T = TypeVar("T")
 
-_FULL = ("the disk is full", "free some room and run again")
-_DENIED = ("the folder cannot be written", "make it writable or choose another output folder")
-_TAKEN = ("the path is taken", "a folder is in the way of a file, or a file in that of a folder")
+_FULL = (": the disk is full", "free some room and run again")
+_DENIED = (": the folder cannot be written", "make it writable or choose another output folder")
+_TAKEN = (" cannot be written", "a folder is in the way of a file, or a file in that of a folder")
 _CAUSES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), _DENIED),
@@ -45,7 +45,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in _CAUSES:
             what, way_out = _CAUSES[error.errno]
-            raise StoreError(f"{path}: {what} ({error.strerror})", way_out) from error
+            raise StoreError(f"{path}{what} ({error.strerror})", way_out) from error
         raise
     finally:
         with contextlib.suppress(OSError):
