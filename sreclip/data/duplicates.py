@@ -38,7 +38,7 @@ def settle_duplicates(
     if shared.any() and rule == "error":
         names = image_names(rows)
         pairs = [
-            f"{names[at]} = {names[source & (contents == contents[at])].iloc[0]}"
+            f"{names[at]} = {names[source & real & (contents == contents[at])].iloc[0]}"
             for at in shared.index[shared][:_SHOWN]
         ]
         rest = int(shared.sum()) - len(pairs)
