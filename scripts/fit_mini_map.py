@@ -111,7 +111,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 def chosen_emoji() -> list[openmoji.Emoji]:
     """One drawing for each base code of the fit part."""
     chosen: dict[str, openmoji.Emoji] = {}
-    for emoji in openmoji.fit_items():
+    for emoji in openmoji.emoji_of("fit"):
         if emoji.subgroup not in LEFT_OUT:
             chosen.setdefault(openmoji.base_code(emoji.code), emoji)
     return list(chosen.values())

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sreclip.data.benchmarks.classes import RESOURCES
+from sreclip.data.benchmarks import RESOURCES
 from sreclip.graph.wordnet import WordNet
 
 

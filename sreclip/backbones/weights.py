@@ -12,13 +12,7 @@ from sreclip.errors import ConfigError
 
 
 def usable_device(name: str) -> torch.device:
-    """Return the device of that name.
-
-    Raises
-    ------
-    ConfigError
-        The name is not a device, or this machine has none of that kind.
-    """
+    """Return the device of that name; raise `ConfigError` if this machine has none such."""
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -61,7 +61,7 @@ def _made(plan: Plan, result: Result) -> None:
 @_step
 def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Check the parameters, and the split where the task is prepared."""
-    from sreclip.config.dvc import missing_params
+    from sreclip.config.load import missing_params
 
     plan = plan_of(params)
     log.info("%s: valid", params)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from sreclip.config.models import Params
 from sreclip.errors import ConfigError
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 MERGE_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
 
@@ -21,12 +21,9 @@ def load_params(path: Path) -> Params:
 
 
 def read_values(path: Path) -> Any:
-    """Read a YAML file, more strictly than other YAML readers do.
+    """Read a YAML file; raise `ConfigError` if it is missing or not YAML.
 
-    Raises
-    ------
-    ConfigError
-        The file is missing, is not YAML, has the markers of an unfinished merge, or a key twice.
+    Markers of an unfinished merge and keys that appear twice are errors, too.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -62,10 +59,7 @@ class _EachKeyOnce(yaml.SafeLoader):
 def parse_params(values: Any, origin: str = "parameters") -> Params:
     """Check a nested mapping against the models; ``origin`` names it in errors.
 
-    Raises
-    ------
-    ConfigError
-        All problems, one per line: key path, what was found, what is allowed.
+    Raises `ConfigError` with all problems, one per line: key path, what was found, what is allowed.
     """
     try:
         return Params.model_validate(values)
@@ -84,15 +78,12 @@ def _explain(problem: Any) -> str:
     path = ".".join(location) or ("" if problem["type"] == "value_error" else "(top)")
     if problem["type"] == "extra_forbidden":
         allowed = _field_names(location[:-1])
-        guess = nearest(location[-1], allowed)
-        return f"{path}: unknown key; allowed here: {', '.join(sorted(allowed))}" + (
-            f" (did you mean {guess!r}?)" if guess else ""
-        )
+        hint = did_you_mean(location[-1], allowed)
+        return f"{path}: unknown key; allowed here: {', '.join(sorted(allowed))}{hint}"
     found = problem["input"]
     shown = "" if isinstance(found, dict | BaseModel) else f", found {found!r}"
     if problem["type"] == "literal_error":
-        guess = nearest(str(found), problem["ctx"]["expected"].replace("'", " ").split())
-        shown += f" (did you mean {guess!r}?)" if guess else ""
+        shown += did_you_mean(str(found), problem["ctx"]["expected"].replace("'", " ").split())
     message = problem["msg"].removeprefix("Value error, ")
     if not path:
         return f"{message}{shown}"
@@ -106,3 +97,22 @@ def _field_names(location: list[str]) -> list[str]:
         candidates = [annotation, *get_args(annotation)]
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
     return list(model.model_fields)
+
+
+def missing_params(params: Path, pipeline: Path) -> list[str]:
+    """Return the parameters that stages of ``dvc.yaml`` name and a file leaves to defaults."""
+    try:
+        stages = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"].values()
+        names = [str(name) for stage in stages for name in stage.get("params", [])]
+    except (OSError, yaml.YAMLError, KeyError, AttributeError, TypeError):
+        return []
+    values = yaml.safe_load(params.read_text(encoding="utf-8"))
+    return [name for name in dict.fromkeys(names) if not _has(values, name.split("."))]
+
+
+def _has(values: Any, parts: list[str]) -> bool:
+    for part in parts:
+        if not isinstance(values, dict) or part not in values:
+            return False
+        values = values[part]
+    return True

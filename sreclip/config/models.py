@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from sreclip.config.backbones import BackboneSettings
 from sreclip.config.fields import Fraction
@@ -105,12 +104,12 @@ class GraphSettings(Section):
     )
 
 
-Variants = dict[str, list[dict[str, Any]]]
-
-
-def _only_methods(variants: Variants) -> Variants:
+def _only_methods(variants: dict[str, Any]) -> dict[str, Any]:
     registered_methods(list(variants))
     return variants
+
+
+Variants = Annotated[dict[str, list[dict[str, Any]]], AfterValidator(_only_methods)]
 
 
 class SelectionSettings(Section):
@@ -132,8 +131,6 @@ class SelectionSettings(Section):
         0.2, description="Fraction of each remaining known class's source images that is scored."
     )
     seed: int = Field(0, ge=0, description="Seed of the draws.")
-
-    _methods = field_validator("candidates")(_only_methods)
 
     @field_validator("candidates")
     @classmethod
@@ -192,7 +189,6 @@ class SweepSettings(Section):
     )
 
     _registered = field_validator("methods", "ablate")(registered_methods)
-    _methods = field_validator("variants")(_only_methods)
 
 
 class EvaluateSettings(Section):
@@ -264,18 +260,13 @@ class Params(Section):
             "sweep.variants": self.sweep.variants,
         }
         for place, variants in places.items():
-            for name, number, overrides in _numbered(variants):
-                try:
-                    self.methods.changed(name, overrides)
-                except ValueError as error:
-                    raise ValueError(f"{place}.{name}[{number}].{error}") from None
+            for name, choices in variants.items():
+                for number, overrides in enumerate(choices):
+                    try:
+                        self.methods.changed(name, overrides)
+                    except ValueError as error:
+                        raise ValueError(f"{place}.{name}[{number}].{error}") from None
         for name in self.sweep.ablate:
             if not self.methods.settings(name).parts:
                 raise ValueError(f"sweep.ablate: {name} has no part that can be switched off")
         return self
-
-
-def _numbered(variants: Variants) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    for name, choices in variants.items():
-        for number, overrides in enumerate(choices):
-            yield name, number, overrides

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from sreclip.config.models import Params
 from sreclip.files import write_text
@@ -39,34 +38,23 @@ def write_reference(folder: Path) -> list[Path]:
 
 def _section(model: type[BaseModel], path: str) -> list[str]:
     parts, rows, inner = [], [], []
+    # Types and bounds in words come from the JSON schema, so that both always agree.
+    schema = model.model_json_schema()["properties"]
     for name, field in model.model_fields.items():
         key = f"{path}.{name}" if path else name
-        nested = _model_of(field.annotation)
-        if nested:
+        nested = field.annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
             inner += _section(nested, key)
             continue
-        default = field.default if field.default is not PydanticUndefined else None
-        shown = json.dumps(default, ensure_ascii=False)
-        rows.append(f"| `{key}` | {_type_name(model, name)} | `{shown}` | {field.description} |")
+        shown = json.dumps(field.default, ensure_ascii=False)
+        kinds = " or ".join(map(_describe, schema[name].get("anyOf", [schema[name]])))
+        rows.append(f"| `{key}` | {kinds} | `{shown}` | {field.description} |")
     if path:
         parts.append(f"\n## {path}\n\n{(model.__doc__ or '').strip()}\n")
     if rows:
         parts.append("\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
         parts.append("\n".join(rows) + "\n")
     return parts + inner
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return None
-
-
-def _type_name(model: type[BaseModel], name: str) -> str:
-    """Describe type and bounds in words, from the JSON schema, so that both always agree."""
-    schema = model.model_json_schema()["properties"][name]
-    options = [_describe(option) for option in schema.get("anyOf", [schema])]
-    return " or ".join(options)
 
 
 def _describe(schema: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from sreclip.config.section import OneOf, Section
-from sreclip.data.benchmarks.domains import DOMAINNET, MINI_DOMAINNET, OFFICE_HOME, PACS
+from sreclip.data.benchmarks import describe
 from sreclip.data.tasks import TASKS
 
 
@@ -74,40 +74,38 @@ class PairSettings(BenchmarkSettings):
         return self
 
 
-PacsDomain = Annotated[str, OneOf(tuple(PACS))]
+def _domains(benchmark: str) -> OneOf:
+    return OneOf(tuple(describe(benchmark)["domains"]))
 
 
 class PacsSettings(PairSettings):
     """PACS: any two of its four domains."""
 
-    source: PacsDomain = Field("photo", description="Source domain.")
-    target: PacsDomain = Field("art_painting", description="Target domain.")
-
-
-OfficeHomeDomain = Annotated[str, OneOf(tuple(OFFICE_HOME))]
+    source: Annotated[str, _domains("pacs")] = Field("photo", description="Source domain.")
+    target: Annotated[str, _domains("pacs")] = Field("art_painting", description="Target domain.")
 
 
 class OfficeHomeSettings(PairSettings):
     """Office-Home: any two of its four domains."""
 
-    source: OfficeHomeDomain = Field("real_world", description="Source domain.")
-    target: OfficeHomeDomain = Field("art", description="Target domain.")
-
-
-DomainNetDomain = Annotated[str, OneOf(tuple(DOMAINNET))]
+    source: Annotated[str, _domains("office_home")] = Field(
+        "real_world", description="Source domain."
+    )
+    target: Annotated[str, _domains("office_home")] = Field("art", description="Target domain.")
 
 
 class DomainNetSettings(PairSettings):
     """DomainNet: any two of its six domains; or its mini version, of four."""
 
-    source: DomainNetDomain = Field("real", description="Source domain.")
-    target: DomainNetDomain = Field("sketch", description="Target domain.")
+    source: Annotated[str, _domains("domainnet")] = Field("real", description="Source domain.")
+    target: Annotated[str, _domains("domainnet")] = Field("sketch", description="Target domain.")
     mini: bool = Field(False, description="Take only the 126 classes of miniDomainNet.")
 
     @model_validator(mode="after")
     def _mini_has_the_domains(self) -> DomainNetSettings:
-        if self.mini and not {self.source, self.target} <= set(MINI_DOMAINNET):
-            raise ValueError(f"the mini version has the domains {', '.join(MINI_DOMAINNET)}")
+        mini = describe("domainnet")["mini"]["domains"]
+        if self.mini and not {self.source, self.target} <= mini.keys():
+            raise ValueError(f"the mini version has the domains {', '.join(mini)}")
         return self
 
 

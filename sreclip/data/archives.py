@@ -32,18 +32,9 @@ _BLOCK = 512
 class Archive:
     """What an archive holds.
 
-    Attributes
-    ----------
-    path : str
-        Relative to the data root.
-    stamp : tuple of int
-        Size and modification time of the archive when it was listed.
-    images : list of Place
-        In the order of the archive.
-    labels : dict
-        Members that may hold a class, by name without suffix.
-    ignored : Counter
-        Members that are not images, by suffix; links and devices by what they are.
+    ``path`` is relative to the data root, ``stamp`` its size and modification time when it was
+    listed. ``images`` are in the order of the archive; ``labels`` are the members that may hold a
+    class, by name without suffix; ``ignored`` counts other members by suffix, or links and devices.
     """
 
     path: str
@@ -82,11 +73,8 @@ def list_archive(root: Path, path: str) -> Archive:
     Hidden members are skipped as hidden files are. Links, devices and sparse files are counted
     among the ignored and never followed.
 
-    Raises
-    ------
-    DataError
-        The archive cannot be read, is compressed, damaged, cut off or changes meanwhile; a
-        member's name is absolute, climbs, is not UTF-8 or appears twice.
+    Raises `DataError` if the archive cannot be read, is compressed, damaged, cut off or changes
+    meanwhile, or a member's name is absolute, climbs, is not UTF-8 or appears twice.
     """
     full = root / path
     with opened(full) as handle:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sreclip.data.manifest import ClassEntry
 from sreclip.errors import DataError
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 FIELDS = ("name", "prompt_names", "wnid", "folder")
 _WNID = re.compile(r"n\d{8}")
@@ -51,11 +51,8 @@ def read_class_list(path: Path) -> list[ListedClass]:
     The suffix decides the format: ``.csv``, ``.json``, anything else is plain text, where lines
     that start with ``#`` are comments.
 
-    Raises
-    ------
-    DataError
-        Naming the file and the line: not readable, an unknown column, a class without a name or
-        named twice, a folder given twice, something else where a WordNet id belongs.
+    Raises `DataError`, with file and line: not readable, an unknown column, a class without a name
+    or named twice, a folder given twice, something else where a WordNet id belongs.
     """
     text = read_utf8(path, "class list", _FORMATS_HINT)
     read = {".csv": _csv_records, ".json": _json_records}.get(path.suffix.lower(), _text_records)
@@ -106,12 +103,8 @@ def _json_records(text: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any
 def _check_fields(fields: Any, where: str) -> None:
     for name in fields:
         if name not in FIELDS:
-            guess = nearest(name, FIELDS)
-            raise DataError(
-                f"{where}: unknown column {name!r}"
-                + (f", did you mean {guess!r}?" if guess else ""),
-                _FORMATS_HINT,
-            )
+            hint = did_you_mean(name, FIELDS)
+            raise DataError(f"{where}: unknown column {name!r}{hint}", _FORMATS_HINT)
     if "name" not in fields:
         raise DataError(f"{where}: no column 'name'", _FORMATS_HINT)
 

@@ -7,10 +7,10 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,6 @@ _CHUNK = 1 << 20
 _TOO_FRESH_NS = 2_000_000_000
 
 
-class ImageHashes(NamedTuple):
-    """Hashes and sizes in the order of the images; `UNREADABLE` where one cannot be read."""
-
-    sha256: pd.Series
-    size: NDArray[np.int64]
-
-
 def hash_images(
     root: Path,
     rows: pd.DataFrame,
@@ -46,20 +39,18 @@ def hash_images(
     archives: Mapping[str, tuple[int, int]],
     cache: Path,
     progress: bool = False,
-) -> ImageHashes:
-    """Hash images below ``root``.
+) -> tuple[pd.Series, NDArray[np.int64]]:
+    """Return hash and size of each image below ``root``; `UNREADABLE` for one that cannot be read.
 
     Parameters
     ----------
     rows : DataFrame
-        ``row_id``, ``path``, ``member``, ``offset`` and ``size``; the last is null for files.
-        Those of one archive follow one another.
+        ``row_id`` and the columns of `Place`. Rows of one archive follow one another.
     archives : Mapping
         Size and modification time of each archive when it was listed.
     cache : Path
-        Parquet file with what was hashed before; replaced at the end. An image is not read when
-        its place, its size, and the size and modification time of its file are those in the
-        cache.
+        What was hashed before; replaced at the end. An image is not read when its place, its size,
+        and the size and modification time of its file are those in the cache.
 
     Raises
     ------
@@ -73,6 +64,8 @@ def hash_images(
     check_paths(rows["path"], f"images below {root}")
     for folder in sorted(rows["path"].str.replace("/?[^/]*$", "", regex=True).unique()):
         resolve_inside(root, folder)
+    if rows.empty:
+        return pd.Series([], dtype="string"), np.empty(0, dtype=np.int64)
     row_ids = rows["row_id"].to_numpy()
     known = read_cache(cache, root)
     batches = [slice(at, at + _BATCH) for at in range(0, len(rows), _BATCH)]
@@ -87,24 +80,18 @@ def hash_images(
         stamps, sha256 = zip(*done, strict=True)
         return pa.array(sha256, pa.large_string()), np.array(stamps, dtype=np.int64)
 
-    done = []
     with (
         ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4)) as pool,
         tqdm(total=len(rows), desc="hash", unit="file", disable=None if progress else True) as bar,
     ):
-        try:
-            for result in pool.map(run, batches):
-                done.append(result)
-                bar.update(len(result[0]))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    if not done:
-        return ImageHashes(pd.Series([], dtype="string"), np.empty(0, dtype=np.int64))
+        done = []
+        for result in pool.map(run, batches):  # an error cancels the batches that wait
+            done.append(result)
+            bar.update(len(result[0]))
     sha256 = pa.chunked_array([part for part, _ in done])
     stamps = np.concatenate([part for _, part in done])
     write_cache(cache, root, row_ids, stamps, sha256)
-    return ImageHashes(sha256.to_pandas().astype("string"), stamps[:, 0])
+    return sha256.to_pandas().astype("string"), stamps[:, 0]
 
 
 def _hashed(
@@ -153,7 +140,12 @@ def _read(place: Place, files: FileOpener, stamp: Stamp) -> tuple[Stamp, str]:
     """Hash the bytes of an image, with its stamp at that time."""
     full = _full(place, files)
     try:
-        with _opened(place, files) as descriptor:
+        with contextlib.ExitStack() as opened:
+            if place.member is not None:
+                descriptor = files.descriptor(place.path)
+            else:
+                descriptor = os.open(full, os.O_RDONLY | os.O_CLOEXEC)
+                opened.callback(os.close, descriptor)
             before = _stamp(place, os.fstat(descriptor))
             sha256 = _digest(descriptor, place.offset or 0, before.size)
             after = _stamp(place, os.fstat(descriptor))
@@ -165,18 +157,6 @@ def _read(place: Place, files: FileOpener, stamp: Stamp) -> tuple[Stamp, str]:
     if before != after:
         raise changed_error(Path(full))
     return after, sha256
-
-
-@contextlib.contextmanager
-def _opened(place: Place, files: FileOpener) -> Iterator[int]:
-    if place.member is not None:
-        yield files.descriptor(place.path)
-        return
-    descriptor = os.open(_full(place, files), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _digest(descriptor: int, offset: int, size: int) -> str:

@@ -35,15 +35,8 @@ _GREY_STEP = {"1": 255, "L;2": 85, "L;4": 17}
 class RejectedImage(DataError):  # noqa: N818 - a finding about a file, not a failure
     """Bytes that cannot be shown as an image.
 
-    Parameters
-    ----------
-    reason : str
-        A few words that are the same on every machine: no path, no address.
+    The message is the same on every machine: no path, no address.
     """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def read_image(content: bytes, *, max_pixels: int, least_side: int = 0) -> Image.Image:
@@ -54,18 +47,12 @@ def read_image(content: bytes, *, max_pixels: int, least_side: int = 0) -> Image
 
     Parameters
     ----------
-    content : bytes
     max_pixels : int
         Larger images are refused from their header, before anything is decoded. A value above
         Pillow's own limit raises that one for the whole process.
     least_side : int
         A JPEG is decoded at a half, a quarter or an eighth of its size, by its own discrete
         cosine transform, as long as both sides keep this many pixels; 0 never does.
-
-    Raises
-    ------
-    RejectedImage
-        With the reason.
     """
     if not content:
         raise RejectedImage("the file is empty (0 bytes)")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -18,15 +20,9 @@ from sreclip.errors import DataError, StoreError
 class Listing:
     """Images below one folder, or in one archive.
 
-    Attributes
-    ----------
-    places : dict
-        By name: the path below the root; of an image in an archive, as if the archive had been
-        unpacked into a folder of its own name. ``n01440764.tar`` is the folder ``n01440764``.
-    archives : dict
-        Size and modification time of each archive.
-    ignored : Counter
-        Files that are not images, by suffix.
+    ``places`` are by name: the path below the root; of an image in an archive, as if the archive
+    had been unpacked into a folder of its own name (``n01440764.tar`` is the folder ``n01440764``).
+    ``archives`` has sizes and modification times, ``ignored`` counts other files by suffix.
     """
 
     places: dict[str, Place] = field(default_factory=dict)
@@ -89,39 +85,26 @@ def ignored_files(suffixes: Counter[str]) -> str:
 
 
 def folders_and_archives(
-    root: Path, starts: Iterable[str], prepared: Path
+    root: Path, starts: Collection[str], prepared: Path
 ) -> tuple[dict[str, list[str]], list[Path]]:
     """Return the folders below all starts (as `walk_folders`), and all archives.
 
     As long as no folder is newer than the manifest in the folder ``prepared``, the archives are
     those that it was made from, and few folders are opened.
     """
-    starts = list(starts)
-    seen = _folders_below(root, starts)
+
+    def below(*, open_all: bool) -> dict[str, list[str]]:
+        found = (walk_folders(root, start, open_all=open_all) for start in starts)
+        return dict(itertools.chain.from_iterable(found))
+
+    seen = below(open_all=False)
     manifest = prepared / MANIFEST_FILE
     if manifest.exists():
         made = manifest.stat().st_mtime_ns
-        archives = [root / path for path in _prepared_archives(prepared)]
         newer = any((root / name).stat().st_mtime_ns > made for name in seen)
-        if not newer and all(path.exists() for path in archives):
-            return seen, archives
-    seen = _folders_below(root, starts, open_all=True)
+        with contextlib.suppress(StoreError, KeyError):  # damaged: it will be made again
+            archives = [root / path for path in read_summary(prepared)["archives"]]
+            if not newer and all(path.exists() for path in archives):
+                return seen, archives
+    seen = below(open_all=True)
     return seen, [root / name / archive for name, found in seen.items() for archive in found]
-
-
-def _folders_below(
-    root: Path, starts: Iterable[str], *, open_all: bool = False
-) -> dict[str, list[str]]:
-    return {
-        name: archives
-        for start in starts
-        for name, archives in walk_folders(root, start, open_all=open_all)
-    }
-
-
-def _prepared_archives(folder: Path) -> list[str]:
-    """Return the archives that a task was made from, relative to its data root."""
-    try:
-        return list(read_summary(folder)["archives"])
-    except (StoreError, KeyError):  # damaged: it will be made again
-        return []

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sreclip.data.place import check_paths
 from sreclip.errors import DataError, StoreError
@@ -112,12 +112,8 @@ def read_manifest(folder: Path, columns: Sequence[str] = tuple(COLUMNS)) -> pd.D
 
     With millions of rows it pays to name only the columns that are needed.
 
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged, has no such column, or has a row twice.
-    DataError
-        A path leaves the data root; links are checked by `resolve_inside`.
+    Raises `StoreError` if the file is missing or damaged, has no such column, or has a row twice,
+    `DataError` if a path leaves the data root; links are checked by `resolve_inside`.
     """
     path = folder / MANIFEST_FILE
     with _open_parquet(path, columns) as file:
@@ -132,15 +128,11 @@ def read_manifest_part(folder: Path, start: int, stop: int) -> pd.DataFrame:
     """
     path = folder / MANIFEST_FILE
     with _open_parquet(path, COLUMNS) as file:
-        ends = _group_ends(file)
-        if not 0 <= start < stop <= ends[-1]:
-            raise StoreError(
-                f"{path} has {ends[-1]} rows, not those from {start} to {stop}", _AGAIN
-            )
-        first, last = np.searchsorted(ends, [start, stop - 1], side="right").tolist()
-        table = file.read_row_groups(range(first, last + 1), columns=list(COLUMNS))
-        before = int(ends[first - 1]) if first else 0
-    return _checked(table.slice(start - before, stop - start), path)
+        n_rows = file.metadata.num_rows
+        if not 0 <= start < stop <= n_rows:
+            raise StoreError(f"{path} has {n_rows} rows, not those from {start} to {stop}", _AGAIN)
+        table = _rows_at(file, np.arange(start, stop))
+    return _checked(table, path)
 
 
 def find_rows(folder: Path, row_ids: Sequence[int]) -> pd.DataFrame:
@@ -148,20 +140,10 @@ def find_rows(folder: Path, row_ids: Sequence[int]) -> pd.DataFrame:
 
     Raises as `read_manifest`; `StoreError` if there is no such row.
     """
-    import pyarrow as pa
-
     path = folder / MANIFEST_FILE
     with _open_parquet(path, COLUMNS) as file:
-        at = np.flatnonzero(np.isin(file.read(columns=["row_id"])["row_id"].to_numpy(), row_ids))
-        ends = _group_ends(file)
-        groups = np.searchsorted(ends, at, side="right")
-        parts = [
-            file.read_row_group(group, columns=list(COLUMNS)).take(
-                at[groups == group] - (ends[group - 1] if group else 0)
-            )
-            for group in np.unique(groups).tolist()
-        ]
-        table = pa.concat_tables(parts or [file.schema_arrow.empty_table()])
+        all_ids = file.read(columns=["row_id"])["row_id"].to_numpy()
+        table = _rows_at(file, np.flatnonzero(np.isin(all_ids, row_ids)))
     rows = _checked(table, path)
     missing = sorted(set(row_ids) - set(rows["row_id"]))
     if missing:
@@ -170,6 +152,21 @@ def find_rows(folder: Path, row_ids: Sequence[int]) -> pd.DataFrame:
             "a file beside it is older: delete that file and run again",
         )
     return rows.set_index("row_id", drop=False).loc[list(row_ids)].reset_index(drop=True)
+
+
+def _rows_at(file: pq.ParquetFile, at: NDArray[np.int64]) -> pa.Table:
+    """Read some rows, sorted, from the row groups that hold them."""
+    import pyarrow as pa
+
+    ends = np.cumsum([file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)])
+    groups = np.searchsorted(ends, at, side="right")
+    parts = [
+        file.read_row_group(group, columns=list(COLUMNS)).take(
+            at[groups == group] - (ends[group - 1] if group else 0)
+        )
+        for group in np.unique(groups).tolist()
+    ]
+    return pa.concat_tables(parts or [file.schema_arrow.empty_table()])
 
 
 def _checked(table: pa.Table, path: Path) -> pd.DataFrame:
@@ -189,7 +186,7 @@ def _checked(table: pa.Table, path: Path) -> pd.DataFrame:
     return rows
 
 
-def read_target_labels(folder: Path, row_ids: Iterable[int]) -> np.ndarray:
+def read_target_labels(folder: Path, row_ids: ArrayLike) -> np.ndarray:
     """Read labels of target rows, int64 ``(n_rows,)``, -1 where none is known.
 
     Only ``evaluate`` may call this.
@@ -199,8 +196,7 @@ def read_target_labels(folder: Path, row_ids: Iterable[int]) -> np.ndarray:
         table = file.read(columns=["row_id", "label"]).to_pandas()
     if table["row_id"].duplicated().any():
         raise StoreError(f"{path}: a row appears twice", _AGAIN)
-    wanted = row_ids if isinstance(row_ids, np.ndarray) else np.asarray(list(row_ids), np.int64)
-    labels = table.set_index("row_id")["label"].reindex(wanted)
+    labels = table.set_index("row_id")["label"].reindex(np.asarray(row_ids, np.int64))
     return labels.fillna(-1).to_numpy(dtype=np.int64)
 
 
@@ -239,9 +235,3 @@ def _open_parquet(path: Path, columns: Iterable[str]) -> Iterator[pq.ParquetFile
             yield file
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error})", _AGAIN) from error
-
-
-def _group_ends(file: pq.ParquetFile) -> NDArray[np.int64]:
-    """Return the row after the last one of each row group; 0 for a file without groups."""
-    counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-    return np.cumsum(counts or [0])

@@ -42,32 +42,20 @@ def prepare_data(
     The same images and settings give the same bytes. When anything is refused, the files of an
     earlier run stay as they were.
 
-    Parameters
-    ----------
-    task, settings
-        A registered task, and its own settings.
-    folder : Path
-        Where the files go.
-    shard_size, duplicates
-        As in `cut_shards` and `settle_duplicates`.
-    hash_cache : Path
-        Where hashes are remembered between runs: not in ``folder``, since it holds times.
-    progress : bool
-        Show a bar.
+    ``settings`` are the task's own, ``shard_size`` and ``duplicates`` as in `cut_shards` and
+    `settle_duplicates`. ``hash_cache`` is where hashes are remembered between runs: not in
+    ``folder``, since it holds times.
 
-    Returns
-    -------
-    dict
-        The content of ``summary.json``. It counts the target's images, not its labels: those
-        are for ``evaluate``.
+    Returns the content of ``summary.json``. It counts the target's images, not its labels: those
+    are for ``evaluate``.
     """
     data = load_task(task).prepare(settings, folder)
     rows = image_rows(data)
     data = replace(data, images=())  # rows say the same in a fifth of the memory
-    hashes = hash_images(
+    sha256, size = hash_images(
         data.root, rows, archives=data.archives, cache=hash_cache, progress=progress
     )
-    rows = rows.assign(size=hashes.size, sha256=hashes.sha256)
+    rows = rows.assign(size=size, sha256=sha256)
     rows, repeats = settle_duplicates(rows, duplicates)
     shards = cut_shards(rows, shard_size)
     summary = summarise_task(task, data, rows, repeats, shard_size=shard_size, n_shards=len(shards))
@@ -147,6 +135,16 @@ def summarise_task(
     )
     empty = image_names(rows[rows["size"] == 0]).tolist()
     unreadable = image_names(rows[rows["sha256"] == UNREADABLE]).tolist()
+    within = repeats["within"]
+    counted = {
+        "target images dropped because the source has them": len(repeats["dropped"]),
+        "images kept in both domains": 0 if repeats["dropped"] else repeats["across"],
+        "source images that repeat another source image": within["source"],
+        "target images that repeat another target image": within["target"],
+        "source images that appear under two classes": repeats["source_with_two_labels"],
+        "empty files, to be rejected at extraction": len(empty),
+        "unreadable files, to be rejected at extraction": len(unreadable),
+    }
     return {
         "task": task,
         "root": data.root.as_posix(),
@@ -166,7 +164,7 @@ def summarise_task(
         "shard_size": shard_size,
         "shards": n_shards,
         "credits": data.credits,
-        "notes": [*data.notes, *_notes(repeats, empty, unreadable)],
+        "notes": [*data.notes, *(f"{what}: {count}" for what, count in counted.items() if count)],
     }
 
 
@@ -174,17 +172,3 @@ def _labels_key(rows: pd.DataFrame) -> str:
     """Hash a domain's labels, so that what was made with others has another name."""
     labels = rows["label"].fillna(-1).astype("int32").to_numpy()
     return content_key(hashlib.sha256(labels.tobytes()).hexdigest())
-
-
-def _notes(repeats: dict[str, Any], empty: Sequence[str], unreadable: Sequence[str]) -> list[str]:
-    within = repeats["within"]
-    counted = {
-        "target images dropped because the source has them": len(repeats["dropped"]),
-        "images kept in both domains": 0 if repeats["dropped"] else repeats["across"],
-        "source images that repeat another source image": within["source"],
-        "target images that repeat another target image": within["target"],
-        "source images that appear under two classes": repeats["source_with_two_labels"],
-        "empty files, to be rejected at extraction": len(empty),
-        "unreadable files, to be rejected at extraction": len(unreadable),
-    }
-    return [f"{what}: {count}" for what, count in counted.items() if count]

@@ -42,12 +42,8 @@ class ImageReader(FileOpener):
     def read(self, image: StoredImage) -> bytes:
         """Read the bytes that the manifest names.
 
-        Raises
-        ------
-        RejectedImage
-            The image is too large, or could not be read when it was listed and cannot now.
-        DataError
-            The path leaves the root, or the bytes are no longer those of the manifest.
+        Raises `RejectedImage` if the image is too large, or could not be read when it was listed
+        and cannot now; else `DataError` if the bytes are no longer those of the manifest.
         """
         place, sha256 = image
         size = place.size or 0

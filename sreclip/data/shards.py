@@ -44,19 +44,10 @@ class Shard:
 
 
 def cut_shards(rows: pd.DataFrame, shard_size: int) -> list[Shard]:
-    """Cut the rows of a manifest.
+    """Cut the rows of a manifest, sorted by domain and path, without gaps.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        ``row_id``, ``domain`` and ``sha256``, sorted by domain and path.
-    shard_size : int
-        Mean number of rows per shard; none has more than four times as many.
-
-    Returns
-    -------
-    list of Shard
-        In row order, without gaps. Domains do not share a shard.
+    ``shard_size`` is the mean number of rows per shard; none has more than four times as many.
+    Domains do not share a shard.
     """
     shards: list[Shard] = []
     row_ids = rows["row_id"].to_numpy()
@@ -118,10 +109,7 @@ def write_shards(folder: Path, shards: list[Shard]) -> None:
 def read_shards(folder: Path) -> list[Shard]:
     """Read ``shards.json``.
 
-    Raises
-    ------
-    StoreError
-        It is missing, or does not hold shards that follow one another from row 0.
+    Raises `StoreError` if it is missing, or does not hold shards that follow one another.
     """
     path = folder / SHARDS_FILE
     again = f"make it again with: {MADE_BY}"

@@ -32,20 +32,9 @@ class TaskImage(NamedTuple):
 class TaskData:
     """What a task yields.
 
-    Attributes
-    ----------
-    root : Path
-        Data root.
-    images : sequence of TaskImage
-        Labels of target images go to the separate label file.
-    classes : sequence of ClassEntry
-        In label order.
-    credits : str
-        Who made the images, and under which terms.
-    notes : tuple of str
-        What is worth knowing.
-    archives : Mapping
-        Archives that hold images, each with its size and modification time when it was listed.
+    ``classes`` are in label order; labels of target images go to the separate label file.
+    ``credits`` say who made the images, and under which terms; ``notes`` are worth knowing;
+    ``archives`` has the size and modification time of each archive when it was listed.
     """
 
     root: Path
@@ -59,13 +48,9 @@ class TaskData:
 class FirstLook(NamedTuple):
     """What is known of a task before it is prepared.
 
-    Attributes
-    ----------
-    inputs : list of Path
-        Files and folders whose modification time tells that the task must be prepared again.
-    classes : dict or None
-        Class names, with 0 for those without source images; None when only the preparation
-        can tell.
+    When one of ``inputs``, files and folders, is newer, the task must be prepared again.
+    ``classes`` has the class names, with 0 for those without source images; it is None when only
+    the preparation can tell.
     """
 
     inputs: list[Path]

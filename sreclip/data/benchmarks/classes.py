@@ -1,32 +1,19 @@
-"""Class tables of the benchmarks: CSV files that ship with the package."""
+"""Class tables of the benchmarks."""
 
 from __future__ import annotations
 
 import csv
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
+from sreclip.data.benchmarks import RESOURCES
 from sreclip.data.manifest import ClassEntry
-
-RESOURCES = Path(__file__).parent / "resources"
 
 
 class BenchmarkClass(NamedTuple):
-    """One class of a benchmark.
+    """One class: its folders' name, whether it is known in the published split and in the mini set.
 
-    Attributes
-    ----------
-    entry : ClassEntry
-        Name, prompt name and WordNet id.
-    folder : str
-        Name of this class's folders, unless a domain has its own.
-    known : bool
-        Known in the published split.
-    source, target : int or None
-        Published number of images per domain, if it is published per class.
-    part : bool
-        Belongs to the smaller version of the set, if there is one.
+    ``source`` and ``target`` are its published numbers of images, None if only totals are.
     """
 
     entry: ClassEntry
@@ -34,7 +21,7 @@ class BenchmarkClass(NamedTuple):
     known: bool
     source: int | None
     target: int | None
-    part: bool
+    mini: bool
 
 
 @cache
@@ -52,10 +39,10 @@ def _class(row: dict[str, str]) -> BenchmarkClass:
     prompt_name = row.get("prompt_name") or row["name"]
     source, target = (int(row[key]) if row.get(key) else None for key in ("source", "target"))
     return BenchmarkClass(
-        entry=ClassEntry(row["name"], (prompt_name,), row.get("wnid") or None),
-        folder=row["folder"],
-        known=row["known"] == "yes",
-        source=source,
-        target=target,
-        part=row.get("mini", "yes") == "yes",
+        ClassEntry(row["name"], (prompt_name,), row.get("wnid") or None),
+        row["folder"],
+        row["known"] == "yes",
+        source,
+        target,
+        row.get("mini", "yes") == "yes",
     )

@@ -12,7 +12,7 @@ from sreclip.data.benchmarks.spec import Side
 from sreclip.data.listing import Listing
 from sreclip.data.place import Place
 from sreclip.errors import some
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 
 class Problem(NamedTuple):
@@ -30,19 +30,9 @@ class Problem(NamedTuple):
 class Found:
     """The images of one domain.
 
-    Attributes
-    ----------
-    start : str
-        Folder or archive, below the root.
-    lists : list of Path
-        Lists that say which images count; without one all in class folders do.
-    places : dict
-        Images by label.
-    archives : dict
-        Size and modification time of each archive.
-    problems : list of Problem
-    notes : list of str
-        What is worth knowing.
+    ``start`` is a folder or archive below the root; ``lists`` say which images count, without
+    them all in class folders do; ``places`` has the images by label, ``archives`` their sizes and
+    modification times; ``notes`` are worth knowing.
     """
 
     start: str
@@ -111,5 +101,4 @@ def _guessed(folder: str, side: Side) -> str:
     for known in side.folders:
         if known.casefold() == name.casefold():
             return f"{folder!r} (the class folder is written {known!r})"
-    guess = nearest(name, side.folders)
-    return f"{folder!r}" + (f" (nearest is {guess!r})" if guess else "")
+    return f"{folder!r}{did_you_mean(name, side.folders)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,27 +83,17 @@ class Resolver:
     def find(self, path: str) -> Sequence[str]:
         """Return the images that ``path`` may mean: none, one, or several that fit equally."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
-        best: list[str] = []
-        longest = min(2, len(parts))
-        for name in self._by_base.get(parts[-1] if parts else "", ()):
-            alike = _common_end(parts, name.split("/"))
-            if alike > longest:
-                best, longest = [name], alike
-            elif alike == longest:
-                best.append(name)
+        end = os.path.commonprefix  # of lists, too
+        alike = {
+            name: len(end([parts[::-1], name.split("/")[::-1]]))
+            for name in self._by_base.get(parts[-1] if parts else "", ())
+        }
+        longest = max(alike.values(), default=0)
+        best = [name for name, n in alike.items() if n == longest >= min(2, len(parts))]
         if len(best) == 1 and path.startswith("/"):
-            end = "/".join(parts[len(parts) - longest :])
-            self.prefixes[path.removesuffix(end)] = best[0].removesuffix(end)
+            shared = "/".join(parts[-longest:])
+            self.prefixes[path.removesuffix(shared)] = best[0].removesuffix(shared)
         return best
-
-
-def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
-    alike = 0
-    for a, b in zip(reversed(one), reversed(other), strict=False):
-        if a != b:
-            break
-        alike += 1
-    return alike
 
 
 class _LineError(Exception):

@@ -1,14 +1,13 @@
-"""Descriptions of benchmarks: their classes, and where and how each domain names them."""
+"""What a benchmark holds, and where and how each domain names it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
+from sreclip.data.benchmarks import describe
 from sreclip.data.benchmarks.classes import BenchmarkClass, read_benchmark_classes
-from sreclip.data.benchmarks.domains import DomainFolder
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
 
 
@@ -24,7 +23,7 @@ class Side:
         Folders or archives below the root where it usually lies, the surest first.
     folders : Mapping
         Label of each class folder; classes that are not here have no images in this domain.
-    aside : frozenset of str
+    aside : set of str
         Class folders that may be there as well and are left out.
     total : int or None
         Published number of images.
@@ -38,73 +37,77 @@ class Side:
     title: str
     places: Sequence[str]
     folders: Mapping[str, int]
-    aside: frozenset[str] = frozenset()
-    total: int | None = None
-    counts: Mapping[int, int] = field(default_factory=dict)
-    numbers: Sequence[int] | None = None
+    aside: set[str]
+    total: int | None
+    counts: Mapping[int, int]
+    numbers: Sequence[int] | None
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A public data set with a published protocol.
-
-    ``name`` is that of the task, ``table`` has the classes in label order, ``credits`` says who
-    made the images, and under which terms.
-    """
+    """A public data set with a published protocol, ``known`` being its split."""
 
     name: str
     title: str
-    table: Sequence[BenchmarkClass]
+    classes: Sequence[ClassEntry]
+    known: Sequence[bool]
     sides: Mapping[Domain, Side]
     credits: str
 
-    @cached_property
-    def classes(self) -> list[ClassEntry]:
-        """Classes in label order."""
-        return [item.entry for item in self.table]
 
-    @cached_property
-    def known(self) -> list[bool]:
-        """The published split, ``(n_classes,)``."""
-        return [item.known for item in self.table]
+def benchmark_of(name: str, settings: Mapping[str, Any]) -> Benchmark:
+    """Return the benchmark that a task's settings mean.
 
+    ``NAME.toml`` has ``title``, ``credits``, and a table per domain: either ``source`` and
+    ``target`` with ``title`` and ``places``; or ``domains``, any two of which make a task. These
+    lie at the root or in a folder of ``above``, under one of their ``spellings``. All keys of a
+    domain but its place are optional:
 
-@dataclass(frozen=True)
-class PairedSet:
-    """A data set of several domains with the same classes, of which any two make a task.
+    - ``images``: the published number, if it is not in the class table;
+    - ``class_folder``: the form of the class folders' names, by default ``{folder}``;
+    - ``known_only``: unknown classes have no images here;
+    - ``numbered``: lists of images number the classes as the class table does.
 
-    Attributes
-    ----------
-    name, title, credits : str
-        As in `Benchmark`; the name is also that of the class table.
-    domains : Mapping
-        By name.
-    above : sequence of str
-        Folders that the domains may lie in.
-    part : bool
-        Take only the classes of the smaller version.
+    What ``mini`` has replaces the rest if the settings ask for the smaller version.
     """
+    told, table = describe(name), read_benchmark_classes(name)
+    kept = [item for item in table if item.mini or not settings.get("mini")]
+    if settings.get("mini"):
+        told = told | told["mini"]
+    aside = {item.folder for item in table} - {item.folder for item in kept}
+    sides: dict[Domain, Side] = {}
+    for domain in DOMAINS:
+        if "domains" in told:
+            chosen = settings[domain]
+            here = told["domains"][chosen]
+            spellings = here.get("spellings", [chosen])
+            above = ["", *(f"{folder}/" for folder in told["above"])]
+            places = [f"{folder}{spelling}" for folder in above for spelling in spellings]
+            title = f"{told['title']}'s {chosen}"
+        else:
+            here = told[domain]
+            title, places = here["title"], here["places"]
+        sides[domain] = _side(domain, title, places, here, kept, aside)
+    classes, known = [item.entry for item in kept], [item.known for item in kept]
+    return Benchmark(name, told["title"], classes, known, sides, told["credits"])
 
-    name: str
-    title: str
-    credits: str
-    domains: Mapping[str, DomainFolder]
-    above: Sequence[str] = ()
-    part: bool = False
 
-    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
-        """Return the benchmark of the settings' ``source`` and ``target`` domain."""
-        table = read_benchmark_classes(self.name)
-        kept = [item for item in table if item.part or not self.part]
-        aside = {item.folder for item in table} - {item.folder for item in kept}
-        folders = {item.folder: label for label, item in enumerate(kept)}
-        sides: dict[Domain, Side] = {}
-        for domain in DOMAINS:
-            here = self.domains[settings[domain]]
-            places = [f"{above}{name}" for above in self._above() for name in here.spellings]
-            title = f"{self.title}'s {settings[domain]}"
-            sides[domain] = Side(title, places, folders, frozenset(aside), here.total)
-        return Benchmark(self.name, self.title, kept, sides, self.credits)
-
-    def _above(self) -> list[str]:
-        return ["", *(f"{folder}/" for folder in self.above)]
+def _side(
+    domain: Domain,
+    title: str,
+    places: Sequence[str],
+    told: Mapping[str, Any],
+    table: Sequence[BenchmarkClass],
+    aside: set[str],
+) -> Side:
+    form = told.get("class_folder", "{folder}")
+    folders = {
+        form.format(folder=item.folder, wnid=item.entry.wnid): label
+        for label, item in enumerate(table)
+        if item.known or not told.get("known_only")
+    }
+    published = ((label, getattr(item, domain)) for label, item in enumerate(table))
+    counts = {label: count for label, count in published if count}
+    total = told.get("images") or sum(counts.values()) or None
+    numbers = range(len(table)) if told.get("numbered") else None
+    return Side(title, places, folders, aside, total, counts, numbers)

