@@ -63,6 +63,21 @@ def test_disk_faults_are_said(
     assert not list(tmp_path.iterdir())
 
 
+def test_content_is_on_the_disk_before_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut at any moment leaves the old file or the whole new one."""
+    path, synced = tmp_path / "a.txt", []
+
+    def note(descriptor: int) -> None:
+        what = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append((what == tmp_path, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_text(path, "text")
+    assert synced == [(False, False), (True, True)]
+
+
 def test_json(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"b": [1, 2]})
