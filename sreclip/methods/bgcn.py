@@ -14,8 +14,7 @@ from sreclip.methods.data import FitData, batches
 from sreclip.methods.layers import PrototypeGcn, identity_adapter
 from sreclip.methods.logits import widened
 from sreclip.methods.losses import balance_loss, unknown_mass
-from sreclip.methods.regression import regression, regression_loss
-from sreclip.methods.sgd import decaying_sgd
+from sreclip.methods.training import decaying_sgd, regression, regression_loss
 
 
 class Bgcn(Method):

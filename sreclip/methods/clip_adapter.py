@@ -21,7 +21,6 @@ class ClipAdapter(Method):
 
     title = "CLIP-Adapter"
     citation = "Gao et al., IJCV 2024"
-    transductive = False
     settings: ClipAdapterSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
@@ -47,4 +46,4 @@ class ClipAdapter(Method):
         return self.text_.zero_shot_logits(self.image_features(features))
 
     def _state(self) -> dict[str, Tensor]:
-        return {**self.adapter_.state_dict(), "text": self.text_.features}
+        return {**self.adapter_.state_dict(), **super()._state()}

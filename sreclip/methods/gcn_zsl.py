@@ -15,7 +15,7 @@ from sreclip.graph.adjacency import ancestor_adjacency
 from sreclip.methods.base import Method
 from sreclip.methods.data import ClassGraph, FitData
 from sreclip.methods.layers import GraphConvolution, PrototypeGcn, sparse_product
-from sreclip.methods.regression import regression
+from sreclip.methods.training import regression
 
 
 class DenseGcn(nn.Module):
@@ -98,7 +98,6 @@ class GcnZsl(Method):
 
     title = "zGCN/dGCN"
     citation = "Wang et al., CVPR 2018; Kampffmeyer et al., CVPR 2019"
-    transductive = False
     settings: GcnZslSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:

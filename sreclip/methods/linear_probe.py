@@ -33,14 +33,20 @@ class LinearProbe(Method):
 
     title = "Linear probe"
     citation = "Radford et al., ICML 2021"
-    transductive = False
     settings: LinearProbeSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         text, rows = data.text, torch.arange(len(data.source_labels))
         if self.settings.shots:
             rows = draw_shots(data.source_labels, self.settings.shots, generator)
-        check_size(len(rows), int(text.known.sum()))
+        n_images, n_known = len(rows), int(text.known.sum())
+        if n_images * n_known > MAX_LOGITS:
+            # The solver would hold them in float64, more than once.
+            raise FitError(
+                f"linear_probe would hold {n_images:,} x {n_known:,} logits several times over, "
+                f"more than {MAX_LOGITS:,}",
+                f"set methods.linear_probe.shots to {max(1, MAX_LOGITS // n_known**2)} or less",
+            )
         features, labels = data.source(rows), data.source_labels[rows]
         x = features.double().cpu().numpy()
         y = known_labels(labels, text.known).cpu().numpy()
@@ -76,12 +82,8 @@ class LinearProbe(Method):
         return logits
 
     def _state(self) -> dict[str, Tensor]:
-        return {
-            "weight": self.weight_,
-            "intercept": self.intercept_,
-            "scale": self.scale_,
-            "text": self.text_.features,
-        }
+        learned = {"weight": self.weight_, "intercept": self.intercept_, "scale": self.scale_}
+        return {**learned, **super()._state()}
 
 
 def hold_out(labels: NDArray[np.int64], fraction: float, generator: torch.Generator) -> NDArray:
@@ -92,22 +94,6 @@ def hold_out(labels: NDArray[np.int64], fraction: float, generator: torch.Genera
         rows = order[labels[order] == label]
         held[rows[: min(len(rows) - 1, max(1, round(fraction * len(rows))))]] = True
     return held
-
-
-def check_size(n_images: int, n_known: int) -> None:
-    """Refuse a regression whose solver would hold too many logits at once, in float64.
-
-    Raises
-    ------
-    FitError
-        With the number of images per class that is possible.
-    """
-    if n_images * n_known > MAX_LOGITS:
-        raise FitError(
-            f"linear_probe would hold {n_images:,} x {n_known:,} logits several times over, "
-            f"more than {MAX_LOGITS:,}",
-            f"set methods.linear_probe.shots to {max(1, MAX_LOGITS // n_known**2)} or less",
-        )
 
 
 def regress(

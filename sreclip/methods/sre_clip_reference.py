@@ -25,7 +25,7 @@ from sreclip.methods.losses import (
     relation_loss,
     unknown_mass,
 )
-from sreclip.methods.sgd import decaying_sgd
+from sreclip.methods.training import decaying_sgd
 
 EVALUATION_SEED = 0
 

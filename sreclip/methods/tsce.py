@@ -5,8 +5,8 @@ from __future__ import annotations
 from sreclip.config.methods import TsceSettings
 from sreclip.methods.data import FitData
 from sreclip.methods.layers import PrototypeGcn, identity_adapter
-from sreclip.methods.regression import regression
 from sreclip.methods.sre_clip_reference import SreClipReference
+from sreclip.methods.training import regression
 
 
 class Tsce(SreClipReference):
