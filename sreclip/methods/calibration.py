@@ -15,12 +15,8 @@ def unknown_bias(margin: ArrayLike, zero_shot_margin: ArrayLike, least: float = 
     ``least``. Of all such biases, zero is taken when it is one of them, else the middle of their
     range.
 
-    Parameters
-    ----------
-    margin, zero_shot_margin : array
-        Best known minus best unknown logit per target image, adapted and frozen,
-        ``(n_images,)``; infinite where there is no known or no unknown class: then the bias is 0.
-    least : float
+    Margins are the best known minus the best unknown logit per target image, adapted and frozen,
+    ``(n_images,)``; infinite where there is no known or no unknown class: then the bias is 0.
     """
     margins = np.sort(np.asarray(margin, dtype=np.float64))
     if not np.isfinite(margins).all():

@@ -22,13 +22,12 @@ class ImageScores:
 
     Attributes
     ----------
-    top_class, top_logit : ndarray
-        The ``min(5, n_classes)`` largest logits, descending, and their classes, ``(n_images,
-        n_top)``.
-    known_class, known_logit, unknown_class, unknown_logit : ndarray
+    top_class, top_logit
+        The ``min(5, n_classes)`` largest logits, descending, ``(n_images, n_top)``.
+    known_class, known_logit, unknown_class, unknown_logit
         The largest logit among known and among unknown classes, ``(n_images,)``; -1 and -inf
         where there is no such class.
-    log_sum : ndarray
+    log_sum
         Logarithm of the sum of exponentiated logits, ``(n_images,)``.
     """
 
@@ -73,21 +72,10 @@ FIELDS = tuple(field.name for field in fields(ImageScores))
 
 @dataclass(frozen=True)
 class Scores:
-    """Target scores of one method.
+    """Target scores of one method, and the content key of its fit.
 
-    Attributes
-    ----------
-    row_id, ok : ndarray
-        Id of each target image, and False where it was rejected, ``(n_target,)``.
-    runs : tuple of ImageScores
-        One per seed, each over all rows; rows of rejected images hold nothing.
-    seeds : tuple of int
-    classes : tuple of str
-    known : ndarray
-        ``(n_classes,)``, bool.
-    method : str
-    key : str
-        Content key of the fit.
+    Each run, one per seed, has all rows ``(n_target,)``; those of rejected images, where ``ok`` is
+    False, hold nothing.
     """
 
     row_id: NDArray[np.int64]
@@ -114,13 +102,7 @@ def write_scores(path: Path, scores: Scores) -> None:
 
 
 def read_scores(path: Path, key: str) -> Scores:
-    """Read scores.
-
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged, or was made from something else than ``key`` says.
-    """
+    """Read scores; `StoreError` if they are missing, damaged, or of another key."""
     from sreclip.sealed import MADE_BY, open_sealed, read_json
 
     with open_sealed(path, "scores").hdf5() as file:

@@ -22,10 +22,9 @@ from sreclip.plan.plan import TEXT_KINDS, Plan
 if TYPE_CHECKING:
     import torch
 
-    from sreclip.methods.base import ClassGraph, ClassText
+    from sreclip.methods.data import ClassGraph, ClassText
 
 CHUNK = 1 << 15
-"""Rows that are read together."""
 SHOWN_REJECTS = 10
 
 log = logging.getLogger("sreclip")
@@ -36,7 +35,7 @@ class FitInputs:
     """What a fit sees, and what its scores are about; no target label is in it.
 
     Features are as they are stored, in float16 by default: half the memory of float32, and what
-    methods make of them is the same (`sreclip.methods.blocks.widened`).
+    methods make of them is the same (`sreclip.methods.logits.widened`).
     """
 
     source_features: torch.Tensor
@@ -52,18 +51,12 @@ class FitInputs:
 def load_inputs(plan: Plan) -> FitInputs:
     """Read features, texts and graph, on the device that ``train.device`` names.
 
-    Source rows of unknown classes and rejected images are left out.
-
-    Raises
-    ------
-    StoreError
-        A file is missing, damaged, or was made with another backbone than the rest.
-    DataError
-        More images of a domain were rejected than ``features.max_rejects`` allows.
+    Source rows of unknown classes and rejected images are left out. Raises `StoreError` where
+    files are of different backbones.
     """
     import torch
 
-    from sreclip.methods.base import ClassText
+    from sreclip.methods.data import ClassText
 
     device = checked_device(plan.params.train.device)
     source, target = (open_checked(plan, domain) for domain in ("source", "target"))
@@ -99,8 +92,6 @@ def open_checked(plan: Plan, domain: Domain) -> ImageFeatures:
 
     Raises
     ------
-    StoreError
-        A shard is missing, damaged, or was made from something else.
     DataError
         More images were rejected than ``features.max_rejects`` allows.
     """
@@ -148,13 +139,7 @@ def kept_rows(rows: FeatureRows, keep: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def checked_device(name: str) -> str:
-    """Return ``name`` if torch has that device.
-
-    Raises
-    ------
-    ConfigError
-        It does not.
-    """
+    """Return ``name`` if torch has that device, else raise `ConfigError`."""
     import torch
 
     try:
@@ -185,21 +170,14 @@ def _class_graph(
     from sreclip.graph.adjacency import normalized_adjacency
     from sreclip.graph.relation import relation_matrix, text_similarity
     from sreclip.graph.similarity import read_similarity
-    from sreclip.methods.base import ClassGraph
+    from sreclip.methods.data import ClassGraph, sparse_tensor
 
     similarity, text_weight = read_similarity(plan.graph), plan.params.graph.text_weight
     by_text = text_similarity(classes) if text_weight or np.isnan(similarity).any() else None
     relation = relation_matrix(similarity, by_text, text_weight)
-    adjacency = normalized_adjacency(graph.n_nodes, graph.edges).tocoo()
-    sparse = torch.sparse_coo_tensor(
-        torch.from_numpy(np.stack([adjacency.row, adjacency.col]).astype(np.int64)),
-        torch.from_numpy(adjacency.data.astype(np.float32)),
-        adjacency.shape,
-        check_invariants=False,
-    )
     return ClassGraph(
         node_features=torch.from_numpy(nodes),
-        adjacency=sparse.coalesce(),
+        adjacency=sparse_tensor(normalized_adjacency(graph.n_nodes, graph.edges)),
         edges=torch.from_numpy(np.asarray(graph.edges, dtype=np.int64).reshape(-1, 2)),
         class_nodes=torch.from_numpy(np.asarray(graph.class_nodes, dtype=np.int64)),
         relation=torch.from_numpy(relation),
