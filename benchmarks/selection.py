@@ -122,12 +122,12 @@ class Split:
     def values(self, name: str, settings: Settings) -> tuple[float, float, float]:
         """H on the target, on held-out source images, and on these in another style."""
         method = fit(make_method(name, settings, 0), self.inputs)
-        scores = score_target(method, settings, self.inputs.target_features)
+        scores = score_target(method, self.inputs.target_features)
         held = []
         for fold in self.folds:
             targets, n = fold.inputs.target_features, len(fold.labels)
             method = fit(make_method(name, settings, 0), fold.inputs)
-            found = score_target(method, settings, targets)
+            found = score_target(method, targets)
             held.append(
                 [
                     class_mean_h(part, fold.labels, fold.known)

@@ -59,8 +59,8 @@ class Bgcn(Method):
         with torch.no_grad():
             self._classifiers.copy_(self.gcn_.eval()(data.graph))
         self.gcn_.train()
-        pairs = self._pairs(data, generator)
         optimizer, schedule = self._optimizer()
+        pairs = self._pairs(data, generator)
         self._minimize(
             optimizer,
             lambda: self._terms(data, *next(pairs)),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sreclip.data.manifest import Domain, read_manifest
@@ -16,36 +17,19 @@ from sreclip.features.header import Header
 from sreclip.features.images import ImageFeatures
 from sreclip.features.planned import open_domain, read_names
 from sreclip.features.rows import FeatureRows
+from sreclip.features.text import TextFeatures
+from sreclip.graph.adjacency import normalized_adjacency
+from sreclip.graph.relation import relation_matrix, text_similarity
 from sreclip.graph.relation_graph import RelationGraph
+from sreclip.graph.similarity import read_similarity
+from sreclip.methods.data import ClassGraph, ClassText, sparse_tensor
 from sreclip.plan.plan import TEXT_KINDS, Plan
-
-if TYPE_CHECKING:
-    import torch
-
-    from sreclip.methods.data import ClassGraph, ClassText
+from sreclip.train.fits import FitInputs
 
 CHUNK = 1 << 15
 SHOWN_REJECTS = 10
 
 log = logging.getLogger("sreclip")
-
-
-@dataclass(frozen=True)
-class FitInputs:
-    """What a fit sees, and what its scores are about; no target label is in it.
-
-    Features are as they are stored, in float16 by default: half the memory of float32, and what
-    methods make of them is the same (`sreclip.methods.logits.widened`).
-    """
-
-    source_features: torch.Tensor
-    source_labels: torch.Tensor
-    target_features: torch.Tensor
-    target_row_id: NDArray[np.int64]
-    target_ok: NDArray[np.bool_]
-    text: ClassText
-    graph: ClassGraph
-    backbone: dict[str, Any]
 
 
 def load_inputs(plan: Plan) -> FitInputs:
@@ -54,10 +38,6 @@ def load_inputs(plan: Plan) -> FitInputs:
     Source rows of unknown classes and rejected images are left out. Raises `StoreError` where
     files are of different backbones.
     """
-    import torch
-
-    from sreclip.methods.data import ClassText
-
     device = checked_device(plan.params.train.device)
     source, target = (open_checked(plan, domain) for domain in ("source", "target"))
     header = source.header
@@ -82,7 +62,7 @@ def load_inputs(plan: Plan) -> FitInputs:
         target_row_id=target.row_id,
         target_ok=target.ok,
         text=text.to(device),
-        graph=_class_graph(plan, graph, **{k: t.features for k, t in texts.items()}).to(device),
+        graph=_class_graph(plan, graph, texts).to(device),
         backbone={"label": header.backbone, "weights_sha256": header.weights_sha256},
     )
 
@@ -140,8 +120,6 @@ def kept_rows(rows: FeatureRows, keep: NDArray[np.bool_]) -> NDArray[Any]:
 
 def checked_device(name: str) -> str:
     """Return ``name`` if torch has that device, else raise `ConfigError`."""
-    import torch
-
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -159,19 +137,8 @@ def _same_backbone(first: Header, other: Header, path: Path) -> None:
         )
 
 
-def _class_graph(
-    plan: Plan,
-    graph: RelationGraph,
-    classes: NDArray[np.float32],
-    nodes: NDArray[np.float32],
-) -> ClassGraph:
-    import torch
-
-    from sreclip.graph.adjacency import normalized_adjacency
-    from sreclip.graph.relation import relation_matrix, text_similarity
-    from sreclip.graph.similarity import read_similarity
-    from sreclip.methods.data import ClassGraph, sparse_tensor
-
+def _class_graph(plan: Plan, graph: RelationGraph, texts: Mapping[str, TextFeatures]) -> ClassGraph:
+    classes, nodes = texts["classes"].features, texts["nodes"].features
     similarity, text_weight = read_similarity(plan.graph), plan.params.graph.text_weight
     by_text = text_similarity(classes) if text_weight or np.isnan(similarity).any() else None
     relation = relation_matrix(similarity, by_text, text_weight)

@@ -43,13 +43,7 @@ class SavedFit:
     key: str
 
     def state(self, seed: int, step: int | None = None) -> dict[str, Tensor]:
-        """Return the tensors of one state by name; without a step, of the last one.
-
-        Raises
-        ------
-        StoreError
-            The file is missing or damaged, was made from something else, or holds no such state.
-        """
+        """Return the tensors of one state by name; without a step, of the last one."""
         from safetensors import SafetensorError, safe_open
 
         if not self.path.exists():

@@ -11,8 +11,7 @@ from sreclip.config.load import parse_params
 from sreclip.errors import FitError
 from sreclip.methods.base import ClassGraph, ClassText
 from sreclip.plan.plan import Plan
-from sreclip.train.fits import fit, make_method
-from sreclip.train.inputs import FitInputs
+from sreclip.train.fits import FitInputs, fit, make_method
 from sreclip.train.selection import choose_settings, pseudo_h, pseudo_problem
 
 DIM, CLASSES, KNOWN = 16, 6, 4
