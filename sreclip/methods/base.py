@@ -118,14 +118,7 @@ class Method(ABC):
 
         Features are unit-norm rows, ``(n_source, dim)`` and ``(n_target, dim)``; float16 gives
         what the same numbers in float32 give. Labels are ``(n_source,)`` int64, known classes only.
-
-        Raises
-        ------
-        FitError
-            The inputs do not fit together.
-        Diverged
-            A loss stopped being finite; `state` then gives the last good state, at most
-            `KEEP_EVERY` steps older.
+        After `Diverged`, `state` gives the last good state, at most `KEEP_EVERY` steps older.
         """
         data = FitData(source_features, source_labels, target_features, text, graph)
         data.check()
@@ -228,12 +221,9 @@ class Method(ABC):
         steps: int,
         *,
         schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-        done: int = 0,
         total: int | None = None,
     ) -> None:
-        """Take ``steps`` steps down the weighted sum of loss terms.
-
-        ``done`` and ``total`` are the steps of earlier rounds and of all rounds.
+        """Take ``steps`` of the fit's ``total`` steps down the weighted sum of loss terms.
 
         Raises
         ------
@@ -242,7 +232,8 @@ class Method(ABC):
             which gave a finite loss.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        total = done + steps if total is None else total
+        done = len(self.history_)
+        total = total or done + steps
         kept = [parameter.detach().clone() for parameter in parameters]
         checkpoints = self.checkpoints
         marks = checkpoints.steps(total) if checkpoints else ()

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sreclip.methods.data import ClassGraph
+from sreclip.config.methods import GcnSettings
+from sreclip.methods.data import ClassGraph, FitData
 
 
 class ImageAdapter(nn.Module):
@@ -136,6 +137,13 @@ class PrototypeGcn(nn.Module):
         """Return prototypes ``e_c``, ``(n_classes, out_dim)``."""
         hidden = F.leaky_relu(self.first(graph.node_features, graph.near_adjacency), 0.2)
         return F.normalize(self.second(hidden, graph.class_adjacency), dim=1)
+
+
+def prototype_gcn(data: FitData, settings: GcnSettings, out_dim: int) -> PrototypeGcn:
+    """Return a `PrototypeGcn` for the graph of a fit, on its device."""
+    nodes = data.graph.node_features
+    gcn = PrototypeGcn(nodes.shape[1], settings.gcn_width, out_dim, settings.dropout)
+    return gcn.to(nodes.device)
 
 
 def dropout(values: Tensor, p: float) -> Tensor:

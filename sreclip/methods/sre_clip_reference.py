@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sreclip.config.methods import SreClipReferenceSettings
 from sreclip.methods.base import Method, Terms
 from sreclip.methods.data import ClassGraph, ClassText, FitData, batches
-from sreclip.methods.layers import BatchAttentionAdapter, FeatureBank, PrototypeGcn
+from sreclip.methods.layers import BatchAttentionAdapter, FeatureBank, prototype_gcn
 from sreclip.methods.logits import Block, widened
 from sreclip.methods.losses import (
     RankLoss,
@@ -91,16 +91,14 @@ class SreClipReference(Method):
             }
             return weighted | self._target_terms(target, prototypes, bank)
 
-        done = len(self.history_)
-        self._minimize(optimizer, terms, settings.steps, schedule=schedule, done=done)
+        self._minimize(optimizer, terms, settings.steps, schedule=schedule)
 
     def _build(self, data: FitData) -> None:
         """Make adapter and GCN as they are before the first step."""
-        settings, device = self.settings, data.text.features.device
-        dim, node_dim = data.text.features.shape[1], data.graph.node_features.shape[1]
-        width = settings.width
-        self.adapter_: nn.Module = BatchAttentionAdapter(dim, width).to(device)
-        self.gcn_ = PrototypeGcn(node_dim, settings.gcn_width, width, settings.dropout).to(device)
+        settings, text = self.settings, data.text.features
+        adapter: nn.Module = BatchAttentionAdapter(text.shape[1], settings.width)
+        self.adapter_ = adapter.to(text.device)
+        self.gcn_ = prototype_gcn(data, settings, settings.width)
 
     @torch.no_grad()
     def _finish(self, data: FitData) -> None:
@@ -200,11 +198,9 @@ class SreClipReference(Method):
     def restore(self, state: Mapping[str, Tensor], text: ClassText) -> Self:
         """Take adapter, prototypes and bias of a saved `state`."""
         dim, device = text.features.shape[1], text.features.device
-        start = "adapter."
         self.adapter_ = BatchAttentionAdapter(dim, self.settings.width).to(device)
-        self.adapter_.load_state_dict(
-            {name.removeprefix(start): state[name] for name in state if name.startswith(start)}
-        )
+        adapter = {n.removeprefix("adapter."): state[n] for n in state if n.startswith("adapter.")}
+        self.adapter_.load_state_dict(adapter)
         self.prototypes_, self.bias_ = state["prototypes"].to(device), state["bias"].to(device)
         self.text_ = text
         return self
