@@ -139,11 +139,9 @@ class FitData:
             raise FitError(f"of {n_classes} classes none is known")
         present = torch.zeros(n_classes, dtype=torch.bool, device=known.device)
         present[self.source_labels] = True
-        if (wrong := (present & ~known).nonzero()).numel():
-            raise FitError(
-                f"class {int(wrong[0])} is unknown but has labelled source images in the fit"
-            )
-        if (wrong := (known & ~present).nonzero()).numel():
+        if len(wrong := (present & ~known).nonzero()):
+            raise FitError(f"class {int(wrong[0])} is unknown but has labelled source images")
+        if len(wrong := (known & ~present).nonzero()):
             raise FitError(
                 f"class {int(wrong[0])} is known but has no usable source image",
                 "add images of it to the source domain or list it in split.unknown",

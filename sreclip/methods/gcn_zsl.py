@@ -44,19 +44,15 @@ class DenseGcn(nn.Module):
 
     def forward(self, graph: ClassGraph) -> Tensor:
         """Return class vectors e_c, ``(n_classes, out_dim)``."""
-        hidden = self.first.project(graph.node_features)
+        hidden = self.first(graph.node_features)
         hidden = F.leaky_relu(_spread(hidden, self.descendants, self.descendant_weights), 0.2)
-        hidden = self.second.project(hidden)
-        nodes = _spread(hidden, self.ancestors, self.ancestor_weights)
+        nodes = _spread(self.second(hidden), self.ancestors, self.ancestor_weights)
         return F.normalize(nodes[graph.class_nodes], dim=1)
 
 
 def _spread(nodes: Tensor, groups: Sequence[Tensor], raw_weights: Tensor) -> Tensor:
-    weights = raw_weights.softmax(dim=0)
-    spread = [
-        weight * sparse_product(group, nodes) for weight, group in zip(weights, groups, strict=True)
-    ]
-    return torch.stack(spread).sum(dim=0)
+    pairs = zip(raw_weights.softmax(dim=0), groups, strict=True)
+    return torch.stack([weight * sparse_product(group, nodes) for weight, group in pairs]).sum(0)
 
 
 def distance_groups(n_nodes: int, edges: np.ndarray, max_distance: int) -> list[Tensor]:

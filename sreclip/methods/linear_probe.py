@@ -47,9 +47,9 @@ class LinearProbe(Method):
                 f"more than {MAX_LOGITS:,}",
                 f"set methods.linear_probe.shots to {max(1, MAX_LOGITS // n_known**2)} or less",
             )
-        features, labels = data.source(rows), data.source_labels[rows]
+        features = data.source(rows)
         x = features.double().cpu().numpy()
-        y = known_labels(labels, text.known).cpu().numpy()
+        y = known_labels(data.source_labels[rows], text.known).cpu().numpy()
         self.l2_ = self._choose_l2(x, y, hold_out(y, self.settings.holdout, generator))
         weight, intercept = regress(x, y, self.l2_)
         self.weight_ = torch.from_numpy(weight).to(features)
@@ -59,9 +59,7 @@ class LinearProbe(Method):
         probe = (features @ self.weight_.T + self.intercept_).square().mean().sqrt()
         self.scale_ = spread / probe if probe > 0 else torch.zeros_like(probe)
 
-    def _choose_l2(
-        self, x: NDArray[np.float64], y: NDArray[np.int64], held: NDArray[np.bool_]
-    ) -> float:
+    def _choose_l2(self, x: NDArray, y: NDArray, held: NDArray) -> float:
         settings = self.settings
         grid = np.geomspace(settings.l2_high, settings.l2_low, settings.l2_count)
         if not held.any() or y.max() == 0:
@@ -96,9 +94,7 @@ def hold_out(labels: NDArray[np.int64], fraction: float, generator: torch.Genera
     return held
 
 
-def regress(
-    x: NDArray[np.float64], y: NDArray[np.int64], l2: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def regress(x: NDArray, y: NDArray, l2: float) -> tuple[NDArray, NDArray]:
     """Return weights ``(n_classes, dim)`` and biases ``(n_classes,)``, of mean 0 over classes."""
     from sklearn.linear_model import LogisticRegression
 

@@ -92,10 +92,8 @@ def write_scores(path: Path, scores: Scores) -> None:
     """Write scores, whole or not at all."""
     from sreclip.sealed import add_data, json_bytes, new_sealed
 
-    columns: dict[str, NDArray[Any]] = {
-        name: np.stack([getattr(run, name) for run in scores.runs]) for name in FIELDS
-    }
-    columns |= {"row_id": scores.row_id, "ok": scores.ok, "known": scores.known}
+    columns = {name: np.stack([getattr(run, name) for run in scores.runs]) for name in FIELDS}
+    columns |= {name: getattr(scores, name) for name in ("row_id", "ok", "known")}
     with new_sealed(path, "scores") as file:
         file.attrs.update(method=scores.method, key=scores.key, seeds=list(scores.seeds))
         add_data(file, columns | {"classes": json_bytes(scores.classes)})
@@ -113,14 +111,11 @@ def read_scores(path: Path, key: str) -> Scores:
                 f"delete it and run: {MADE_BY['scores']}",
             )
         seeds = tuple(int(seed) for seed in file.attrs["seeds"])
-        columns = {name: file[name][:] for name in FIELDS}
+        of_all_seeds = ImageScores(**{name: file[name][:] for name in FIELDS})
         return Scores(
             row_id=file["row_id"][:],
             ok=file["ok"][:],
-            runs=tuple(
-                ImageScores(**{name: values[index] for name, values in columns.items()})
-                for index in range(len(seeds))
-            ),
+            runs=tuple(of_all_seeds[number] for number in range(len(seeds))),
             seeds=seeds,
             classes=tuple(read_json(file["classes"])),
             known=file["known"][:],

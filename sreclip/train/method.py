@@ -107,15 +107,10 @@ class _Kept:
 def _fit_seed(
     plan: Plan, name: str, settings: Settings, inputs: FitInputs, kept: _Kept, progress: bool
 ) -> Method:
-    label = f"{name}, seed {kept.seed}"
-    with tqdm(
-        desc=label,
-        unit="step",
-        leave=False,
-        # tqdm's None means: a bar on a terminal, nothing elsewhere.
-        disable=None if progress else True,
-        ncols=shutil.get_terminal_size((100, 24)).columns,
-    ) as bar:
+    label, columns = f"{name}, seed {kept.seed}", shutil.get_terminal_size((100, 24)).columns
+    # tqdm's None means: a bar on a terminal, nothing elsewhere.
+    disable = None if progress else True
+    with tqdm(desc=label, unit="step", leave=False, disable=disable, ncols=columns) as bar:
 
         def show(step: int, total: int, loss: float) -> None:
             bar.total = total
@@ -138,9 +133,8 @@ def _fit_seed(
 
 
 def _state(method: Method) -> dict[str, torch.Tensor]:
-    return {
-        name: value.detach().cpu().contiguous().clone() for name, value in method.state().items()
-    }
+    state = method.state()
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
 
 
 def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
