@@ -221,10 +221,7 @@ class SreClipReferenceSettings(SemanticSettings):
 
     ablation: ClassVar = {
         "relation structure": {"relation": 0.0},
-        "rank": {"rank": 0.0},
-        "entropy": {"entropy": 0.0},
-        "diversity": {"diversity": 0.0},
-        "balance": {"balance": 0.0},
+        **{part: {part: 0.0} for part in ("rank", "entropy", "diversity", "balance")},
     }
 
     rank: Rank = 100.0
@@ -265,9 +262,7 @@ class SreClipSettings(GcnSettings):
         "retention": {"retention": 0.0, "unknown_retention": 0.0},
         "anchor": {"anchor": 0.0},
         "self-training": {"self_training": 0.0},
-        "entropy": {"entropy": 0.0},
-        "diversity": {"diversity": 0.0},
-        "balance": {"balance": 0.0},
+        **{part: {part: 0.0} for part in ("entropy", "diversity", "balance")},
         "class prior": {"calibration": "zero_shot"},
         # After the class prior: of all parts together the later one counts.
         "calibration": {"calibration": "none"},

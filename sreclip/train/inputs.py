@@ -44,8 +44,6 @@ def load_inputs(plan: Plan) -> FitInputs:
     _same_backbone(header, target.header, plan.images("target")[0].path)
     row_label = source_labels(plan, source)
     keep = source.ok & plan.known[row_label]
-    source_features = kept_rows(source.features, keep)
-    target_features = kept_rows(target.features, target.ok)
     graph = RelationGraph.load(plan.graph["graph.json"])
     texts = {kind: read_names(plan, kind, graph) for kind in TEXT_KINDS}
     for vectors in texts.values():
@@ -56,9 +54,9 @@ def load_inputs(plan: Plan) -> FitInputs:
         known=torch.from_numpy(plan.known),
     )
     return FitInputs(
-        source_features=torch.from_numpy(source_features).to(device),
+        source_features=torch.from_numpy(kept_rows(source.features, keep)).to(device),
         source_labels=torch.from_numpy(row_label[keep]).to(device),
-        target_features=torch.from_numpy(target_features).to(device),
+        target_features=torch.from_numpy(kept_rows(target.features, target.ok)).to(device),
         target_row_id=target.row_id,
         target_ok=target.ok,
         text=text.to(device),
@@ -68,13 +66,7 @@ def load_inputs(plan: Plan) -> FitInputs:
 
 
 def open_checked(plan: Plan, domain: Domain) -> ImageFeatures:
-    """Open the features of a domain, and print its rejected images.
-
-    Raises
-    ------
-    DataError
-        More images were rejected than ``features.max_rejects`` allows.
-    """
+    """Open the features of a domain, and print its rejected images, or refuse them if too many."""
     images = open_domain(plan, domain)
     rejects, limit = images.rejects, plan.params.features.max_rejects
     if not rejects:

@@ -38,11 +38,6 @@ def choose_settings(plan: Plan, name: str, inputs: FitInputs) -> tuple[Settings,
     With the rule ``pseudo_unknown`` each candidate is fitted ``folds`` times with different known
     classes held out. The one with the best mean H of held-out known and pseudo-unknown source
     images wins, the first of equals; a candidate that diverges has none. No target label is read.
-
-    Raises
-    ------
-    FitError
-        There are fewer than two known classes, or every candidate diverges.
     """
     settings = plan.params.methods.settings(name)
     rule = plan.params.train.selection.rule
