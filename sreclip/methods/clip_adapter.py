@@ -27,12 +27,8 @@ class ClipAdapter(Method):
         settings, text = self.settings, data.text.features
         dim = text.shape[1]
         width = max(1, dim // settings.reduction)
-        self.adapter_ = nn.Sequential(
-            nn.Linear(dim, width, bias=False),
-            nn.ReLU(),
-            nn.Linear(width, dim, bias=False),
-            nn.ReLU(),
-        ).to(text.device)
+        first, second = nn.Linear(dim, width, bias=False), nn.Linear(width, dim, bias=False)
+        self.adapter_ = nn.Sequential(first, nn.ReLU(), second, nn.ReLU()).to(text.device)
         optimizer = torch.optim.Adam(self.adapter_.parameters(), lr=settings.lr)
         terms = self._source_loss(data, settings.batch_size, generator)
         self._minimize(optimizer, terms, settings.steps)

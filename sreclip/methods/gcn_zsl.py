@@ -13,11 +13,11 @@ from sreclip.config.methods import GcnZslSettings
 from sreclip.graph.adjacency import ancestor_adjacency
 from sreclip.methods.base import Method
 from sreclip.methods.data import ClassGraph, FitData, sparse_tensor
-from sreclip.methods.layers import GraphConvolution, PrototypeGcn, sparse_product
+from sreclip.methods.layers import PrototypeGcn, sparse_product
 from sreclip.methods.training import regression
 
 
-class DenseGcn(nn.Module):
+class DenseGcn(PrototypeGcn):
     """Unit-norm class rows of two convolutions on the dense graph, descendants first.
 
     ``H = LeakyReLU_0.2(sum_d a_d D_d (drop(X) W1 + b1))``, ``E = sum_d a'_d U_d (drop(H) W2 +
@@ -35,10 +35,8 @@ class DenseGcn(nn.Module):
         descendants: Sequence[Tensor],
         ancestors: Sequence[Tensor],
     ) -> None:
-        super().__init__()
+        super().__init__(in_dim, width, out_dim, dropout)
         self.descendants, self.ancestors = descendants, ancestors
-        self.first = GraphConvolution(in_dim, width, dropout)
-        self.second = GraphConvolution(width, out_dim, dropout)
         self.descendant_weights = nn.Parameter(torch.zeros(len(descendants)))
         self.ancestor_weights = nn.Parameter(torch.zeros(len(ancestors)))
 

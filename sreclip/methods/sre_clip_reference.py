@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Self
 
@@ -142,8 +142,7 @@ class SreClipReference(Method):
         logits = images @ prototypes.T
         terms = {"cross_entropy": (1.0, F.cross_entropy(logits, labels))}
         if weight := self.settings.rank:
-            distances = partial(euclidean_distances, prototypes)
-            terms["rank"] = (weight, self._rank_loss(distances))
+            terms["rank"] = (weight, self._rank_loss(partial(euclidean_distances, prototypes)))
         if weight := self.settings.relation:
             terms["relation"] = (weight, relation_loss(logits, prototypes))
         return terms
@@ -165,14 +164,13 @@ class SreClipReference(Method):
                 terms["balance"] = (settings.balance, balance_loss(mass, settings.c))
         return terms
 
-    def _batches(self, n_images: int) -> Iterator[Tensor]:
-        """Yield the rows of ``scoring_batches``, or of mixed batches of about equal size."""
+    def _batches(self, n_images: int) -> Sequence[Tensor]:
+        """Return the rows of ``scoring_batches``, or of mixed batches of about equal size."""
         if self.scoring_batches is not None:
-            yield from self.scoring_batches
-            return
+            return self.scoring_batches
         generator = torch.Generator().manual_seed(EVALUATION_SEED)
         order = torch.randperm(n_images, generator=generator)
-        yield from order.tensor_split(max(1, math.ceil(n_images / self.settings.batch_size)))
+        return order.tensor_split(max(1, math.ceil(n_images / self.settings.batch_size)))
 
     @torch.inference_mode()
     def _blocks(self, features: Tensor) -> Iterator[Block]:

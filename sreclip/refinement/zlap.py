@@ -56,9 +56,8 @@ def solve_blocks(
     """
 
     def labels(start: int, stop: int) -> Tensor:
-        texts = torch.arange(start, stop, device=graph.device)
         labels = graph.values().new_zeros(graph.shape[0], stop - start)
-        labels[texts, texts - start] = 1
+        labels[start:stop].fill_diagonal_(1)
         return labels
 
     yield from _spread_blocks(graph, labels, n_classes, alpha, tolerance, first=n_classes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from sreclip.data.manifest import Domain, read_manifest
 from sreclip.errors import ConfigError, DataError, StoreError
-from sreclip.features.header import Header
 from sreclip.features.images import ImageFeatures
 from sreclip.features.planned import open_domain, read_names
 from sreclip.features.rows import FeatureRows
@@ -41,13 +39,19 @@ def load_inputs(plan: Plan) -> FitInputs:
     device = checked_device(plan.params.train.device)
     source, target = (open_checked(plan, domain) for domain in ("source", "target"))
     header = source.header
-    _same_backbone(header, target.header, plan.images("target")[0].path)
     row_label = source_labels(plan, source)
     keep = source.ok & plan.known[row_label]
     graph = RelationGraph.load(plan.graph["graph.json"])
     texts = {kind: read_names(plan, kind, graph) for kind in TEXT_KINDS}
-    for vectors in texts.values():
-        _same_backbone(header, vectors.header, vectors.path)
+    others = {plan.images("target")[0].path: target.header}
+    others |= {vectors.path: vectors.header for vectors in texts.values()}
+    for path, other in others.items():
+        if other.weights_sha256 != header.weights_sha256:
+            raise StoreError(
+                f"{path} was made with weights {other.weights_sha256[:12]}, "
+                f"the source features with {header.weights_sha256[:12]}",
+                "the checkpoint changed: delete the older feature files and run again",
+            )
     text = ClassText(
         features=torch.from_numpy(texts["classes"].features),
         logit_scale=header.logit_scale,
@@ -118,15 +122,6 @@ def checked_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device {name!r} cannot be used: {reason}", "use 'cpu'") from error
     return name
-
-
-def _same_backbone(first: Header, other: Header, path: Path) -> None:
-    if other.weights_sha256 != first.weights_sha256:
-        raise StoreError(
-            f"{path} was made with weights {other.weights_sha256[:12]}, "
-            f"the source features with {first.weights_sha256[:12]}",
-            "the checkpoint changed: delete the older feature files and run again",
-        )
 
 
 def _class_graph(plan: Plan, graph: RelationGraph, texts: Mapping[str, TextFeatures]) -> ClassGraph:
