@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from sreclip.config.methods import Settings
 from sreclip.errors import ConfigError, FitError
-from sreclip.methods.calibration import unknown_bias
 from sreclip.methods.data import ClassGraph, ClassText, FitData, batches
 from sreclip.methods.logits import Block, assemble, collect, score_in_blocks, shifted, widened
 from sreclip.methods.losses import known_cross_entropy
+from sreclip.methods.scores import unknown_bias
 
 # Given a step, the number of steps and the total loss.
 Progress = Callable[[int, int, float], None]

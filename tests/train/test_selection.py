@@ -61,7 +61,7 @@ def test_what_is_held_out(inputs: FitInputs) -> None:
     assert made.text.known.tolist() == problem.known.tolist()
     assert not np.isin(made.source_labels, pseudo).any()
     assert set(made.source_labels.tolist()) == set(range(KNOWN)) - set(pseudo.tolist())
-    # 20 images a class: all of the pseudo-unknown one, a quarter of the other three.
+    # 20 images per class: all of the pseudo-unknown one, a quarter of the other three.
     assert np.bincount(problem.labels, minlength=KNOWN).tolist() == [
         20 if number in pseudo else 5 for number in range(KNOWN)
     ]
