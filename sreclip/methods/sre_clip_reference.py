@@ -152,16 +152,14 @@ class SreClipReference(Method):
     ) -> dict[str, tuple[float, Tensor]]:
         settings, known = self.settings, self.text_.known
         terms: dict[str, tuple[float, Tensor]] = {}
-        if settings.entropy:
-            entropy = entropy_loss(images @ prototypes.detach().T)
-            terms["entropy"] = (settings.entropy, entropy)
+        if weight := settings.entropy:
+            terms["entropy"] = (weight, entropy_loss(images @ prototypes.detach().T))
         if bank.add(images) and bank.features is not None:
-            if settings.diversity:
-                diversity = diversity_loss(bank.features @ prototypes.T)
-                terms["diversity"] = (settings.diversity, diversity)
-            if settings.balance and not known.all():
+            if weight := settings.diversity:
+                terms["diversity"] = (weight, diversity_loss(bank.features @ prototypes.T))
+            if (weight := settings.balance) and not known.all():
                 mass = unknown_mass(images @ prototypes.T, known)
-                terms["balance"] = (settings.balance, balance_loss(mass, settings.c))
+                terms["balance"] = (weight, balance_loss(mass, settings.c))
         return terms
 
     def _batches(self, n_images: int) -> Sequence[Tensor]:

@@ -52,18 +52,14 @@ def load_inputs(plan: Plan) -> FitInputs:
                 f"the source features with {header.weights_sha256[:12]}",
                 "the checkpoint changed: delete the older feature files and run again",
             )
-    text = ClassText(
-        features=torch.from_numpy(texts["classes"].features),
-        logit_scale=header.logit_scale,
-        known=torch.from_numpy(plan.known),
-    )
+    classes, known = (torch.from_numpy(a) for a in (texts["classes"].features, plan.known))
     return FitInputs(
         source_features=torch.from_numpy(kept_rows(source.features, keep)).to(device),
         source_labels=torch.from_numpy(row_label[keep]).to(device),
         target_features=torch.from_numpy(kept_rows(target.features, target.ok)).to(device),
         target_row_id=target.row_id,
         target_ok=target.ok,
-        text=text.to(device),
+        text=ClassText(classes, header.logit_scale, known).to(device),
         graph=_class_graph(plan, graph, texts).to(device),
         backbone={"label": header.backbone, "weights_sha256": header.weights_sha256},
     )
