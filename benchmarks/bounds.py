@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sreclip.config.methods import SreClipReferenceSettings
-from sreclip.train.inputs import FitInputs
+from sreclip.train.fits import FitInputs
 
 PIXELS = 224
 

@@ -25,8 +25,7 @@ from sreclip.methods.clip_adapter import ClipAdapter
 from sreclip.methods.sre_clip import SreClip
 from sreclip.methods.sre_clip_reference import SreClipReference
 from sreclip.methods.taskres import TaskRes
-from sreclip.train.fits import fit, make_method
-from sreclip.train.inputs import FitInputs
+from sreclip.train.fits import FitInputs, fit, make_method
 
 # Beyond this many class distances the rank loss takes a sample of pairs, and not all.
 MOST_DISTANCES = 2048

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sreclip.graph.adjacency import normalized_adjacency
 from sreclip.methods.base import ClassGraph, ClassText
-from sreclip.train.inputs import FitInputs
+from sreclip.train.fits import FitInputs
 
 I2AWA = Path(__file__).parents[1] / "tests" / "graph" / "i2awa_reference.json"
 LOGIT_SCALE = 100.0

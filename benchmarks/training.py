@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from synthetic import Problem, Size
 
     from sreclip.methods.base import Method
-    from sreclip.train.inputs import FitInputs
+    from sreclip.train.fits import FitInputs
 
 REFERENCE = "sre_clip_reference"
 TURN = 5

@@ -1,16 +1,28 @@
-"""What the settings of every method have."""
+"""What the settings of every method have, and the types of settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from sreclip.config.fields import Calibration
 from sreclip.config.section import Section
 from sreclip.refinement import Neighbours, Refinement
 from sreclip.registry import nearest
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Calibration = Annotated[
+    Literal["none", "zero_shot", "class_prior"],
+    Field(
+        description="Shift of the unknown logits, without labels. `zero_shot`: as many target "
+        "images go to unknown classes as with the frozen model; `class_prior`: in addition at "
+        "least the fraction that unknown classes are of all classes."
+    ),
+]
 
 
 class Settings(Section):

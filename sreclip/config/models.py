@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from sreclip.config.backbones import BackboneSettings
-from sreclip.config.fields import Fraction
+from sreclip.config.method import Fraction
 from sreclip.config.methods import MethodsSettings, registered_methods
 from sreclip.config.section import Section
 from sreclip.config.tasks import TaskSettings

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from sreclip.config.methods import Settings
-    from sreclip.train.inputs import FitInputs
+    from sreclip.train.fits import FitInputs
 
 State = tuple[int | str, ImageScores]
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from sreclip.config.methods import Settings
 from sreclip.errors import ConfigError, FitError
-from sreclip.methods.calibration import unknown_bias
 from sreclip.methods.data import ClassGraph, ClassText, FitData, batches
 from sreclip.methods.logits import Block, assemble, collect, score_in_blocks, shifted, widened
 from sreclip.methods.losses import known_cross_entropy
+from sreclip.methods.scores import unknown_bias
 
 # Given a step, the number of steps and the total loss.
 Progress = Callable[[int, int, float], None]
@@ -34,28 +34,16 @@ class Diverged(FitError):  # noqa: N818 - it names what happened
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """How many states of a fit to keep before its last step, and what to do with each.
+    """How many states of a fit to keep before its last step.
 
-    Attributes
-    ----------
-    count : int
-    keep : callable
-        Given the step and a finished copy of the method.
+    ``keep`` is given the step and a finished copy of the method.
     """
 
     count: int
     keep: Callable[[int, Method], None]
 
     def steps(self, total: int) -> tuple[int, ...]:
-        """Return the steps that cut ``total`` steps into ``count + 1`` equal parts.
-
-        Examples
-        --------
-        >>> Checkpoints(9, print).steps(3000)
-        (300, 600, 900, 1200, 1500, 1800, 2100, 2400, 2700)
-        >>> Checkpoints(9, print).steps(3)
-        (1, 2)
-        """
+        """Return the steps that cut ``total`` steps into ``count + 1`` equal parts."""
         steps = {round(total * part / (self.count + 1)) for part in range(1, self.count + 1)}
         return tuple(sorted(steps - {0, total}))
 
@@ -68,30 +56,26 @@ class Method(ABC):
 
     Attributes
     ----------
-    title, citation : str
-        Display name and source.
-    transductive : bool
+    transductive
         The fit sees the unlabelled target images.
-    deterministic : bool
+    deterministic
         Nothing is drawn: all seeds give the same.
-    baseline : bool
+    baseline
         False for SRE-CLIP itself, in the authors' form and in ours.
-    batch_dependent : bool
+    batch_dependent
         The logits of an image depend on the images that are scored with it.
-    checkpoints : Checkpoints or None
-        States to keep of fits by `_minimize`.
-    scoring_batches : sequence of Tensor or None
+    scoring_batches
         Row numbers of the batches in which a ``batch_dependent`` method scores images, each row
         once; None for its own.
-    bias_ : Tensor
+    bias_
         Calibration: what is added to the logits, ``(n_classes,)``; 0 for known classes.
-    history_ : list of dict
+    history_
         Number and loss terms of each step.
     """
 
     title: ClassVar[str]
     citation: ClassVar[str]
-    transductive: ClassVar[bool]
+    transductive: ClassVar[bool] = False
     deterministic: ClassVar[bool] = False
     baseline: ClassVar[bool] = True
     batch_dependent: ClassVar[bool] = False
@@ -132,24 +116,9 @@ class Method(ABC):
     ) -> Self:
         """Learn from labelled source and unlabelled target features.
 
-        Parameters
-        ----------
-        source_features : Tensor
-            ``(n_source, dim)``, unit norm; float16 gives what the same numbers in float32 give.
-        source_labels : Tensor
-            ``(n_source,)`` int64, known classes only.
-        target_features : Tensor
-            ``(n_target, dim)``, unit norm, of known and unknown classes.
-        text, graph
-            Class vectors and relation graph.
-
-        Raises
-        ------
-        FitError
-            The inputs do not fit together.
-        Diverged
-            A loss stopped being finite; `state` then gives the last good state, at most
-            `KEEP_EVERY` steps older.
+        Features are unit-norm rows, ``(n_source, dim)`` and ``(n_target, dim)``; float16 gives
+        what the same numbers in float32 give. Labels are ``(n_source,)`` int64, known classes only.
+        After `Diverged`, `state` gives the last good state, at most `KEEP_EVERY` steps older.
         """
         data = FitData(source_features, source_labels, target_features, text, graph)
         data.check()
@@ -213,9 +182,9 @@ class Method(ABC):
         """Return the learned tensors by name, for safetensors."""
         return {**self._state(), "bias": self.bias_}
 
-    @abstractmethod
     def _state(self) -> dict[str, Tensor]:
-        """Return the tensors of `state` that are the method's own."""
+        """Return the tensors of `state` without the calibration."""
+        return {"text": self.text_.features}
 
     def restore(self, state: Mapping[str, Tensor], text: ClassText) -> Self:
         """Take a saved `state`, to score images again; for ``batch_dependent`` methods."""
@@ -252,21 +221,9 @@ class Method(ABC):
         steps: int,
         *,
         schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-        done: int = 0,
         total: int | None = None,
     ) -> None:
-        """Take ``steps`` steps down the weighted sum of loss terms.
-
-        Parameters
-        ----------
-        optimizer : Optimizer
-        terms_of : callable
-            Returns the loss terms of a step.
-        steps : int
-        schedule : LRScheduler, optional
-            Moved on after each step.
-        done, total : int
-            Steps of earlier rounds and of all of them.
+        """Take ``steps`` of the fit's ``total`` steps down the weighted sum of loss terms.
 
         Raises
         ------
@@ -275,7 +232,8 @@ class Method(ABC):
             which gave a finite loss.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        total = done + steps if total is None else total
+        done = len(self.history_)
+        total = total or done + steps
         kept = [parameter.detach().clone() for parameter in parameters]
         checkpoints = self.checkpoints
         marks = checkpoints.steps(total) if checkpoints else ()
@@ -329,12 +287,4 @@ def _parameters(settings: type[Settings]) -> str:
         kind = f"{{{choices}}}" if choices else getattr(field.annotation, "__name__", "")
         lines.append(f"{name} : {kind}, default: {field.default!r}")
         lines.append(textwrap.indent(textwrap.fill(str(field.description), 92), "    "))
-    return "\n".join(
-        [
-            *lines,
-            "seed : int, default: 0",
-            "    Seed of everything that is drawn.",
-            "progress : callable, optional",
-            "    Called after each step with its number, the number of steps and the total loss.",
-        ]
-    )
+    return "\n".join([*lines, "seed : int, default: 0", "progress : Progress, optional"])

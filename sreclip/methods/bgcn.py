@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from sreclip.config.methods import BgcnSettings
 from sreclip.methods.base import Method, Terms
 from sreclip.methods.data import FitData, batches
-from sreclip.methods.layers import PrototypeGcn, identity_adapter
+from sreclip.methods.layers import identity_adapter, prototype_gcn
 from sreclip.methods.logits import widened
 from sreclip.methods.losses import balance_loss, unknown_mass
-from sreclip.methods.regression import regression, regression_loss
-from sreclip.methods.sgd import decaying_sgd
+from sreclip.methods.training import decaying_sgd, regression, regression_loss
 
 
 class Bgcn(Method):
@@ -46,28 +45,21 @@ class Bgcn(Method):
     settings: BgcnSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
-        settings, device = self.settings, data.text.features.device
-        dim, node_dim = data.text.features.shape[1], data.graph.node_features.shape[1]
-        self.gcn_ = PrototypeGcn(node_dim, settings.gcn_width, dim, settings.dropout).to(device)
-        self.adapter_ = identity_adapter(dim).to(device)
-        self._classifiers = nn.Parameter(torch.zeros_like(data.text.features))
+        settings, text = self.settings, data.text.features
+        self.gcn_ = prototype_gcn(data, settings, text.shape[1])
+        self.adapter_ = identity_adapter(text.shape[1]).to(text.device)
+        self._classifiers = nn.Parameter(torch.zeros_like(text))
         first = settings.regression_steps
-        self._minimize(
-            *regression(self.gcn_, data, settings.regression_lr, settings.regression_weight_decay),
-            first,
-            total=first + settings.steps,
-        )
+        rates = settings.regression_lr, settings.regression_weight_decay
+        optimizer, terms = regression(self.gcn_, data, *rates)
+        self._minimize(optimizer, terms, first, total=first + settings.steps)
         with torch.no_grad():
             self._classifiers.copy_(self.gcn_.eval()(data.graph))
         self.gcn_.train()
-        pairs = self._pairs(data, generator)
         optimizer, schedule = self._optimizer()
+        pairs = self._pairs(data, generator)
         self._minimize(
-            optimizer,
-            lambda: self._terms(data, *next(pairs)),
-            settings.steps,
-            schedule=schedule,
-            done=first,
+            optimizer, lambda: self._terms(data, *next(pairs)), settings.steps, schedule=schedule
         )
 
     def _optimizer(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:

@@ -21,19 +21,14 @@ class ClipAdapter(Method):
 
     title = "CLIP-Adapter"
     citation = "Gao et al., IJCV 2024"
-    transductive = False
     settings: ClipAdapterSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         settings, text = self.settings, data.text.features
         dim = text.shape[1]
         width = max(1, dim // settings.reduction)
-        self.adapter_ = nn.Sequential(
-            nn.Linear(dim, width, bias=False),
-            nn.ReLU(),
-            nn.Linear(width, dim, bias=False),
-            nn.ReLU(),
-        ).to(text.device)
+        first, second = nn.Linear(dim, width, bias=False), nn.Linear(width, dim, bias=False)
+        self.adapter_ = nn.Sequential(first, nn.ReLU(), second, nn.ReLU()).to(text.device)
         optimizer = torch.optim.Adam(self.adapter_.parameters(), lr=settings.lr)
         terms = self._source_loss(data, settings.batch_size, generator)
         self._minimize(optimizer, terms, settings.steps)
@@ -47,4 +42,4 @@ class ClipAdapter(Method):
         return self.text_.zero_shot_logits(self.image_features(features))
 
     def _state(self) -> dict[str, Tensor]:
-        return {**self.adapter_.state_dict(), "text": self.text_.features}
+        return {**self.adapter_.state_dict(), **super()._state()}

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from sreclip.errors import FitError
@@ -22,12 +24,12 @@ class ClassText:
 
     Attributes
     ----------
-    features : Tensor
+    features
         Unit-norm class vectors ``w_c``, ``(n_classes, dim)``.
-    logit_scale : float
+    logit_scale
         The frozen model's factor ``s`` from cosine to logits.
-    known : Tensor
-        True for the classes with source labels, ``(n_classes,)``, bool.
+    known
+        True for the classes with source labels, ``(n_classes,)``.
     """
 
     features: Tensor
@@ -49,15 +51,15 @@ class ClassGraph:
 
     Attributes
     ----------
-    node_features : Tensor
+    node_features
         Unit-norm text vectors of the nodes, ``(n_nodes, dim)``.
-    adjacency : Tensor
+    adjacency
         Row-normalized sparse adjacency with reverse edges and self-loops, ``(n_nodes, n_nodes)``.
-    edges : Tensor
-        Node numbers, child and parent, ``(n_edges, 2)``, int64.
-    class_nodes : Tensor
-        Node number of each class, ``(n_classes,)``, int64.
-    relation : Tensor
+    edges
+        Node numbers, child and parent, ``(n_edges, 2)``.
+    class_nodes
+        Node number of each class, ``(n_classes,)``.
+    relation
         Class relation R, symmetric, in [0, 1], diagonal 1, ``(n_classes, n_classes)``.
     """
 
@@ -79,10 +81,7 @@ class ClassGraph:
 
     @cached_property
     def class_adjacency(self) -> Tensor:
-        """Rows of the adjacency for the class nodes, ``(n_classes, n_near)``.
-
-        Columns for nodes that are not near are zero and left out.
-        """
+        """Rows of the adjacency for the class nodes, columns of near nodes: the others are 0."""
         return self._class_rows.index_select(1, self.near_nodes)
 
     @cached_property
@@ -120,26 +119,29 @@ class FitData:
         return collect(frozen, len(target), known).margin
 
     def check(self) -> None:
-        """Check that everything fits together.
-
-        Raises
-        ------
-        FitError
-            Naming the tensor, its shape or value, and what was expected.
-        """
+        """Raise `FitError` unless everything fits together."""
         n_classes, dim = self.text.features.shape
         known = self.text.known
         for name, features in (("source", self.source_features), ("target", self.target_features)):
-            _check_features(name, features, dim)
+            if features.ndim != 2 or features.shape[1] != dim:
+                raise FitError(
+                    f"{name} features have shape {tuple(features.shape)}, "
+                    f"class vectors are {dim} wide"
+                )
+            if len(features) == 0:
+                raise FitError(f"there is no usable {name} image")
+            for number, chunk in enumerate(features.split(CHECKED_ROWS)):
+                bad = (~torch.isfinite(chunk).all(dim=1)).nonzero()
+                if len(bad):
+                    row = number * CHECKED_ROWS + int(bad[0])
+                    raise FitError(f"{name} features: row {row} is not finite")
         if known.shape != (n_classes,) or not known.any():
             raise FitError(f"of {n_classes} classes none is known")
         present = torch.zeros(n_classes, dtype=torch.bool, device=known.device)
         present[self.source_labels] = True
-        if (wrong := (present & ~known).nonzero()).numel():
-            raise FitError(
-                f"class {int(wrong[0])} is unknown but has labelled source images in the fit"
-            )
-        if (wrong := (known & ~present).nonzero()).numel():
+        if len(wrong := (present & ~known).nonzero()):
+            raise FitError(f"class {int(wrong[0])} is unknown but has labelled source images")
+        if len(wrong := (known & ~present).nonzero()):
             raise FitError(
                 f"class {int(wrong[0])} is known but has no usable source image",
                 "add images of it to the source domain or list it in split.unknown",
@@ -155,18 +157,13 @@ class FitData:
             raise FitError(f"the graph places {len(nodes)} classes of {n_classes}")
 
 
-def _check_features(name: str, features: Tensor, dim: int) -> None:
-    if features.ndim != 2 or features.shape[1] != dim:
-        raise FitError(
-            f"{name} features have shape {tuple(features.shape)}, class vectors are {dim} wide"
-        )
-    if len(features) == 0:
-        raise FitError(f"there is no usable {name} image")
-    for number, chunk in enumerate(features.split(CHECKED_ROWS)):
-        bad = (~torch.isfinite(chunk).all(dim=1)).nonzero()
-        if len(bad):
-            row = number * CHECKED_ROWS + int(bad[0])
-            raise FitError(f"{name} features: row {row} is not finite")
+def sparse_tensor(matrix: csr_array) -> Tensor:
+    """Return a scipy matrix as a coalesced tensor."""
+    entries = matrix.tocoo()
+    places = torch.from_numpy(np.stack([entries.row, entries.col]).astype(np.int64))
+    values = torch.from_numpy(entries.data)
+    shape = tuple(entries.shape)
+    return torch.sparse_coo_tensor(places, values, shape, check_invariants=False).coalesce()
 
 
 def known_labels(labels: Tensor, known: Tensor) -> Tensor:

@@ -7,30 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from sreclip.config.methods import GcnZslSettings
 from sreclip.graph.adjacency import ancestor_adjacency
 from sreclip.methods.base import Method
-from sreclip.methods.data import ClassGraph, FitData
-from sreclip.methods.layers import GraphConvolution, PrototypeGcn, sparse_product
-from sreclip.methods.regression import regression
+from sreclip.methods.data import ClassGraph, FitData, sparse_tensor
+from sreclip.methods.layers import PrototypeGcn, sparse_product
+from sreclip.methods.training import regression
 
 
-class DenseGcn(nn.Module):
+class DenseGcn(PrototypeGcn):
     """Unit-norm class rows of two convolutions on the dense graph, descendants first.
 
     ``H = LeakyReLU_0.2(sum_d a_d D_d (drop(X) W1 + b1))``, ``E = sum_d a'_d U_d (drop(H) W2 +
     b2)``: D_d and U_d average over the descendants and over the ancestors at distance d, a and a'
-    are softmaxes of learned numbers, equal at first.
-
-    Parameters
-    ----------
-    in_dim, width, out_dim : int
-    dropout : float
-    descendants, ancestors : sequence of sparse Tensor, each ``(n_nodes, n_nodes)``
-        One per group of distances; non-empty rows sum to 1.
+    are softmaxes of learned numbers, equal at first. ``descendants`` are the sparse D_d and
+    ``ancestors`` the U_d, one per group of distances; non-empty rows sum to 1.
     """
 
     def __init__(
@@ -42,42 +35,28 @@ class DenseGcn(nn.Module):
         descendants: Sequence[Tensor],
         ancestors: Sequence[Tensor],
     ) -> None:
-        super().__init__()
+        super().__init__(in_dim, width, out_dim, dropout)
         self.descendants, self.ancestors = descendants, ancestors
-        self.first = GraphConvolution(in_dim, width, dropout)
-        self.second = GraphConvolution(width, out_dim, dropout)
         self.descendant_weights = nn.Parameter(torch.zeros(len(descendants)))
         self.ancestor_weights = nn.Parameter(torch.zeros(len(ancestors)))
 
     def forward(self, graph: ClassGraph) -> Tensor:
         """Return class vectors e_c, ``(n_classes, out_dim)``."""
-        hidden = self.first.project(graph.node_features)
+        hidden = self.first(graph.node_features)
         hidden = F.leaky_relu(_spread(hidden, self.descendants, self.descendant_weights), 0.2)
-        hidden = self.second.project(hidden)
-        nodes = _spread(hidden, self.ancestors, self.ancestor_weights)
+        nodes = _spread(self.second(hidden), self.ancestors, self.ancestor_weights)
         return F.normalize(nodes[graph.class_nodes], dim=1)
 
 
 def _spread(nodes: Tensor, groups: Sequence[Tensor], raw_weights: Tensor) -> Tensor:
-    weights = raw_weights.softmax(dim=0)
-    spread = [
-        weight * sparse_product(group, nodes) for weight, group in zip(weights, groups, strict=True)
-    ]
-    return torch.stack(spread).sum(dim=0)
+    pairs = zip(raw_weights.softmax(dim=0), groups, strict=True)
+    return torch.stack([weight * sparse_product(group, nodes) for weight, group in pairs]).sum(0)
 
 
 def distance_groups(n_nodes: int, edges: np.ndarray, max_distance: int) -> list[Tensor]:
     """Return `ancestor_adjacency` as sparse tensors, without those that join nothing."""
     groups = ancestor_adjacency(n_nodes, edges, max_distance)
-    return [_sparse_tensor(group) for group in groups if group.nnz]
-
-
-def _sparse_tensor(matrix: csr_array) -> Tensor:
-    entries = matrix.tocoo()
-    indices = torch.from_numpy(np.stack([entries.row, entries.col]).astype(np.int64))
-    values = torch.from_numpy(entries.data)
-    size = tuple(entries.shape)
-    return torch.sparse_coo_tensor(indices, values, size, check_invariants=True).coalesce()
+    return [sparse_tensor(group) for group in groups if group.nnz]
 
 
 class GcnZsl(Method):
@@ -98,7 +77,6 @@ class GcnZsl(Method):
 
     title = "zGCN/dGCN"
     citation = "Wang et al., CVPR 2018; Kampffmeyer et al., CVPR 2019"
-    transductive = False
     settings: GcnZslSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
@@ -113,12 +91,9 @@ class GcnZsl(Method):
         sizes = (nodes.shape[1], settings.gcn_width, dim, settings.dropout)
         if settings.graph == "hierarchy":
             return PrototypeGcn(*sizes).to(nodes.device)
-        edges = graph.edges.cpu().numpy()
+        edges, farthest = graph.edges.cpu().numpy(), settings.max_distance
         descendants, ancestors = (
-            [
-                group.to(nodes.device)
-                for group in distance_groups(len(nodes), way, settings.max_distance)
-            ]
+            [group.to(nodes.device) for group in distance_groups(len(nodes), way, farthest)]
             for way in (edges[:, ::-1], edges)
         )
         return DenseGcn(*sizes, descendants, ancestors).to(nodes.device)

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sreclip.methods.data import ClassGraph
+from sreclip.config.methods import GcnSettings
+from sreclip.methods.data import ClassGraph, FitData
 
 
 class ImageAdapter(nn.Module):
@@ -22,9 +23,7 @@ class ImageAdapter(nn.Module):
         super().__init__()
         self.scale = scale
         self.attention = attention
-        self.query = nn.Linear(dim, width, bias=False)
-        self.key = nn.Linear(dim, width, bias=False)
-        self.value = nn.Linear(dim, width, bias=False)
+        self.query, self.key, self.value = (nn.Linear(dim, width, bias=False) for _ in range(3))
         self.mlp = nn.Sequential(nn.Linear(dim, width), nn.GELU())
         self.out = nn.Linear(2 * width if attention else width, dim)
         nn.init.zeros_(self.out.weight)
@@ -66,22 +65,14 @@ class ClassAdapter(nn.Module):
 
 
 class BatchAttentionAdapter(nn.Module):
-    """``Z = softmax(Q K^T / sqrt(out_dim)) V + V``, the attention running over the batch's images.
-
-    So the output of an image depends on what else is in the batch.
-    """
+    """``softmax(Q K^T / sqrt(out_dim)) V + V``: attention among all images of the batch."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
-        self.query = nn.Linear(in_dim, out_dim)
-        self.key = nn.Linear(in_dim, out_dim)
-        self.value = nn.Linear(in_dim, out_dim)
+        self.query, self.key, self.value = (nn.Linear(in_dim, out_dim) for _ in range(3))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map ``(..., n_images, in_dim)`` to ``(..., n_images, out_dim)``, not normalized.
-
-        Of several batches, each is attended over by itself.
-        """
+        """Map ``(..., n_images, in_dim)`` to ``(..., n_images, out_dim)``, each batch by itself."""
         query, key, value = self.query(features), self.key(features), self.value(features)
         weights = F.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1)
         return weights @ value + value
@@ -105,20 +96,17 @@ class GraphConvolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_dim))
         nn.init.xavier_uniform_(self.weight)
 
-    def _dropped(self, nodes: Tensor) -> Tensor:
-        return dropout(nodes, self.dropout) if self.training else nodes
-
-    def project(self, nodes: Tensor) -> Tensor:
-        """Return ``drop(X) W + b`` without the graph, ``(n_nodes, out_dim)``."""
-        return self._dropped(nodes) @ self.weight + self.bias
-
-    def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
-        """Map ``(n_nodes, in_dim)`` to ``(n_rows, out_dim)``, one per row of the adjacency.
+    def forward(self, nodes: Tensor, adjacency: Tensor | None = None) -> Tensor:
+        """Map ``(n_nodes, in_dim)`` to ``(n_rows, out_dim)``; without the graph, to all nodes.
 
         ``adjacency`` is sparse, ``(n_rows, n_nodes)``. Its product comes first, so that the dense
         one has no more rows than are wanted.
         """
-        return sparse_product(adjacency, self._dropped(nodes)) @ self.weight + self.bias
+        if self.training:
+            nodes = dropout(nodes, self.dropout)
+        if adjacency is not None:
+            nodes = sparse_product(adjacency, nodes)
+        return nodes @ self.weight + self.bias
 
 
 class PrototypeGcn(nn.Module):
@@ -136,6 +124,13 @@ class PrototypeGcn(nn.Module):
         """Return prototypes ``e_c``, ``(n_classes, out_dim)``."""
         hidden = F.leaky_relu(self.first(graph.node_features, graph.near_adjacency), 0.2)
         return F.normalize(self.second(hidden, graph.class_adjacency), dim=1)
+
+
+def prototype_gcn(data: FitData, settings: GcnSettings, out_dim: int) -> PrototypeGcn:
+    """Return a `PrototypeGcn` for the graph of a fit, on its device."""
+    nodes = data.graph.node_features
+    gcn = PrototypeGcn(nodes.shape[1], settings.gcn_width, out_dim, settings.dropout)
+    return gcn.to(nodes.device)
 
 
 def dropout(values: Tensor, p: float) -> Tensor:

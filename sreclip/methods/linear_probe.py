@@ -33,17 +33,23 @@ class LinearProbe(Method):
 
     title = "Linear probe"
     citation = "Radford et al., ICML 2021"
-    transductive = False
     settings: LinearProbeSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         text, rows = data.text, torch.arange(len(data.source_labels))
         if self.settings.shots:
             rows = draw_shots(data.source_labels, self.settings.shots, generator)
-        check_size(len(rows), int(text.known.sum()))
-        features, labels = data.source(rows), data.source_labels[rows]
+        n_images, n_known = len(rows), int(text.known.sum())
+        if n_images * n_known > MAX_LOGITS:
+            # The solver would hold them in float64, more than once.
+            raise FitError(
+                f"linear_probe would hold {n_images:,} x {n_known:,} logits several times over, "
+                f"more than {MAX_LOGITS:,}",
+                f"set methods.linear_probe.shots to {max(1, MAX_LOGITS // n_known**2)} or less",
+            )
+        features = data.source(rows)
         x = features.double().cpu().numpy()
-        y = known_labels(labels, text.known).cpu().numpy()
+        y = known_labels(data.source_labels[rows], text.known).cpu().numpy()
         self.l2_ = self._choose_l2(x, y, hold_out(y, self.settings.holdout, generator))
         weight, intercept = regress(x, y, self.l2_)
         self.weight_ = torch.from_numpy(weight).to(features)
@@ -53,9 +59,7 @@ class LinearProbe(Method):
         probe = (features @ self.weight_.T + self.intercept_).square().mean().sqrt()
         self.scale_ = spread / probe if probe > 0 else torch.zeros_like(probe)
 
-    def _choose_l2(
-        self, x: NDArray[np.float64], y: NDArray[np.int64], held: NDArray[np.bool_]
-    ) -> float:
+    def _choose_l2(self, x: NDArray, y: NDArray, held: NDArray) -> float:
         settings = self.settings
         grid = np.geomspace(settings.l2_high, settings.l2_low, settings.l2_count)
         if not held.any() or y.max() == 0:
@@ -76,12 +80,8 @@ class LinearProbe(Method):
         return logits
 
     def _state(self) -> dict[str, Tensor]:
-        return {
-            "weight": self.weight_,
-            "intercept": self.intercept_,
-            "scale": self.scale_,
-            "text": self.text_.features,
-        }
+        learned = {"weight": self.weight_, "intercept": self.intercept_, "scale": self.scale_}
+        return {**learned, **super()._state()}
 
 
 def hold_out(labels: NDArray[np.int64], fraction: float, generator: torch.Generator) -> NDArray:
@@ -94,25 +94,7 @@ def hold_out(labels: NDArray[np.int64], fraction: float, generator: torch.Genera
     return held
 
 
-def check_size(n_images: int, n_known: int) -> None:
-    """Refuse a regression whose solver would hold too many logits at once, in float64.
-
-    Raises
-    ------
-    FitError
-        With the number of images per class that is possible.
-    """
-    if n_images * n_known > MAX_LOGITS:
-        raise FitError(
-            f"linear_probe would hold {n_images:,} x {n_known:,} logits several times over, "
-            f"more than {MAX_LOGITS:,}",
-            f"set methods.linear_probe.shots to {max(1, MAX_LOGITS // n_known**2)} or less",
-        )
-
-
-def regress(
-    x: NDArray[np.float64], y: NDArray[np.int64], l2: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def regress(x: NDArray, y: NDArray, l2: float) -> tuple[NDArray, NDArray]:
     """Return weights ``(n_classes, dim)`` and biases ``(n_classes,)``, of mean 0 over classes."""
     from sklearn.linear_model import LogisticRegression
 

@@ -33,10 +33,7 @@ def widened(features: Tensor) -> Tensor:
 def score_in_blocks(
     score: Callable[[Tensor], Tensor], features: Tensor, n_classes: int
 ) -> Iterator[Block]:
-    """Score images in chunks of some thousands.
-
-    ``score`` maps `widened` features ``(n, dim)`` to logits ``(n, n_classes)``.
-    """
+    """Score images in chunks: ``score`` maps `widened` features to logits ``(n, n_classes)``."""
     classes = torch.arange(n_classes, device=features.device)
     rows = torch.arange(len(features), device=features.device)
     for chunk in rows.split(max(1, BLOCK_VALUES // n_classes)):
@@ -60,11 +57,7 @@ def shifted(blocks: Iterable[Block], bias: Tensor) -> Iterator[Block]:
 
 
 def collect(blocks: Iterable[Block], n_images: int, known: Tensor) -> ImageScores:
-    """Reduce logits to what evaluation needs per image.
-
-    The blocks hold each pair of an image and a class exactly once, in any order; ``known`` is
-    ``(n_classes,)``, bool.
-    """
+    """Reduce logits, each pair of image and class once, to what evaluation needs per image."""
     device = known.device
     n_classes = len(known)
     top = torch.full((n_images, min(TOP, n_classes)), -torch.inf, device=device)

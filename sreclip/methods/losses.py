@@ -1,5 +1,8 @@
 """Loss terms of SRE-CLIP and its relatives.
 
+Logits are ``(n_images, n_classes)``, labels ``(n_images,)``, prototypes ``(n_classes, dim)``,
+relation R ``(n_classes, n_classes)``, ``known`` ``(n_classes,)``.
+
 Sources: the authors' published code of SRE-CLIP (relation, rank, entropy, diversity, balance) and
 UODTN (Zhuo et al., CVPR 2019; balance). Ours: `relation_distillation`, `retention_loss`,
 `anchor_loss` and the cross-entropy over known classes only.
@@ -23,7 +26,6 @@ def known_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor
     """Return the cross-entropy with the softmax over the known classes only.
 
     With all classes in the softmax every source image would push every unknown class down.
-    ``logits`` is ``(n_images, n_classes)``, ``labels`` ``(n_images,)``, ``known`` ``(n_classes,)``.
     """
     return F.cross_entropy(logits.masked_fill(~known, -torch.inf), labels)
 
@@ -32,8 +34,7 @@ def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:
     """Return the semantic relation structure loss of the authors' code.
 
     With ``k* = argmax_c logits``, the mean squared error between an image's logits and ``(e_k* .
-    e_c)_c``, over all entries. ``logits`` is ``(n_images, n_classes)``; ``prototypes`` are the
-    unit-norm e_c, ``(n_classes, dim)``.
+    e_c)_c``, over all entries; ``prototypes`` are the unit-norm e_c.
     """
     best = logits.argmax(dim=1)
     if len(best) < len(prototypes):
@@ -44,9 +45,7 @@ def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:
 def relation_distillation(logits: Tensor, labels: Tensor, relation: Tensor, tau: float) -> Tensor:
     """Return the KL from ``softmax(R_y / tau)`` to an image's class distribution (ours).
 
-    So a labelled image of a known class teaches the unknown relatives of that class. ``logits`` is
-    ``(n_images, n_classes)``, ``labels`` ``(n_images,)``, ``relation`` R ``(n_classes,
-    n_classes)``.
+    So a labelled image of a known class teaches the unknown relatives of that class.
     """
     wanted = F.log_softmax(relation[labels] / tau, dim=1)
     return F.kl_div(F.log_softmax(logits, dim=1), wanted, reduction="batchmean", log_target=True)
@@ -57,19 +56,10 @@ class RankLoss:
 
     The mean of ``ReLU(D_proto[a] - D_proto[b])`` over the pairs (a, b) of distances with
     ``D_sem[a] < D_sem[b]``; zero when there is no such pair. Beyond `MAX_EXACT_CLASSES` classes,
-    pairs are drawn, and only their distances are computed.
+    ``sample`` pairs are drawn per call, and only their distances are computed.
 
-    Parameters
-    ----------
-    semantic : callable
-        The distances D_sem.
-    n_classes : int
-    sample : int
-        Pairs to draw per call.
-    generator : torch.Generator
-    as_coded : bool
-        Compare, like the authors' code, only the distances of classes to themselves. All are zero
-        or float noise, and so is the loss; its gradient is zero.
+    With ``as_coded``, like the authors' code, only the distances of classes to themselves are
+    compared. All are zero or float noise, and so is the loss; its gradient is zero.
     """
 
     def __init__(
@@ -153,7 +143,7 @@ def unit_distances(vectors: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def entropy_loss(logits: Tensor) -> Tensor:
-    """Return the mean entropy of the predictions ``(n_images, n_classes)``, in nats."""
+    """Return the mean entropy of the predictions, in nats."""
     log_p = F.log_softmax(logits, dim=1)
     return -(log_p.exp() * log_p).sum(dim=1).mean()
 
@@ -161,8 +151,7 @@ def entropy_loss(logits: Tensor) -> Tensor:
 def diversity_loss(bank_logits: Tensor) -> Tensor:
     """Return the negative entropy of the mean prediction over a bank, in nats.
 
-    ``bank_logits`` is ``(n_images, n_classes)``. The loss is least when all classes are used
-    equally.
+    The loss is least when all classes are used equally.
     """
     mean = F.softmax(bank_logits, dim=1).mean(dim=0)
     return torch.xlogy(mean, mean).sum()
@@ -176,8 +165,8 @@ def unknown_mass(logits: Tensor, known: Tensor) -> Tensor:
 def balance_loss(mass: Tensor, c: float) -> Tensor:
     """Return the limited balance ``u + c^2 / u`` of the probability mass on unknown classes.
 
-    It is least at ``u = c``, where it is ``2 c``. ``mass`` is `unknown_mass`; u is its mean, kept
-    above 1e-6 so that an empty mass gives a large and finite loss.
+    It is least at ``u = c``, where it is ``2 c``. u is the mean of ``mass``, kept above 1e-6 so
+    that an empty mass gives a large and finite loss.
     """
     u = mass.mean().clamp_min(1e-6)
     return u + c**2 / u
@@ -185,21 +174,17 @@ def balance_loss(mass: Tensor, c: float) -> Tensor:
 
 def retention_loss(logits: Tensor, zero_shot_logits: Tensor) -> Tensor:
     """Return the KL from the zero-shot to the adapted distribution (ours)."""
-    return F.kl_div(
-        F.log_softmax(logits, dim=1),
-        F.log_softmax(zero_shot_logits, dim=1),
-        reduction="batchmean",
-        log_target=True,
-    )
+    wanted = F.log_softmax(zero_shot_logits, dim=1)
+    return F.kl_div(F.log_softmax(logits, dim=1), wanted, reduction="batchmean", log_target=True)
 
 
 def soft_label_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:
-    """Return the KL from soft labels (rows sum to 1) to predictions ``(n_images, n_classes)``."""
+    """Return the KL from soft labels, whose rows sum to 1, to the predictions."""
     return F.kl_div(F.log_softmax(logits, dim=1), soft_labels, reduction="batchmean")
 
 
 def anchor_loss(prototypes: Tensor, text: Tensor) -> Tensor:
-    """Return the mean of ``1 - e_c . w_c`` (ours) over unit-norm rows, ``(n_classes, dim)``."""
+    """Return the mean of ``1 - e_c . w_c`` (ours) over unit-norm rows."""
     return (1 - (prototypes * text).sum(dim=1)).mean()
 
 
@@ -207,7 +192,7 @@ def matched_pair_loss(source: Tensor, target: Tensor, matched: Tensor) -> Tensor
     """Return the mean Euclidean distance of the matched pairs; zero when there is none.
 
     The semantic-guided matching discrepancy of UODTN (Zhuo et al., CVPR 2019), with weights 1 and
-    0. ``source`` and ``target`` are ``(n_pairs, dim)``, ``matched`` ``(n_pairs,)``, bool.
+    0. ``source`` and ``target`` are ``(n_pairs, dim)``, ``matched`` is ``(n_pairs,)``.
     """
     distances = torch.linalg.vector_norm(source - target, dim=1)
     return (distances * matched).sum() / matched.sum().clamp_min(1)

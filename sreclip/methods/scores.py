@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sreclip.errors import StoreError
 
@@ -22,13 +22,12 @@ class ImageScores:
 
     Attributes
     ----------
-    top_class, top_logit : ndarray
-        The ``min(5, n_classes)`` largest logits, descending, and their classes, ``(n_images,
-        n_top)``.
-    known_class, known_logit, unknown_class, unknown_logit : ndarray
+    top_class, top_logit
+        The ``min(5, n_classes)`` largest logits, descending, ``(n_images, n_top)``.
+    known_class, known_logit, unknown_class, unknown_logit
         The largest logit among known and among unknown classes, ``(n_images,)``; -1 and -inf
         where there is no such class.
-    log_sum : ndarray
+    log_sum
         Logarithm of the sum of exponentiated logits, ``(n_images,)``.
     """
 
@@ -71,23 +70,37 @@ class ImageScores:
 FIELDS = tuple(field.name for field in fields(ImageScores))
 
 
+def unknown_bias(margin: ArrayLike, zero_shot_margin: ArrayLike, least: float = 0.0) -> float:
+    """Return the bias on unknown logits that keeps the frozen model's unknown predictions.
+
+    Training on known classes makes a model favour them. Calibrated stacking (Chao et al., ECCV
+    2016) adds a bias to unknown logits; there it is chosen with labels, here (ours) so that as
+    many target images go to an unknown class as with the frozen model, and at least the fraction
+    ``least``. Of all such biases, zero is taken when it is one of them, else the middle of their
+    range.
+
+    Margins are the best known minus the best unknown logit per target image, adapted and frozen,
+    ``(n_images,)``; infinite where there is no known or no unknown class: then the bias is 0.
+    """
+    margins = np.sort(np.asarray(margin, dtype=np.float64))
+    if not np.isfinite(margins).all():
+        return 0.0
+    frozen = int((np.asarray(zero_shot_margin) < 0).sum())
+    wanted = max(frozen, round(least * len(margins)))
+    # An image goes to an unknown class when the bias is above its margin.
+    low = margins[wanted - 1] if wanted else margins[0] - 2.0
+    high = margins[wanted] if wanted < len(margins) else margins[-1] + 2.0
+    if low < 0 <= high:
+        return 0.0
+    return float(low + high) / 2
+
+
 @dataclass(frozen=True)
 class Scores:
-    """Target scores of one method.
+    """Target scores of one method, and the content key of its fit.
 
-    Attributes
-    ----------
-    row_id, ok : ndarray
-        Id of each target image, and False where it was rejected, ``(n_target,)``.
-    runs : tuple of ImageScores
-        One per seed, each over all rows; rows of rejected images hold nothing.
-    seeds : tuple of int
-    classes : tuple of str
-    known : ndarray
-        ``(n_classes,)``, bool.
-    method : str
-    key : str
-        Content key of the fit.
+    Each run, one per seed, has all rows ``(n_target,)``; those of rejected images, where ``ok`` is
+    False, hold nothing.
     """
 
     row_id: NDArray[np.int64]
@@ -104,23 +117,15 @@ def write_scores(path: Path, scores: Scores) -> None:
     """Write scores, whole or not at all."""
     from sreclip.sealed import add_data, json_bytes, new_sealed
 
-    columns: dict[str, NDArray[Any]] = {
-        name: np.stack([getattr(run, name) for run in scores.runs]) for name in FIELDS
-    }
-    columns |= {"row_id": scores.row_id, "ok": scores.ok, "known": scores.known}
+    columns = {name: np.stack([getattr(run, name) for run in scores.runs]) for name in FIELDS}
+    columns |= {name: getattr(scores, name) for name in ("row_id", "ok", "known")}
     with new_sealed(path, "scores") as file:
         file.attrs.update(method=scores.method, key=scores.key, seeds=list(scores.seeds))
         add_data(file, columns | {"classes": json_bytes(scores.classes)})
 
 
 def read_scores(path: Path, key: str) -> Scores:
-    """Read scores.
-
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged, or was made from something else than ``key`` says.
-    """
+    """Read scores; `StoreError` if they are missing, damaged, or of another key."""
     from sreclip.sealed import MADE_BY, open_sealed, read_json
 
     with open_sealed(path, "scores").hdf5() as file:
@@ -131,14 +136,11 @@ def read_scores(path: Path, key: str) -> Scores:
                 f"delete it and run: {MADE_BY['scores']}",
             )
         seeds = tuple(int(seed) for seed in file.attrs["seeds"])
-        columns = {name: file[name][:] for name in FIELDS}
+        of_all_seeds = ImageScores(**{name: file[name][:] for name in FIELDS})
         return Scores(
             row_id=file["row_id"][:],
             ok=file["ok"][:],
-            runs=tuple(
-                ImageScores(**{name: values[index] for name, values in columns.items()})
-                for index in range(len(seeds))
-            ),
+            runs=tuple(of_all_seeds[number] for number in range(len(seeds))),
             seeds=seeds,
             classes=tuple(read_json(file["classes"])),
             known=file["known"][:],

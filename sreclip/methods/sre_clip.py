@@ -54,12 +54,9 @@ class SreClip(Method):
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         settings, text, graph = self.settings, data.text, data.graph
         dim, device = text.features.shape[1], text.features.device
-        self.image_adapter_ = ImageAdapter(
-            dim, settings.width, settings.image_scale, settings.attention
-        )
-        self.class_adapter_ = ClassAdapter(
-            dim, settings.gcn_width, settings.class_scale, settings.dropout
-        )
+        width, gcn_width = settings.width, settings.gcn_width
+        self.image_adapter_ = ImageAdapter(dim, width, settings.image_scale, settings.attention)
+        self.class_adapter_ = ClassAdapter(dim, gcn_width, settings.class_scale, settings.dropout)
         self._modules = nn.ModuleList([self.image_adapter_, self.class_adapter_]).to(device)
         self._graph, self._generator = graph, generator
         self._rank_loss = RankLoss(
@@ -76,7 +73,7 @@ class SreClip(Method):
         rounds = settings.rounds if settings.self_training else 0
         soft_labels: Candidates | None = None
         for number in range(rounds + 1):
-            self._train_round(number, rounds, data, soft_labels)
+            self._train_round(rounds, data, soft_labels)
             if number < rounds:
                 self._settle(data)
                 del soft_labels  # before the new ones are made
@@ -94,9 +91,7 @@ class SreClip(Method):
         search = neighbour_search(self.settings.neighbours)
         return transclip(self.image_features(target_features), predictions, search)
 
-    def _train_round(
-        self, number: int, rounds: int, data: FitData, soft_labels: Candidates | None
-    ) -> None:
+    def _train_round(self, rounds: int, data: FitData, soft_labels: Candidates | None) -> None:
         settings = self.settings
         self._modules.train()
         optimizer = torch.optim.AdamW(
@@ -110,8 +105,7 @@ class SreClip(Method):
             values = self._terms(data, next(source_rows), next(target_rows), soft_labels)
             return {name: (getattr(settings, name), value) for name, value in values.items()}
 
-        steps = settings.steps
-        self._minimize(optimizer, terms, steps, done=number * steps, total=(rounds + 1) * steps)
+        self._minimize(optimizer, terms, settings.steps, total=(rounds + 1) * settings.steps)
 
     def _terms(
         self,
@@ -156,8 +150,7 @@ class SreClip(Method):
             room = max(0, settings.bank_size - len(target_logits))
             self._bank = [bank.detach()[:room]]
         if settings.balance and unknown.any():
-            mass = unknown_mass(target_logits, text.known)
-            terms["balance"] = balance_loss(mass, self._prior)
+            terms["balance"] = balance_loss(unknown_mass(target_logits, text.known), self._prior)
         return terms
 
     def image_features(self, features: Tensor) -> Tensor:

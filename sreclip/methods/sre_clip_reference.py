@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Self
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sreclip.config.methods import SreClipReferenceSettings
 from sreclip.methods.base import Method, Terms
 from sreclip.methods.data import ClassGraph, ClassText, FitData, batches
-from sreclip.methods.layers import BatchAttentionAdapter, FeatureBank, PrototypeGcn
+from sreclip.methods.layers import BatchAttentionAdapter, FeatureBank, prototype_gcn
 from sreclip.methods.logits import Block, widened
 from sreclip.methods.losses import (
     RankLoss,
@@ -25,7 +25,7 @@ from sreclip.methods.losses import (
     relation_loss,
     unknown_mass,
 )
-from sreclip.methods.sgd import decaying_sgd
+from sreclip.methods.training import decaying_sgd
 
 EVALUATION_SEED = 0
 
@@ -91,16 +91,14 @@ class SreClipReference(Method):
             }
             return weighted | self._target_terms(target, prototypes, bank)
 
-        done = len(self.history_)
-        self._minimize(optimizer, terms, settings.steps, schedule=schedule, done=done)
+        self._minimize(optimizer, terms, settings.steps, schedule=schedule)
 
     def _build(self, data: FitData) -> None:
         """Make adapter and GCN as they are before the first step."""
-        settings, device = self.settings, data.text.features.device
-        dim, node_dim = data.text.features.shape[1], data.graph.node_features.shape[1]
-        width = settings.width
-        self.adapter_: nn.Module = BatchAttentionAdapter(dim, width).to(device)
-        self.gcn_ = PrototypeGcn(node_dim, settings.gcn_width, width, settings.dropout).to(device)
+        settings, text = self.settings, data.text.features
+        adapter: nn.Module = BatchAttentionAdapter(text.shape[1], settings.width)
+        self.adapter_ = adapter.to(text.device)
+        self.gcn_ = prototype_gcn(data, settings, settings.width)
 
     @torch.no_grad()
     def _finish(self, data: FitData) -> None:
@@ -144,8 +142,7 @@ class SreClipReference(Method):
         logits = images @ prototypes.T
         terms = {"cross_entropy": (1.0, F.cross_entropy(logits, labels))}
         if weight := self.settings.rank:
-            distances = partial(euclidean_distances, prototypes)
-            terms["rank"] = (weight, self._rank_loss(distances))
+            terms["rank"] = (weight, self._rank_loss(partial(euclidean_distances, prototypes)))
         if weight := self.settings.relation:
             terms["relation"] = (weight, relation_loss(logits, prototypes))
         return terms
@@ -155,26 +152,23 @@ class SreClipReference(Method):
     ) -> dict[str, tuple[float, Tensor]]:
         settings, known = self.settings, self.text_.known
         terms: dict[str, tuple[float, Tensor]] = {}
-        if settings.entropy:
-            entropy = entropy_loss(images @ prototypes.detach().T)
-            terms["entropy"] = (settings.entropy, entropy)
+        if weight := settings.entropy:
+            terms["entropy"] = (weight, entropy_loss(images @ prototypes.detach().T))
         if bank.add(images) and bank.features is not None:
-            if settings.diversity:
-                diversity = diversity_loss(bank.features @ prototypes.T)
-                terms["diversity"] = (settings.diversity, diversity)
-            if settings.balance and not known.all():
+            if weight := settings.diversity:
+                terms["diversity"] = (weight, diversity_loss(bank.features @ prototypes.T))
+            if (weight := settings.balance) and not known.all():
                 mass = unknown_mass(images @ prototypes.T, known)
-                terms["balance"] = (settings.balance, balance_loss(mass, settings.c))
+                terms["balance"] = (weight, balance_loss(mass, settings.c))
         return terms
 
-    def _batches(self, n_images: int) -> Iterator[Tensor]:
-        """Yield the rows of ``scoring_batches``, or of mixed batches of about equal size."""
+    def _batches(self, n_images: int) -> Sequence[Tensor]:
+        """Return the rows of ``scoring_batches``, or of mixed batches of about equal size."""
         if self.scoring_batches is not None:
-            yield from self.scoring_batches
-            return
+            return self.scoring_batches
         generator = torch.Generator().manual_seed(EVALUATION_SEED)
         order = torch.randperm(n_images, generator=generator)
-        yield from order.tensor_split(max(1, math.ceil(n_images / self.settings.batch_size)))
+        return order.tensor_split(max(1, math.ceil(n_images / self.settings.batch_size)))
 
     @torch.inference_mode()
     def _blocks(self, features: Tensor) -> Iterator[Block]:
@@ -200,11 +194,9 @@ class SreClipReference(Method):
     def restore(self, state: Mapping[str, Tensor], text: ClassText) -> Self:
         """Take adapter, prototypes and bias of a saved `state`."""
         dim, device = text.features.shape[1], text.features.device
-        start = "adapter."
         self.adapter_ = BatchAttentionAdapter(dim, self.settings.width).to(device)
-        self.adapter_.load_state_dict(
-            {name.removeprefix(start): state[name] for name in state if name.startswith(start)}
-        )
+        adapter = {n.removeprefix("adapter."): state[n] for n in state if n.startswith("adapter.")}
+        self.adapter_.load_state_dict(adapter)
         self.prototypes_, self.bias_ = state["prototypes"].to(device), state["bias"].to(device)
         self.text_ = text
         return self

@@ -22,7 +22,6 @@ class TaskRes(Method):
 
     title = "TaskRes"
     citation = "Yu et al., CVPR 2023"
-    transductive = False
     settings: TaskResSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:

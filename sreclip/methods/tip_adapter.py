@@ -28,7 +28,6 @@ class TipAdapter(Method):
 
     title = "Tip-Adapter"
     citation = "Zhang et al., ECCV 2022"
-    transductive = False
     settings: TipAdapterSettings
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
@@ -49,8 +48,4 @@ class TipAdapter(Method):
         return logits.index_add(1, known, cache)
 
     def _state(self) -> dict[str, Tensor]:
-        return {
-            "keys": self.keys_.detach(),
-            "values": self.values_,
-            "text": self.text_.features,
-        }
+        return {"keys": self.keys_.detach(), "values": self.values_, **super()._state()}

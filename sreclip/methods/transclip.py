@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sreclip.config.methods import TransClipSettings
 from sreclip.methods.data import FitData
@@ -25,12 +25,9 @@ class TransClip(TransductiveMethod):
     citation = "Zanella et al., NeurIPS 2024"
     settings: TransClipSettings
 
-    def _label(self, data: FitData) -> None:
+    def _label(self, data: FitData) -> Callable[[], Iterator[Block]]:
         features, n_classes = widened(data.target_features), len(data.text.features)
         zero_shot = score_in_blocks(data.text.zero_shot_logits, features, n_classes)
         predictions = Candidates.from_blocks(zero_shot, len(features), n_classes)
         search = neighbour_search(self.settings.neighbours)
-        self.candidates_ = transclip(features, predictions, search)
-
-    def _target_blocks(self) -> Iterator[Block]:
-        return self.candidates_.blocks()
+        return transclip(features, predictions, search).blocks

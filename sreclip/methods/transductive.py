@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -21,25 +21,15 @@ class TransductiveMethod(Method):
     deterministic = True
 
     @abstractmethod
-    def _label(self, data: FitData) -> None:
-        """Learn what `_target_blocks` needs."""
-
-    @abstractmethod
-    def _target_blocks(self) -> Iterator[Block]:
-        """Return the logits of the fit's target images, each image and class once."""
+    def _label(self, data: FitData) -> Callable[[], Iterator[Block]]:
+        """Return what yields the logits of the fit's target images, each image and class once."""
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         self._target_features = data.target_features
-        self._label(data)
+        self._target_blocks = self._label(data)
 
     def _blocks(self, features: Tensor) -> Iterator[Block]:
-        """Return the logits of the fit's target features, in their order.
-
-        Raises
-        ------
-        FitError
-            The features are others: an image that was not in the fit has no prediction.
-        """
+        """Return the logits of the fit's target features; others have no prediction."""
         fitted = self._target_features
         if features is not fitted and not (
             features.dtype == fitted.dtype
@@ -52,6 +42,3 @@ class TransductiveMethod(Method):
                 "fit it again with the images to label as the target",
             )
         return self._target_blocks()
-
-    def _state(self) -> dict[str, Tensor]:
-        return {"text": self.text_.features}

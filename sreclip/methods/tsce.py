@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sreclip.config.methods import TsceSettings
 from sreclip.methods.data import FitData
-from sreclip.methods.layers import PrototypeGcn, identity_adapter
-from sreclip.methods.regression import regression
+from sreclip.methods.layers import identity_adapter, prototype_gcn
 from sreclip.methods.sre_clip_reference import SreClipReference
+from sreclip.methods.training import regression
 
 
 class Tsce(SreClipReference):
@@ -38,13 +38,10 @@ class Tsce(SreClipReference):
     settings: TsceSettings  # type: ignore[assignment]
 
     def _build(self, data: FitData) -> None:
-        settings = self.settings
-        device = data.text.features.device
-        dim, node_dim = data.text.features.shape[1], data.graph.node_features.shape[1]
-        self.gcn_ = PrototypeGcn(node_dim, settings.gcn_width, dim, settings.dropout).to(device)
-        self.adapter_ = identity_adapter(dim).to(device)
-        self._minimize(
-            *regression(self.gcn_, data, settings.regression_lr, settings.regression_weight_decay),
-            settings.regression_steps,
-            total=settings.regression_steps + settings.steps,
-        )
+        settings, text = self.settings, data.text.features
+        self.gcn_ = prototype_gcn(data, settings, text.shape[1])
+        self.adapter_ = identity_adapter(text.shape[1]).to(text.device)
+        first = settings.regression_steps
+        rates = settings.regression_lr, settings.regression_weight_decay
+        optimizer, terms = regression(self.gcn_, data, *rates)
+        self._minimize(optimizer, terms, first, total=first + settings.steps)

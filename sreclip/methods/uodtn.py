@@ -76,18 +76,15 @@ def match_images(
 
     The images are shuffled, the smaller domain's as often as needed, and both are cut into the
     same number of chunks of at most ``chunk`` images; in each, pairs are the one-to-one assignment
-    with the largest sum of cosines.
-
-    Returns
-    -------
-    source_rows, target_rows : Tensor
-        ``(max(n_source, n_target),)``, int64.
+    with the largest sum of cosines. Returns the rows in both, ``(max(n_source, n_target),)``.
     """
     n_pairs = max(len(source), len(target))
     n_chunks = math.ceil(n_pairs / chunk)
-    source_rows, target_rows = (
-        _repeated(len(features), n_pairs, generator) for features in (source, target)
-    )
+    rows = []
+    for n in (len(source), len(target)):
+        passes = [torch.randperm(n, generator=generator) for _ in range(math.ceil(n_pairs / n))]
+        rows.append(torch.cat(passes)[:n_pairs])
+    source_rows, target_rows = rows
     matched = []
     for first, second in zip(
         source_rows.tensor_split(n_chunks), target_rows.tensor_split(n_chunks), strict=True
@@ -96,9 +93,3 @@ def match_images(
         _, columns = linear_sum_assignment(cosines.cpu().numpy(), maximize=True)
         matched.append(second[torch.from_numpy(columns)])
     return source_rows, torch.cat(matched)
-
-
-def _repeated(n: int, length: int, generator: torch.Generator) -> Tensor:
-    """Return the first ``length`` of the numbers 0 .. n - 1 in shuffled passes."""
-    passes = math.ceil(length / n)
-    return torch.cat([torch.randperm(n, generator=generator) for _ in range(passes)])[:length]

@@ -15,7 +15,6 @@ class ZeroShot(Method):
 
     title = "Zero-shot"
     citation = "Radford et al., ICML 2021"
-    transductive = False
     deterministic = True
     settings: ZeroShotSettings
 
@@ -24,6 +23,3 @@ class ZeroShot(Method):
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.text_.zero_shot_logits(features)
-
-    def _state(self) -> dict[str, Tensor]:
-        return {"text": self.text_.features}

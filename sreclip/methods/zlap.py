@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from sreclip.config.methods import ZlapSettings
 from sreclip.methods.data import FitData
@@ -25,13 +26,9 @@ class Zlap(TransductiveMethod):
     citation = "Stojnic et al., CVPR 2024"
     settings: ZlapSettings
 
-    def _label(self, data: FitData) -> None:
-        settings, features = self.settings, widened(data.target_features)
+    def _label(self, data: FitData) -> Callable[[], Iterator[Block]]:
+        settings, text = self.settings, data.text.features
         search = neighbour_search(settings.neighbours)
-        self.graph_ = normalized_graph(
-            features, data.text.features, settings.k, settings.gamma, search
-        )
-
-    def _target_blocks(self) -> Iterator[Block]:
-        n_classes = len(self.text_.features)
-        return solve_blocks(self.graph_, n_classes, self.settings.alpha, self.settings.tolerance)
+        features = widened(data.target_features)
+        graph = normalized_graph(features, text, settings.k, settings.gamma, search)
+        return partial(solve_blocks, graph, len(text), settings.alpha, settings.tolerance)

@@ -20,15 +20,7 @@ class Candidates:
     """Log-probabilities of each image's ``k`` most likely classes, in the order of the classes.
 
     With at most `MOST_CANDIDATES` classes every class is a candidate and nothing is lost.
-
-    Attributes
-    ----------
-    classes : Tensor
-        Class numbers, ascending along a row, ``(n_images, k)``, int32.
-    log_p : Tensor
-        Logarithms of their probabilities, ``(n_images, k)``; the rest to 1 is the probability of
-        all other classes.
-    n_classes : int
+    ``classes`` are numbers, ascending along a row, int32. Both tensors are ``(n_images, k)``.
     """
 
     classes: Tensor
@@ -38,21 +30,12 @@ class Candidates:
     @classmethod
     @torch.no_grad()
     def from_blocks(
-        cls,
-        blocks: Iterable[Block],
-        n_images: int,
-        n_classes: int,
-        most: int = MOST_CANDIDATES,
+        cls, blocks: Iterable[Block], n_images: int, n_classes: int, most: int = MOST_CANDIDATES
     ) -> Candidates:
-        """Keep, of the log-softmax over all classes, the most likely classes per image.
+        """Keep the most likely classes per image, by the log-softmax over all classes.
 
-        Parameters
-        ----------
-        blocks : iterable of Block
-            Finite logits, each pair of an image and a class exactly once, in any order.
-        n_images, n_classes : int
-        most : int
-            ``k = min(most, n_classes)``; below 256.
+        Each pair of an image and a class is exactly once in the blocks, in any order; ``most`` is
+        below 256.
         """
         if n_classes <= most:
             logits = assemble(blocks, n_images, n_classes)

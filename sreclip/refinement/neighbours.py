@@ -29,19 +29,9 @@ def neighbour_search(name: Neighbours) -> NeighbourSearch:
 def nearest_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Find the ``k`` nearest other rows of each row, exactly, in memory of ``O(n_images k)``.
 
-    Cosines are computed in square tiles on and above the diagonal: each serves the images of its
-    rows and of its columns.
-
-    Parameters
-    ----------
-    features : Tensor
-        Unit norm, ``(n_images, dim)``.
-    k : int
-
-    Returns
-    -------
-    numbers, cosines : Tensor
-        ``(n_images, min(k, n_images - 1))``, nearest first; ties are in no defined order.
+    Cosines of the unit-norm rows are computed in square tiles on and above the diagonal: each
+    serves the images of its rows and of its columns. Returns numbers and cosines, ``(n_images,
+    min(k, n_images - 1))``, nearest first; ties are in no defined order.
     """
     n = len(features)
     k = min(k, n - 1)
@@ -85,7 +75,7 @@ def approximate_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     nearest of about ``2 sqrt(n_images)`` images drawn at random, and each cell (or each `TILE`
     images of one) is searched exactly; this is done `CUTS` times, and the nearest of all that are
     found are kept. Below `FEW` images the search is exact. The draws are the same for every seed.
-    Parameters and results are those of `nearest_neighbours`.
+    Returns what `nearest_neighbours` does.
     """
     n = len(features)
     if n < FEW:

@@ -16,14 +16,7 @@ class AllPairs:
     """Every class is a candidate: plain matrix products.
 
     Values ``z_ia`` are kept per image i and its a-th candidate class, ``(n_images, k)``. ``out``
-    has that shape and receives the result.
-
-    Parameters
-    ----------
-    features : Tensor
-        ``(n_images, dim)``.
-    graph : Tensor
-        W, CSR, ``(n_images, n_images)``.
+    has that shape and receives the result. The graph is W, CSR, ``(n_images, n_images)``.
     """
 
     def __init__(self, features: Tensor, graph: Tensor) -> None:
@@ -48,15 +41,7 @@ class AllPairs:
 
 
 class SparsePairs(AllPairs):
-    """Some classes are candidates: only those pairs are computed and kept.
-
-    Parameters
-    ----------
-    features, graph : Tensor
-        As in `AllPairs`.
-    candidates : Candidates
-        At most 255 per image.
-    """
+    """Some classes, at most 255 per image, are candidates: only those pairs are computed."""
 
     def __init__(self, features: Tensor, graph: Tensor, candidates: Candidates) -> None:
         super().__init__(features, graph)
@@ -71,19 +56,16 @@ class SparsePairs(AllPairs):
         self.place = torch.empty(
             len(self.mine), self.classes.shape[1], dtype=torch.uint8, device=features.device
         )
+        k = self.classes.shape[1]
         for edges in self._edges():
-            self.place[edges] = self._places(edges)
+            # Where a neighbour keeps each candidate of the image; k where it does not.
+            mine, theirs = self.classes[self.mine[edges]], self.classes[self.theirs[edges]]
+            place = torch.searchsorted(theirs, mine).clamp_max_(k - 1)
+            self.place[edges] = place.where(theirs.gather(1, place) == mine, k)
 
     def _edges(self) -> tuple[slice, ...]:
         n = len(self.weights)
         return tuple(slice(start, start + EDGE_CHUNK) for start in range(0, max(1, n), EDGE_CHUNK))
-
-    def _places(self, edges: slice) -> Tensor:
-        """Where a neighbour keeps each candidate of the image; k where it does not."""
-        mine, theirs = self.classes[self.mine[edges]], self.classes[self.theirs[edges]]
-        k = mine.shape[1]
-        place = torch.searchsorted(theirs, mine).clamp_max_(k - 1)
-        return place.where(theirs.gather(1, place) == mine, k)
 
     def scores(self, vectors: Tensor, offsets: Tensor, out: Tensor) -> Tensor:
         n_classes, k = self.candidates.n_classes, self.classes.shape[1]

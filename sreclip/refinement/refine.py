@@ -23,24 +23,9 @@ def refine(
 ) -> Iterator[Block]:
     """Refine a method's logits of its target images by how the images resemble each other.
 
-    Parameters
-    ----------
-    name : str
-        ``none`` passes the blocks on, ``zlap`` is `propagate`, and ``transclip`` is `transclip`
-        with the softmax of the logits instead of the text predictions.
-    features : Tensor
-        Unit norm, ``(n_images, dim)``.
-    blocks : iterable of Block
-        Logits of these images for all classes, each pair once.
-    n_classes : int
-    neighbours : str
-        How the nearest images are found; see `sreclip.refinement.neighbours`.
-
-    Yields
-    ------
-    Block
-        Refined logits, each pair once; for more than `MOST_CANDIDATES` classes those of
-        `Candidates`.
+    ``none`` passes the blocks on, ``zlap`` is `propagate`, and ``transclip`` is `transclip` with
+    the softmax of the logits instead of the text predictions. Features are unit-norm rows. Each
+    pair of image and class is once in the blocks, and once in what is yielded.
     """
     if name == "none":
         yield from blocks

@@ -32,21 +32,7 @@ def transclip(
     original, means start at the eight most confident images of each class; unlike there, the
     number of classes comes from the predictions and not from the labels, and classes without an
     assigned image keep their mean. Beyond `MOST_CANDIDATES` classes an image is assigned only to
-    its candidates (ours); up to then all classes are candidates.
-
-    Parameters
-    ----------
-    features : Tensor
-        Unit norm, ``(n_images, dim)``.
-    candidates : Candidates
-        Predictions y of the same images.
-    search : callable
-        Finds the nearest images.
-
-    Returns
-    -------
-    Candidates
-        Assignments z to the same classes; rows sum to 1.
+    its candidates (ours); up to then all classes are candidates. Returns z, whose rows sum to 1.
     """
     n_images, dim = features.shape
     numbers, cosines = search(features, NEIGHBOURS)
@@ -66,7 +52,9 @@ def transclip(
     assignments = _assigned(candidates.log_p)
     logits, own = torch.empty_like(assignments), torch.empty_like(assignments)
     for outer in range(OUTER_STEPS + 1):
-        _log_likelihood(pairs, means, variance, own).mul_(LIKELIHOOD_WEIGHT)
+        # -sum_d (f - m)^2 / (2 var) without the square of f, the same for all classes.
+        scaled = means / variance
+        pairs.scores(scaled, (means * scaled).sum(dim=1) / 2, own).mul_(LIKELIHOOD_WEIGHT)
         own += candidates.log_p
         for _ in range(INNER_STEPS):
             pairs.pull(assignments, logits).mul_(scale).add_(own)
@@ -86,12 +74,6 @@ def transclip(
 def _assigned(logits: Tensor, out: Tensor | None = None) -> Tensor:
     # Denormal numbers would make the matrix products many times slower.
     return torch.threshold_(torch.softmax(logits, dim=1, out=out), NEGLIGIBLE, 0)
-
-
-def _log_likelihood(pairs: AllPairs, means: Tensor, variance: Tensor, out: Tensor) -> Tensor:
-    """``-sum_d (f - m)^2 / (2 var)`` without the square of f, the same for all classes."""
-    scaled = means / variance
-    return pairs.scores(scaled, (means * scaled).sum(dim=1) / 2, out)
 
 
 def _confident_means(features: Tensor, candidates: Candidates) -> Tensor:

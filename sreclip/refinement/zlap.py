@@ -30,21 +30,8 @@ def normalized_graph(
 
     ``W = S + S^T``, S holding each image's cosines to its k nearest images (itself counted, as in
     the authors' code; exact by default, unlike there) and, raised to ``gamma``, to its k nearest
-    texts. Negative cosines count as 0.
-
-    Parameters
-    ----------
-    features, text : Tensor
-        Unit norm, ``(n_images, dim)`` and ``(n_classes, dim)``.
-    k : int
-    gamma : float
-    search : callable
-        Finds the nearest images.
-
-    Returns
-    -------
-    Tensor
-        CSR, the texts before the images, ``(n_classes + n_images, n_classes + n_images)``.
+    texts. Negative cosines count as 0. Features and texts are unit-norm rows. Returns a CSR matrix,
+    the texts before the images, ``(n_classes + n_images, n_classes + n_images)``.
     """
     n_classes = len(text)
     images, cosines = search(features, k - 1)
@@ -62,30 +49,15 @@ def solve_blocks(
 ) -> Iterator[Block]:
     """Spread each class's label from its text, some classes at a time.
 
-    The scores of class c solve ``(I - alpha S) x = y_c``, S the graph and y_c 1 at the text of c.
-    The authors use conjugate gradients, `spread` another iteration.
-
-    Parameters
-    ----------
-    graph : Tensor
-        From `normalized_graph`.
-    n_classes : int
-        The first nodes are their texts.
-    alpha : float
-        In [0, 1): fraction of a score that comes from neighbours.
-    tolerance : float
-        Bound on each class's residual relative to y_c; float32 features end at about 1e-7.
-
-    Yields
-    ------
-    Block
-        ``log max(x, 1e-12)`` of all images for some classes.
+    The scores of class c solve ``(I - alpha S) x = y_c``, S the `normalized_graph` and y_c 1 at the
+    text of c. The authors use conjugate gradients, `spread` another iteration. ``tolerance`` bounds
+    each class's residual relative to y_c; float32 features end at about 1e-7. Yields ``log max(x,
+    1e-12)``.
     """
 
     def labels(start: int, stop: int) -> Tensor:
-        texts = torch.arange(start, stop, device=graph.device)
         labels = graph.values().new_zeros(graph.shape[0], stop - start)
-        labels[texts, texts - start] = 1
+        labels[start:stop].fill_diagonal_(1)
         return labels
 
     yield from _spread_blocks(graph, labels, n_classes, alpha, tolerance, first=n_classes)
@@ -106,21 +78,7 @@ def propagate(
     probabilities of c (0 for a class that is no candidate) and S their kNN graph, symmetric and
     normalized as in `normalized_graph`. Ours: ZLaP's graph without its texts, and the labels of
     Zhou et al. (NIPS 2003) replaced by soft ones on all images. An image without a neighbour of
-    positive cosine keeps its prediction.
-
-    Parameters
-    ----------
-    features : Tensor
-        Unit norm, ``(n_images, dim)``.
-    candidates : Candidates
-        Predictions of the same images.
-    k, alpha, tolerance, search
-        As in `normalized_graph` and `solve_blocks`.
-
-    Yields
-    ------
-    Block
-        ``log max(x, 1e-12)`` of all images for some classes.
+    positive cosine keeps its prediction. Yields ``log max(x, 1e-12)``.
     """
     numbers, cosines = search(features, k - 1)
     graph = _normalized(numbers, cosines.clamp_min(0), 0)
@@ -177,6 +135,4 @@ def spread(graph: Tensor, right: Tensor, alpha: float, tolerance: float) -> Tens
 
 def steps_needed(alpha: float, tolerance: float) -> int:
     """Return the least m with ``alpha^(m + 1) <= tolerance``."""
-    if alpha <= tolerance:
-        return 0
-    return math.ceil(math.log(tolerance) / math.log(alpha)) - 1
+    return 0 if alpha <= tolerance else math.ceil(math.log(tolerance) / math.log(alpha)) - 1

@@ -1,19 +1,40 @@
-"""One fit: make the method, fit it, score the target."""
+"""One fit: what it sees, the method, the scores of the target."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from sreclip.config.methods import Settings
 from sreclip.methods import METHODS
+from sreclip.methods.base import Method, Progress
+from sreclip.methods.data import ClassGraph, ClassText
+from sreclip.methods.logits import collect
 from sreclip.methods.scores import ImageScores
+from sreclip.refinement.refine import refine
 from sreclip.registry import load_registered
 
-if TYPE_CHECKING:
-    import torch
 
-    from sreclip.methods.base import Method, Progress
-    from sreclip.train.inputs import FitInputs
+@dataclass(frozen=True)
+class FitInputs:
+    """What a fit sees, and what its scores are about; no target label is in it.
+
+    Features are as they are stored, in float16 by default: half the memory of float32, and what
+    methods make of them is the same (`sreclip.methods.logits.widened`).
+    """
+
+    source_features: torch.Tensor
+    source_labels: torch.Tensor
+    target_features: torch.Tensor
+    target_row_id: NDArray[np.int64]
+    target_ok: NDArray[np.bool_]
+    text: ClassText
+    graph: ClassGraph
+    backbone: dict[str, Any]
 
 
 def make_method(
@@ -35,20 +56,7 @@ def fit(method: Method, inputs: FitInputs) -> Method:
 
 
 def score_target(method: Method, features: torch.Tensor) -> ImageScores:
-    """Score the target of a fit, refined as the method's settings say.
-
-    Parameters
-    ----------
-    method : Method
-        Fitted.
-    features : Tensor
-        The target features of the fit, ``(n_target, dim)``.
-    """
-    import torch
-
-    from sreclip.methods.logits import collect
-    from sreclip.refinement.refine import refine
-
+    """Score the target features of a fit, refined as the method's settings say."""
     settings, known = method.settings, method.text_.known
     blocks = method.logit_blocks(features)
     with torch.inference_mode():

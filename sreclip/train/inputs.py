@@ -3,107 +3,70 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sreclip.data.manifest import Domain, read_manifest
 from sreclip.errors import ConfigError, DataError, StoreError
-from sreclip.features.header import Header
 from sreclip.features.images import ImageFeatures
 from sreclip.features.planned import open_domain, read_names
 from sreclip.features.rows import FeatureRows
+from sreclip.features.text import TextFeatures
+from sreclip.graph.adjacency import normalized_adjacency
+from sreclip.graph.relation import relation_matrix, text_similarity
 from sreclip.graph.relation_graph import RelationGraph
+from sreclip.graph.similarity import read_similarity
+from sreclip.methods.data import ClassGraph, ClassText, sparse_tensor
 from sreclip.plan.plan import TEXT_KINDS, Plan
-
-if TYPE_CHECKING:
-    import torch
-
-    from sreclip.methods.base import ClassGraph, ClassText
+from sreclip.train.fits import FitInputs
 
 CHUNK = 1 << 15
-"""Rows that are read together."""
 SHOWN_REJECTS = 10
 
 log = logging.getLogger("sreclip")
 
 
-@dataclass(frozen=True)
-class FitInputs:
-    """What a fit sees, and what its scores are about; no target label is in it.
-
-    Features are as they are stored, in float16 by default: half the memory of float32, and what
-    methods make of them is the same (`sreclip.methods.blocks.widened`).
-    """
-
-    source_features: torch.Tensor
-    source_labels: torch.Tensor
-    target_features: torch.Tensor
-    target_row_id: NDArray[np.int64]
-    target_ok: NDArray[np.bool_]
-    text: ClassText
-    graph: ClassGraph
-    backbone: dict[str, Any]
-
-
 def load_inputs(plan: Plan) -> FitInputs:
     """Read features, texts and graph, on the device that ``train.device`` names.
 
-    Source rows of unknown classes and rejected images are left out.
-
-    Raises
-    ------
-    StoreError
-        A file is missing, damaged, or was made with another backbone than the rest.
-    DataError
-        More images of a domain were rejected than ``features.max_rejects`` allows.
+    Source rows of unknown classes and rejected images are left out. Raises `StoreError` where
+    files are of different backbones.
     """
-    import torch
-
-    from sreclip.methods.base import ClassText
-
     device = checked_device(plan.params.train.device)
     source, target = (open_checked(plan, domain) for domain in ("source", "target"))
     header = source.header
-    _same_backbone(header, target.header, plan.images("target")[0].path)
     row_label = source_labels(plan, source)
     keep = source.ok & plan.known[row_label]
-    source_features = kept_rows(source.features, keep)
-    target_features = kept_rows(target.features, target.ok)
     graph = RelationGraph.load(plan.graph["graph.json"])
     texts = {kind: read_names(plan, kind, graph) for kind in TEXT_KINDS}
-    for vectors in texts.values():
-        _same_backbone(header, vectors.header, vectors.path)
-    text = ClassText(
-        features=torch.from_numpy(texts["classes"].features),
-        logit_scale=header.logit_scale,
-        known=torch.from_numpy(plan.known),
-    )
+    others = {plan.images("target")[0].path: target.header}
+    others |= {vectors.path: vectors.header for vectors in texts.values()}
+    for path, other in others.items():
+        if other.weights_sha256 != header.weights_sha256:
+            raise StoreError(
+                f"{path} was made with weights {other.weights_sha256[:12]}, "
+                f"the source features with {header.weights_sha256[:12]}",
+                "the checkpoint changed: delete the older feature files and run again",
+            )
+    classes, known = (torch.from_numpy(a) for a in (texts["classes"].features, plan.known))
     return FitInputs(
-        source_features=torch.from_numpy(source_features).to(device),
+        source_features=torch.from_numpy(kept_rows(source.features, keep)).to(device),
         source_labels=torch.from_numpy(row_label[keep]).to(device),
-        target_features=torch.from_numpy(target_features).to(device),
+        target_features=torch.from_numpy(kept_rows(target.features, target.ok)).to(device),
         target_row_id=target.row_id,
         target_ok=target.ok,
-        text=text.to(device),
-        graph=_class_graph(plan, graph, **{k: t.features for k, t in texts.items()}).to(device),
+        text=ClassText(classes, header.logit_scale, known).to(device),
+        graph=_class_graph(plan, graph, texts).to(device),
         backbone={"label": header.backbone, "weights_sha256": header.weights_sha256},
     )
 
 
 def open_checked(plan: Plan, domain: Domain) -> ImageFeatures:
-    """Open the features of a domain, and print its rejected images.
-
-    Raises
-    ------
-    StoreError
-        A shard is missing, damaged, or was made from something else.
-    DataError
-        More images were rejected than ``features.max_rejects`` allows.
-    """
+    """Open the features of a domain, and print its rejected images, or refuse them if too many."""
     images = open_domain(plan, domain)
     rejects, limit = images.rejects, plan.params.features.max_rejects
     if not rejects:
@@ -148,15 +111,7 @@ def kept_rows(rows: FeatureRows, keep: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def checked_device(name: str) -> str:
-    """Return ``name`` if torch has that device.
-
-    Raises
-    ------
-    ConfigError
-        It does not.
-    """
-    import torch
-
+    """Return ``name`` if torch has that device, else raise `ConfigError`."""
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -165,41 +120,14 @@ def checked_device(name: str) -> str:
     return name
 
 
-def _same_backbone(first: Header, other: Header, path: Path) -> None:
-    if other.weights_sha256 != first.weights_sha256:
-        raise StoreError(
-            f"{path} was made with weights {other.weights_sha256[:12]}, "
-            f"the source features with {first.weights_sha256[:12]}",
-            "the checkpoint changed: delete the older feature files and run again",
-        )
-
-
-def _class_graph(
-    plan: Plan,
-    graph: RelationGraph,
-    classes: NDArray[np.float32],
-    nodes: NDArray[np.float32],
-) -> ClassGraph:
-    import torch
-
-    from sreclip.graph.adjacency import normalized_adjacency
-    from sreclip.graph.relation import relation_matrix, text_similarity
-    from sreclip.graph.similarity import read_similarity
-    from sreclip.methods.base import ClassGraph
-
+def _class_graph(plan: Plan, graph: RelationGraph, texts: Mapping[str, TextFeatures]) -> ClassGraph:
+    classes, nodes = texts["classes"].features, texts["nodes"].features
     similarity, text_weight = read_similarity(plan.graph), plan.params.graph.text_weight
     by_text = text_similarity(classes) if text_weight or np.isnan(similarity).any() else None
     relation = relation_matrix(similarity, by_text, text_weight)
-    adjacency = normalized_adjacency(graph.n_nodes, graph.edges).tocoo()
-    sparse = torch.sparse_coo_tensor(
-        torch.from_numpy(np.stack([adjacency.row, adjacency.col]).astype(np.int64)),
-        torch.from_numpy(adjacency.data.astype(np.float32)),
-        adjacency.shape,
-        check_invariants=False,
-    )
     return ClassGraph(
         node_features=torch.from_numpy(nodes),
-        adjacency=sparse.coalesce(),
+        adjacency=sparse_tensor(normalized_adjacency(graph.n_nodes, graph.edges)),
         edges=torch.from_numpy(np.asarray(graph.edges, dtype=np.int64).reshape(-1, 2)),
         class_nodes=torch.from_numpy(np.asarray(graph.class_nodes, dtype=np.int64)),
         relation=torch.from_numpy(relation),

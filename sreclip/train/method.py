@@ -6,37 +6,30 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from safetensors.torch import save_file
 from tqdm import tqdm
 
+from sreclip.config.methods import Settings
 from sreclip.errors import FitError
 from sreclip.files import atomic_path, write_json
 from sreclip.methods import METHODS
+from sreclip.methods.base import Checkpoints, Diverged, Method
 from sreclip.methods.scores import ImageScores, Scores, write_scores
 from sreclip.plan.plan import Plan
 from sreclip.registry import load_registered
-from sreclip.train.fits import fit, make_method, score_target
-from sreclip.train.inputs import FitInputs, load_inputs
+from sreclip.train.fits import FitInputs, fit, make_method, score_target
+from sreclip.train.inputs import load_inputs
 from sreclip.train.selection import choose_settings
 from sreclip.train.states import place, score_tensors
-
-if TYPE_CHECKING:
-    import torch
-
-    from sreclip.config.methods import Settings
-    from sreclip.methods.base import Method
 
 
 def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
     """Fit a method with every seed and write ``scores.h5``, ``model.safetensors``, ``fit.json``.
 
-    A method in which nothing is drawn is fitted once for all seeds.
-
-    Returns
-    -------
-    Path
-        The folder of the three files.
+    A method in which nothing is drawn is fitted once for all seeds. Returns the folder.
 
     Raises
     ------
@@ -46,61 +39,52 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
     """
     inputs = load_inputs(plan)
     settings, selection = choose_settings(plan, name, inputs)
-    seeds = plan.params.train.seeds
-    result = plan.fit(name)
-    folder, key = result.path, result.key
+    seeds, result = plan.params.train.seeds, plan.fit(name)
     cls = load_registered("method", name, METHODS)
     runs: list[ImageScores] = []
     tensors: dict[str, torch.Tensor] = {}
     history: list[dict[str, float]] = []
-    steps: list[int] = []
-    for seed in seeds:
-        if cls.deterministic and runs:
-            runs.append(runs[0])
-            continue
+    for seed in seeds[:1] if cls.deterministic else seeds:
         kept = _Kept(seed, inputs.target_features)
         method = _fit_seed(plan, name, settings, inputs, kept, progress)
         runs.append(score_target(method, inputs.target_features).spread(inputs.target_ok))
         tensors |= {place(seed) + part: value for part, value in _state(method).items()}
         tensors |= kept.tensors
-        steps = kept.steps
         history += [{"seed": seed, **record} for record in method.history_]
+    if cls.deterministic:
+        runs *= len(seeds)
     # One entry: safetensors writes several in a random order.
-    about = {"method": name, "key": key, "settings": settings.model_dump()}
-    _save_tensors(folder / "model.safetensors", tensors, about)
-    write_json(
-        folder / "fit.json",
-        {
-            "method": name,
-            "title": cls.title,
-            "citation": cls.citation,
-            "transductive": cls.transductive,
-            "baseline": cls.baseline,
-            "key": key,
-            "settings": settings.model_dump(),
-            "selection": selection,
-            "seeds": seeds,
-            "checkpoints": steps,
-            "backbone": inputs.backbone,
-            "n_source": len(inputs.source_features),
-            "n_target": len(inputs.target_features),
-            "history": history,
-        },
+    about = {"method": name, "key": result.key, "settings": settings.model_dump()}
+    _save_tensors(result.path / "model.safetensors", tensors, about)
+    facts = {
+        "method": name,
+        "title": cls.title,
+        "citation": cls.citation,
+        "transductive": cls.transductive,
+        "baseline": cls.baseline,
+        "key": result.key,
+        "settings": about["settings"],
+        "selection": selection,
+        "seeds": seeds,
+        "checkpoints": kept.steps,
+        "backbone": inputs.backbone,
+        "n_source": len(inputs.source_features),
+        "n_target": len(inputs.target_features),
+        "history": history,
+    }
+    write_json(result.path / "fit.json", facts)
+    scores = Scores(
+        row_id=inputs.target_row_id,
+        ok=inputs.target_ok,
+        runs=tuple(runs),
+        seeds=tuple(seeds),
+        classes=tuple(entry.name for entry in plan.classes),
+        known=plan.known,
+        method=name,
+        key=result.key,
     )
-    write_scores(
-        folder / "scores.h5",
-        Scores(
-            row_id=inputs.target_row_id,
-            ok=inputs.target_ok,
-            runs=tuple(runs),
-            seeds=tuple(seeds),
-            classes=tuple(entry.name for entry in plan.classes),
-            known=plan.known,
-            method=name,
-            key=key,
-        ),
-    )
-    return folder
+    write_scores(result.path / "scores.h5", scores)
+    return result.path
 
 
 @dataclass
@@ -123,17 +107,10 @@ class _Kept:
 def _fit_seed(
     plan: Plan, name: str, settings: Settings, inputs: FitInputs, kept: _Kept, progress: bool
 ) -> Method:
-    from sreclip.methods.base import Checkpoints, Diverged
-
-    label = f"{name}, seed {kept.seed}"
-    with tqdm(
-        desc=label,
-        unit="step",
-        leave=False,
-        # tqdm's None means: a bar on a terminal, nothing elsewhere.
-        disable=None if progress else True,
-        ncols=shutil.get_terminal_size((100, 24)).columns,
-    ) as bar:
+    label, columns = f"{name}, seed {kept.seed}", shutil.get_terminal_size((100, 24)).columns
+    # tqdm's None means: a bar on a terminal, nothing elsewhere.
+    disable = None if progress else True
+    with tqdm(desc=label, unit="step", leave=False, disable=disable, ncols=columns) as bar:
 
         def show(step: int, total: int, loss: float) -> None:
             bar.total = total
@@ -156,13 +133,10 @@ def _fit_seed(
 
 
 def _state(method: Method) -> dict[str, torch.Tensor]:
-    return {
-        name: value.detach().cpu().contiguous().clone() for name, value in method.state().items()
-    }
+    state = method.state()
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
 
 
 def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
-    from safetensors.torch import save_file
-
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"sreclip": json.dumps(about)})

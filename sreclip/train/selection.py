@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sreclip.config.methods import Settings
 from sreclip.config.models import SelectionSettings
 from sreclip.errors import FitError
 from sreclip.evaluate.accuracy import class_mean, harmonic_mean, predictions
+from sreclip.methods.base import Diverged
 from sreclip.methods.scores import ImageScores
 from sreclip.plan.plan import Plan
-from sreclip.train.fits import fit, make_method, score_target
-
-if TYPE_CHECKING:
-    from sreclip.train.inputs import FitInputs
+from sreclip.train.fits import FitInputs, fit, make_method, score_target
 
 
 @dataclass(frozen=True)
 class PseudoProblem:
     """A fit in which some known classes count as unknown.
 
-    Attributes
-    ----------
-    inputs : FitInputs
-        The held-out source images are unlabelled ones at the end of the target.
-    labels : ndarray
-        True classes of the held-out images, int64, ``(n_held,)``.
-    known : ndarray
-        Classes that are still known, bool, ``(n_classes,)``.
+    The held-out source images, whose true classes are ``labels``, are unlabelled ones at the end
+    of the target. ``known`` tells which classes are still known.
     """
 
     inputs: FitInputs
@@ -45,20 +38,20 @@ def choose_settings(plan: Plan, name: str, inputs: FitInputs) -> tuple[Settings,
     With the rule ``pseudo_unknown`` each candidate is fitted ``folds`` times with different known
     classes held out. The one with the best mean H of held-out known and pseudo-unknown source
     images wins, the first of equals; a candidate that diverges has none. No target label is read.
-
-    Raises
-    ------
-    FitError
-        There are fewer than two known classes, or every candidate diverges.
     """
     settings = plan.params.methods.settings(name)
     rule = plan.params.train.selection.rule
     candidates = [settings.changed(overrides) for overrides in plan.pseudo_candidates(name)]
     if not candidates:
         return settings, {"rule": rule}
-    values = _compare(name, candidates, inputs, plan.params.train.selection)
-    usable = [-1.0 if value is None else value for value in values]
-    chosen = int(np.argmax(usable))
+    folds = pseudo_folds(inputs, plan.params.train.selection)
+    values: list[float | None] = []
+    for candidate in candidates:
+        try:
+            values.append(float(np.mean([pseudo_h(name, candidate, fold) for fold in folds])))
+        except Diverged:
+            values.append(None)
+    chosen = int(np.argmax([-1.0 if value is None else value for value in values]))
     if values[chosen] is None:
         raise FitError(
             f"{name}: the fits of all {len(candidates)} candidates diverge",
@@ -72,22 +65,6 @@ def choose_settings(plan: Plan, name: str, inputs: FitInputs) -> tuple[Settings,
         ],
         "chosen": chosen,
     }
-
-
-def _compare(
-    name: str, candidates: list[Settings], inputs: FitInputs, selection: SelectionSettings
-) -> list[float | None]:
-    """Return the mean H of each candidate over the folds; None where a fit diverged."""
-    from sreclip.methods.base import Diverged
-
-    folds = pseudo_folds(inputs, selection)
-    values: list[float | None] = []
-    for settings in candidates:
-        try:
-            values.append(float(np.mean([pseudo_h(name, settings, fold) for fold in folds])))
-        except Diverged:
-            values.append(None)
-    return values
 
 
 def pseudo_folds(inputs: FitInputs, selection: SelectionSettings) -> list[PseudoProblem]:
@@ -104,9 +81,7 @@ def pseudo_problem(inputs: FitInputs, holdout: float, rng: np.random.Generator) 
     Of each other known class the fraction ``holdout`` of the source images is held out as well, at
     least one where a class has two.
     """
-    import torch
-
-    known = inputs.text.known.cpu().numpy()
+    known = inputs.text.known.cpu().numpy().copy()
     classes = np.flatnonzero(known)
     if len(classes) < 2:
         raise FitError(
@@ -121,29 +96,23 @@ def pseudo_problem(inputs: FitInputs, holdout: float, rng: np.random.Generator) 
     for number in np.setdiff1d(classes, pseudo):
         rows = rng.permutation(np.flatnonzero(labels == number))
         held[rows[: min(len(rows) - 1, max(1, round(holdout * len(rows))))]] = True
-    still_known = known.copy()
-    still_known[pseudo] = False
-    mask = torch.from_numpy(held).to(inputs.source_labels.device)
-    source = inputs.source_features
-    return PseudoProblem(
-        inputs=replace(
-            inputs,
-            source_features=source[~mask],
-            source_labels=inputs.source_labels[~mask],
-            target_features=torch.cat([inputs.target_features, source[mask]]),
-            text=replace(
-                inputs.text, known=torch.from_numpy(still_known).to(inputs.text.known.device)
-            ),
-        ),
-        labels=labels[held],
-        known=still_known,
+    known[pseudo] = False
+    source, text, device = inputs.source_features, inputs.text, inputs.source_labels.device
+    mask = torch.from_numpy(held).to(device)
+    made = replace(
+        inputs,
+        source_features=source[~mask],
+        source_labels=inputs.source_labels[~mask],
+        target_features=torch.cat([inputs.target_features, source[mask]]),
+        text=replace(text, known=torch.from_numpy(known).to(device)),
     )
+    return PseudoProblem(made, labels[held], known)
 
 
-def pseudo_h(name: str, settings: Settings, problem: PseudoProblem, seed: int = 0) -> float:
+def pseudo_h(name: str, settings: Settings, problem: PseudoProblem) -> float:
     """Return H of held-out known and pseudo-unknown images, class means over all classes."""
     inputs, labels = problem.inputs, problem.labels
-    method = fit(make_method(name, settings, seed), inputs)
+    method = fit(make_method(name, settings, seed=0), inputs)
     scores = score_target(method, inputs.target_features)[-len(labels) :]
     return class_mean_h(scores, labels, problem.known)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCORES = "scores."
-MADE_BY = "snakemake --cores all train"
+AGAIN = "delete it and make it again with: snakemake --cores all train"
 
 
 def place(seed: int, step: int | None = None) -> str:
@@ -43,17 +43,11 @@ class SavedFit:
     key: str
 
     def state(self, seed: int, step: int | None = None) -> dict[str, Tensor]:
-        """Return the tensors of one state by name; without a step, of the last one.
-
-        Raises
-        ------
-        StoreError
-            The file is missing or damaged, was made from something else, or holds no such state.
-        """
+        """Return the tensors of one state by name; without a step, of the last one."""
         from safetensors import SafetensorError, safe_open
 
         if not self.path.exists():
-            raise StoreError(f"{self.path} is missing", f"make it with: {MADE_BY}")
+            raise StoreError(f"{self.path} is missing", "make it with: snakemake --cores all train")
         start, other = place(seed, step), place(seed) + "step-"
         try:
             with safe_open(self.path, framework="pt") as file:
@@ -64,14 +58,8 @@ class SavedFit:
                     if name.startswith(start) and (step is not None or not name.startswith(other))
                 }
         except (OSError, ValueError, SafetensorError) as error:
-            raise DamagedError(
-                self.path,
-                f"{self.path} is damaged ({error})",
-                f"delete it and make it again with: {MADE_BY}",
-            ) from error
+            problem = f"{self.path} is damaged ({error})"
+            raise DamagedError(self.path, problem, AGAIN) from error
         if about.get("key") != self.key or not found:
-            raise StoreError(
-                f"{self.path} holds no state {start!r} of the fit {self.key}",
-                f"delete it and make it again with: {MADE_BY}",
-            )
+            raise StoreError(f"{self.path} holds no state {start!r} of the fit {self.key}", AGAIN)
         return found

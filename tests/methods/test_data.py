@@ -14,7 +14,7 @@ def test_shots_are_drawn_class_by_class() -> None:
     assert len(rows.unique()) == 5
 
 
-def test_batches_cover_every_row_once_a_pass() -> None:
+def test_batches_cover_every_row_once_per_pass() -> None:
     rows = batches(10, 4, torch.Generator().manual_seed(0))
     for _ in range(3):
         drawn = torch.cat([next(rows), next(rows)])

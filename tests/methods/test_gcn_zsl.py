@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from sreclip.methods.data import ClassGraph
 from sreclip.methods.gcn_zsl import DenseGcn, GcnZsl, distance_groups
-from sreclip.methods.regression import class_means
+from sreclip.methods.training import class_means
 from tests.methods.conftest import CLASSES, KNOWN, SCALE
 
 

@@ -122,19 +122,19 @@ def test_bank_holds_the_last_of_batches_of_any_size(sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.5, 0.9])
-def test_dropout_zeroes_a_share_and_keeps_the_mean(p: float) -> None:
+def test_dropout_zeroes_a_fraction_and_keeps_the_mean(p: float) -> None:
     torch.manual_seed(0)
     values = torch.ones(501, 997, requires_grad=True)
     dropped = dropout(values, p)
     dropped.sum().backward()
-    share = (dropped == 0).float().mean().item()
+    fraction = (dropped == 0).float().mean().item()
     # Half a million draws: four standard errors are 0.003 at most.
-    assert share == pytest.approx(p, abs=0.003)
+    assert fraction == pytest.approx(p, abs=0.003)
     assert dropped[dropped != 0].unique().tolist() == pytest.approx([1 / (1 - p)])
     assert torch.equal(values.grad, dropped.detach())
     again = dropout(values, p)
     assert p == 0 or not torch.equal(again, dropped)
-    # Neighbours share a random word: they must not share their fate.
+    # Neighbours use one random word: they must not be dropped together.
     kept = (dropped != 0).float().flatten()
     for distance in (1, 2, 3, 4):
         both = (kept[:-distance] * kept[distance:]).mean().item()

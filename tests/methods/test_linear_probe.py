@@ -79,7 +79,7 @@ def test_linear_probe_says_what_is_too_much(
     assert torch.isfinite(few.logits(problem["target_features"])).all()
 
 
-def test_linear_probe_with_one_image_a_class_and_with_one_known_class(
+def test_linear_probe_with_one_image_per_class_and_with_one_known_class(
     problem: dict[str, Any],
 ) -> None:
     single = {key: problem[key][:3] for key in ("source_features", "source_labels")}

@@ -43,7 +43,7 @@ def test_any_cut_gives_the_same_scores(seed: int, n: int, n_classes: int, pieces
     torch.testing.assert_close(torch.from_numpy(scores.confidence), expected_confidence)
 
 
-def test_a_bias_a_class() -> None:
+def test_a_bias_per_class() -> None:
     logits = torch.arange(6.0).reshape(2, 3)
     bias = torch.tensor([0.0, 10, 20])
     blocks = cut(logits, torch.Generator().manual_seed(0), 2)

@@ -248,7 +248,7 @@ def test_a_class_with_one_source_image(name: str, problem: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_one_image_a_class(name: str, problem: dict[str, Any]) -> None:
+def test_one_image_per_class(name: str, problem: dict[str, Any]) -> None:
     one = {key: problem[key][:3] for key in ("source_features", "source_labels")}
     check_fit(make(name), problem | one)
 

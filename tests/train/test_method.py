@@ -20,7 +20,7 @@ __all__ = ["problem"]
 
 
 class Bar:
-    """Stands for tqdm and keeps what it is told."""
+    """Replaces tqdm and keeps what it is told."""
 
     def __init__(self, **_: Any) -> None:
         self.n, self.total = 0, None

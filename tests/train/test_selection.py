@@ -11,8 +11,7 @@ from sreclip.config.load import parse_params
 from sreclip.errors import FitError
 from sreclip.methods.base import ClassGraph, ClassText
 from sreclip.plan.plan import Plan
-from sreclip.train.fits import fit, make_method
-from sreclip.train.inputs import FitInputs
+from sreclip.train.fits import FitInputs, fit, make_method
 from sreclip.train.selection import choose_settings, pseudo_h, pseudo_problem
 
 DIM, CLASSES, KNOWN = 16, 6, 4
@@ -62,7 +61,7 @@ def test_what_is_held_out(inputs: FitInputs) -> None:
     assert made.text.known.tolist() == problem.known.tolist()
     assert not np.isin(made.source_labels, pseudo).any()
     assert set(made.source_labels.tolist()) == set(range(KNOWN)) - set(pseudo.tolist())
-    # 20 images a class: all of the pseudo-unknown one, a quarter of the other three.
+    # 20 images per class: all of the pseudo-unknown one, a quarter of the other three.
     assert np.bincount(problem.labels, minlength=KNOWN).tolist() == [
         20 if number in pseudo else 5 for number in range(KNOWN)
     ]

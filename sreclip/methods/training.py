@@ -1,13 +1,15 @@
-"""Regression of the known classifiers by a graph convolution."""
+"""What several methods are trained by: the regression of classifiers, and SGD that slows down."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sreclip.config.methods import SgdSettings
 from sreclip.methods.base import Terms
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
@@ -31,11 +33,33 @@ def regression_loss(classifiers: Tensor, wanted: Tensor) -> Tensor:
 
 
 def class_means(features: Tensor, labels: Tensor, n_classes: int) -> Tensor:
-    """Return the normalized sum of each class's features, ``(n_classes, dim)``.
-
-    The row of a class without an image is zero.
-    """
+    """Return the normalized sum of each class's features, ``(n_classes, dim)``; zero for none."""
     sums = widened(features[:0]).new_zeros(n_classes, features.shape[1])
     for chunk, numbers in zip(features.split(CHUNK), labels.split(CHUNK), strict=True):
         sums.index_add_(0, numbers, widened(chunk))
     return F.normalize(sums, dim=1)
+
+
+def rate_factor(step: int, warmup_steps: int, decay: float, decay_power: float) -> float:
+    """Return ``(1 + decay (step - warmup_steps))^-decay_power``, before that 1; steps from 0."""
+    return (1 + decay * max(0, step - warmup_steps)) ** -decay_power
+
+
+def decaying_sgd(
+    groups: list[dict[str, Any]],
+    settings: SgdSettings,
+    warmup_steps: int = 0,
+    fused: bool | None = None,
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """Return SGD on groups of parameters, and the schedule of their rates by `rate_factor`."""
+    optimizer = torch.optim.SGD(
+        groups,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+        fused=fused,
+    )
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: rate_factor(step, warmup_steps, settings.decay, settings.decay_power),
+    )

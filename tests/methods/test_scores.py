@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sreclip.methods.calibration import unknown_bias
+from sreclip.methods.scores import unknown_bias
 
 KNOWN = torch.tensor([True, True, False])
 
@@ -15,7 +15,7 @@ def margin(logits: torch.Tensor) -> torch.Tensor:
     return logits[:, :2].amax(dim=1) - logits[:, 2]
 
 
-def share(logits: torch.Tensor) -> int:
+def n_unknown(logits: torch.Tensor) -> int:
     return int((logits.argmax(dim=1) == 2).sum())
 
 
@@ -27,7 +27,7 @@ def test_keeps_the_number_of_unknown_predictions(seed: int, n: int, favour: floa
     adapted = torch.randn(n, 3, generator=generator, dtype=torch.float64)
     adapted[:, :2] += favour
     bias = unknown_bias(margin(adapted), margin(frozen))
-    assert share(adapted + bias * (~KNOWN)) == share(frozen)
+    assert n_unknown(adapted + bias * (~KNOWN)) == n_unknown(frozen)
 
 
 def test_by_hand() -> None:
@@ -39,15 +39,15 @@ def test_by_hand() -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 30), st.floats(0, 1))
-def test_at_least_a_share_goes_to_unknown_classes(seed: int, n: int, least: float) -> None:
+def test_at_least_a_fraction_goes_to_unknown_classes(seed: int, n: int, least: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     frozen = torch.randn(n, 3, generator=generator, dtype=torch.float64)
     adapted = torch.randn(n, 3, generator=generator, dtype=torch.float64)
     bias = unknown_bias(margin(adapted), margin(frozen), least)
-    assert share(adapted + bias * (~KNOWN)) == max(share(frozen), round(least * n))
+    assert n_unknown(adapted + bias * (~KNOWN)) == max(n_unknown(frozen), round(least * n))
 
 
-def test_zero_when_nothing_is_to_mend() -> None:
+def test_zero_when_nothing_is_to_correct() -> None:
     logits = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
     assert unknown_bias(margin(logits), margin(logits)) == 0
     assert unknown_bias(margin(logits + 1), margin(logits)) == 0
