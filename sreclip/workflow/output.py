@@ -36,6 +36,7 @@ class JobLines(logging.Handler):
         self._wants_table = dryrun
         self._started: dict[int, tuple[str, float]] = {}
         self._finished: list[str] = []
+        self._n_targets = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         about = vars(record)
@@ -48,10 +49,13 @@ class JobLines(logging.Handler):
             self._finished.append(f"{name:40} {time.monotonic() - start:7.1f} s")
         elif event == "progress":
             self._count(about["done"], about["total"])
-        elif event == "run_info" and self._wants_table:
-            # It comes before and after the jobs.
-            self._wants_table = False
-            _write(text)
+        elif event == "run_info":
+            counts = about.get("stats") or {}
+            self._n_targets = sum(counts.get(rule, 0) for rule in TARGETS)
+            if self._wants_table:
+                # It comes before and after the jobs.
+                self._wants_table = False
+                _write(text)
         elif event == "job_error":
             logs = ", ".join(about.get("log") or [])
             _write(f"failed: {_name(about)}" + (f" (log: {logs})" if logs else ""))
@@ -60,10 +64,10 @@ class JobLines(logging.Handler):
 
     def _count(self, done: int, total: int) -> None:
         """Write what has finished since the last time, and how far the run is."""
-        width = len(str(total))
+        place = f"{done}/{total - self._n_targets}"
         for line in self._finished:
             if line.split()[0] not in TARGETS:
-                _write(f"[{done:{width}}/{total}] {line}")
+                _write(f"{place:>7}  {line}")
         self._finished = []
 
 
