@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from plotly.graph_objects import Figure
 
 from sreclip.config.models import ColourSettings
 from sreclip.errors import StoreError
 from sreclip.evaluate.stored import Evaluation
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures
+from sreclip.report.blocks import Block, View
 from sreclip.report.curves import MOST_POINTS, over_seeds, read_history, training_figures
 from sreclip.report.matrix import MOST_CLASSES, matrix_figure
 from sreclip.report.tree import tree_figure
@@ -243,3 +246,9 @@ def test_whiskers_stay_above_zero() -> None:
     (bar,) = figures.bars_figure([result(metrics={"known": wide})], COLOURS).data
     assert list(bar.error_x.array) == [3.0]
     assert list(bar.error_x.arrayminus) == [1.0]
+
+
+def test_no_name_ends_the_element_of_a_figure() -> None:
+    block = Block("x", views=[View("", [("</script><!--&", Figure())])])
+    assert not set("<>&") & set(block.json)
+    assert json.loads(block.json)[0][0]["title"] == "</script><!--&"
