@@ -16,7 +16,7 @@ def some(texts: Sequence[str], most: int = 5) -> str:
 
 
 class SreclipError(Exception):
-    """Something the user can mend: what was wrong, where, and what to do.
+    """Something the user can fix: what was wrong, where, and what to do.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Publication: what is copied, and when the stamp stands."""
+"""Publication: what is copied, and when the stamp is true."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def write_odd(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def mixed(project: Project) -> Project:
-    """Give the project with good, odd and unreadable images, of which few are put up with."""
+    """Give the project with good, odd and unreadable images, of which few are accepted."""
     write_unreadable(project.folder / "data")
     write_odd(project.folder / "data")
     project.edit(task__shard_size=64, features__max_rejects=0.02, methods__run=["sre_clip"])

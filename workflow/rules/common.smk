@@ -36,7 +36,7 @@ def refuse(error):
 
 
 try:
-    # Of a key that stands twice Snakemake takes the last; its words for a merge marker are of tabs.
+    # Of a repeated key Snakemake takes the last, and it calls a merge marker a wrong tab.
     if Path("params.yaml").exists():
         read_values(Path("params.yaml"))
 except SreclipError as error:
