@@ -29,10 +29,13 @@ STREAM_HANDLER = "DefaultStreamHandler"
 
 
 class JobLines(logging.Handler):
-    """Writes a line when a job has ended, warnings, and, of a dry run, the table of jobs."""
+    """Writes a line when a job has ended, warnings, and, of a dry run, the table of jobs.
 
-    def __init__(self, *, dryrun: bool) -> None:
-        super().__init__(logging.INFO)
+    With ``--quiet`` it writes what went wrong alone.
+    """
+
+    def __init__(self, *, dryrun: bool, quiet: bool) -> None:
+        super().__init__(logging.WARNING if quiet else logging.INFO)
         self._wants_table = dryrun
         self._started: dict[int, tuple[str, float]] = {}
         self._finished: list[str] = []
@@ -82,9 +85,9 @@ def _write(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def one_line_per_job(logger: logging.Logger, *, dryrun: bool) -> None:
+def one_line_per_job(logger: logging.Logger, *, dryrun: bool, quiet: bool) -> None:
     """Let `JobLines` write in place of Snakemake's own handler, unless ``--logger`` replaces it."""
     for handler in list(logger.handlers):
         if handler.name == STREAM_HANDLER:
             logger.removeHandler(handler)
-            logger.addHandler(JobLines(dryrun=dryrun))
+            logger.addHandler(JobLines(dryrun=dryrun, quiet=quiet))

@@ -75,7 +75,8 @@ UNDER = f"{PARAMS.task.name}/{PARAMS.backbone.label}"
 if MAIN:
     ask_patiently()
     if not workflow.output_settings.verbose:
-        one_line_per_job(logger, dryrun=workflow.output_settings.dryrun)
+        settings = workflow.output_settings
+        one_line_per_job(logger, dryrun=settings.dryrun, quiet=bool(settings.quiet))
     # Published files were edited or removed since: their stamp is there, but means other files.
     stale = not is_as_published(PLAN.reports)
     os.environ[AGAIN_VARIABLE] = f"results/again/{time.time_ns()}" if stale else ""
@@ -90,7 +91,8 @@ onstart:
 
 onsuccess:
     shutil.rmtree("results/again", ignore_errors=True)
-    if PLAN.task.path.exists() and PLAN.publication.path.exists():
+    is_quiet = bool(workflow.output_settings.quiet)
+    if not is_quiet and PLAN.task.path.exists() and PLAN.publication.path.exists():
         subprocess.run(["sreclip", "results"], check=False)
 
 
