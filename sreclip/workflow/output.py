@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-# Beginnings of lines that say nothing about this run.
+# Beginnings of messages that say nothing about this run, or what the failed job has said better.
 NOISE = (
     "Assuming unrestricted",
     "Building DAG",
@@ -17,10 +17,13 @@ NOISE = (
     "DAG of jobs",
     "Elapsed time",
     "Execute ",
+    "RuleException:\nCalledProcessError",
     "Select jobs",
+    "Shutting down",
     "Touching output",
     "Updating checkpoint",
     "Using shell",
+    "WorkflowError:\nAt least one job",
     "host: ",
 )
 # Rules that do nothing but ask for files.
@@ -61,7 +64,8 @@ class JobLines(logging.Handler):
                 _write(text)
         elif event == "job_error":
             logs = ", ".join(about.get("log") or [])
-            _write(f"failed: {_name(about)}" + (f" (log: {logs})" if logs else ""))
+            name, _ = self._started.get(about["jobid"], (_name(about), 0.0))
+            _write(f"failed: {name}" + (f" (log: {logs})" if logs else ""))
         elif event in ("", "error") and text and not text.startswith(NOISE):
             _write(text)
 
