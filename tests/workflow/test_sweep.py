@@ -11,10 +11,12 @@ import sys
 import pandas as pd
 import pytest
 
+from sreclip.data.manifest import read_manifest
 from sreclip.errors import SreclipError
 from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.methods import METHODS
 from sreclip.plan.sweep import Sweep
+from sreclip.train.inputs import load_inputs
 from sreclip.train.method import fit_method
 from tests.methods.test_methods import FEW_STEPS
 from tests.pretended_gpu import PretendedGpu
@@ -71,6 +73,17 @@ def test_no_target_label_is_read_before_evaluation(
     evaluate_method(plan, "zero_shot")
     evaluated = json.loads(plan.evaluation("zero_shot")["evaluation.json"].read_text())
     assert "h" in evaluated["metrics"]
+
+
+def test_a_fit_sees_no_source_image_of_an_unknown_class(restored: Project) -> None:
+    restored.edit(split__unknown=["horse", "car"])
+    plan = restored.plan
+    rows = read_manifest(plan.task.path, ["domain", "label"])
+    labels = rows["label"][rows["domain"] == "source"].to_numpy()
+    inputs = load_inputs(plan)
+    assert not plan.known[labels].all()
+    assert inputs.source_labels.tolist() == labels[plan.known[labels]].tolist()
+    assert len(inputs.source_features) == len(inputs.source_labels)
 
 
 def test_a_fit_on_a_gpu_gives_the_same_files(restored: Project) -> None:
