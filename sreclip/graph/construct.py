@@ -100,20 +100,8 @@ def graph_from_senses(
     """Return the relation graph of a class list.
 
     A class without a sense becomes a child of the `NEIGHBOURS` classes with a sense whose text is
-    most similar.
-
-    Parameters
-    ----------
-    senses : SenseMap
-    text_similarity : array, (n_classes, n_classes), optional
-        Needed where a class has no sense.
-    include_imagenet, wordnet
-        See `build_relation_graph`.
-
-    Raises
-    ------
-    GraphError
-        No class has a sense, or the text similarity is missing.
+    most similar, by ``text_similarity``, ``(n_classes, n_classes)``. Raises `GraphError` if no
+    class has a sense or the text similarity is missing. See `build_relation_graph` for the rest.
     """
     mapped = [i for i, wnid in enumerate(senses.wnids) if wnid is not None]
     graph = build_relation_graph(

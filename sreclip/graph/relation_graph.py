@@ -46,11 +46,6 @@ class RelationGraph:
         return len(self.wnids)
 
     @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_nodes)
-
-    @property
     def class_wnids(self) -> tuple[str, ...]:
         """WordNet id (or ``text:<name>``) of each class."""
         return tuple(self.wnids[node] for node in self.class_nodes)
@@ -64,11 +59,8 @@ class RelationGraph:
     def from_json(cls, value: Mapping[str, Any]) -> RelationGraph:
         """Undo `to_json`.
 
-        Raises
-        ------
-        GraphError
-            A key is missing, lengths differ, a node, class or edge appears twice, a number is out
-            of range, or the edges form a cycle.
+        Raises `GraphError` if a key is missing, lengths differ, a node, class or edge appears
+        twice, a number is out of range, or the edges form a cycle.
         """
         missing = [key for key in KEYS if not isinstance(value, Mapping) or key not in value]
         if missing:
@@ -95,12 +87,7 @@ class RelationGraph:
     def load(cls, path: Path) -> RelationGraph:
         """Read ``graph.json``.
 
-        Raises
-        ------
-        StoreError
-            The file is missing or is not JSON.
-        GraphError
-            It holds no valid graph; the message names the file.
+        Raises `StoreError` if it is missing or is not JSON, `GraphError` if it is no valid graph.
         """
         try:
             return cls.from_json(read_json(path, made_by=GRAPH_STEP))
