@@ -16,7 +16,7 @@ def normalized_adjacency(n: int, edges: np.ndarray) -> csr_array:
     """Return the row-normalised adjacency with reverse edges and self-loops.
 
     ``A_hat[i, j] = 1 / degree(i)`` where i and j are joined or equal, ``degree(i)`` the number of
-    such j; float32, ``(n, n)``. Direction and repeats of ``edges``, ``(n_edges, 2)``, have no effect.
+    such j; float32, ``(n, n)``. Direction and repeats of edges, ``(n_edges, 2)``, do not matter.
 
     Source: Kipf & Welling, ICLR 2017, with the row normalisation of Kampffmeyer et al., CVPR 2019.
     """

@@ -75,15 +75,10 @@ class Plan:
 
     What comes after `task` needs the files of the prepared task and raises `StoreError` without
     them.
-
-    Parameters
-    ----------
-    params : Params
-    folder : Path
-        The project: results are in its ``results``, copies in its ``reports``.
     """
 
     params: Params
+    # The project: results are in its "results", copies in its "reports".
     folder: Path = Path()
 
     @property
