@@ -105,25 +105,11 @@ def paired_bootstrap(
     The variance within a class of m images is too small by a factor (m - 1) / m: with few images
     per class, intervals are too narrow.
 
-    Parameters
-    ----------
-    right : Mapping
-        For each method which images it gets right with each of its seeds, bool,
-        ``(n_seeds, n_images)``; methods may have different numbers of seeds.
-    labels : ndarray
-        Class numbers, ``(n_images,)``.
-    known : ndarray
-        Known classes, ``(n_classes,)``.
-    n : int
-        Resamples.
-    seed : int
-        Of the draws, which depend on nothing else but the labels: a pair of methods gets the same
-        numbers whatever other methods there are.
-
-    Returns
-    -------
-    Bootstrap
-        Without ``unknown`` and ``h`` if no image is of an unknown class, and so on.
+    ``right`` says for each method which images it gets right with each of its seeds,
+    ``(n_seeds, n_images)``; ``known`` is ``(n_classes,)``, ``n`` the number of resamples. The draws
+    depend on ``seed`` and ``labels`` alone: a pair of methods gets the same numbers whatever other
+    methods there are. The result is without ``unknown`` and ``h`` if no image is of an unknown
+    class, and so on.
     """
     names = list(right)
     stacked = np.concatenate([right[name] for name in names])

@@ -54,10 +54,7 @@ def build_graph(plan: Plan) -> None:
 def doubt_note(senses: SenseMap) -> str:
     """Name the classes whose sense was a close choice, one per line; empty if there is none."""
     wordnet = WordNet.bundled()
-    lines = [
-        f"  {name}: taken for {wnid} ({', '.join(wordnet.lemmas(wnid)[:3])})"
-        for name, wnid in senses.doubtful()
-    ]
+    lines = [f"  {name}: taken for {wordnet.label(wnid)}" for name, wnid in senses.doubtful()]
     if not lines:
         return ""
     head = "note: senses that were a close choice; pin another in graph.senses if one is wrong:"

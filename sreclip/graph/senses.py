@@ -251,14 +251,13 @@ def _refuse_shared(names: Sequence[str], wnids: Sequence[str | None], wordnet: W
     for name, wnid in zip(names, wnids, strict=True):
         if wnid is not None and first.setdefault(wnid, name) != name:
             others = dict.fromkeys(
-                f"{sense} ({', '.join(wordnet.lemmas(sense)[:3])})"
+                wordnet.label(sense)
                 for class_name in (first[wnid], name)
                 for sense in wordnet.senses(class_name)[:6]
                 if sense != wnid
             )
             also = f"; the names can also mean {'; '.join(others)}" if others else ""
             raise GraphError(
-                f"classes {first[wnid]!r} and {name!r} both mean {wnid} "
-                f"({', '.join(wordnet.lemmas(wnid)[:3])})",
+                f"classes {first[wnid]!r} and {name!r} both mean {wordnet.label(wnid)}",
                 "merge the two, or pin another sense for one (graph.senses: {name: wnid})" + also,
             )

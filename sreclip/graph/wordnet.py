@@ -94,6 +94,10 @@ class WordNet:
         """Return the names of a synset, the usual one first, with spaces between words."""
         return tuple(_words(lemma) for lemma in self._lemmas[self.require(wnid)].split())
 
+    def label(self, wnid: str) -> str:
+        """Return a synset's id with its first lemmas, for a message."""
+        return f"{wnid} ({', '.join(self.lemmas(wnid)[:3])})"
+
     def hypernyms(self, wnid: str) -> tuple[str, ...]:
         """Return the direct hypernyms of a synset (for an instance: what it is an instance of)."""
         return tuple(self._hypernyms[self.require(wnid)].split())
