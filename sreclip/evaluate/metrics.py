@@ -90,12 +90,8 @@ def known_unknown_curve(
     """Return known and unknown accuracy as a bias on unknown logits falls from +inf to -inf.
 
     An image goes to its best known class exactly if its margin (best known minus best unknown
-    logit) is above the bias, so the curve has one step per margin and is exact.
-
-    Returns
-    -------
-    known_accuracy, unknown_accuracy : ndarray
-        Class means; known rises from 0, unknown falls to 0; both ``(n_margins + 1,)``.
+    logit) is above the bias, so the curve has one step per margin and is exact. Both are class
+    means, ``(n_margins + 1,)``; known rises from 0, unknown falls to 0.
     """
     margin = np.where(ok, scores.margin, 0)
     is_known = known[labels]

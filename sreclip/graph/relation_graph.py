@@ -21,23 +21,15 @@ KEYS = ("wnids", "names", "edges", "classes")
 
 @dataclass(frozen=True, eq=False)
 class RelationGraph:
-    """A directed acyclic graph over class and hypernym nodes.
+    """A directed acyclic graph over class and hypernym nodes."""
 
-    Attributes
-    ----------
-    wnids : tuple of str, (n_nodes,)
-        WordNet id of each node, or ``text:<name>`` for a class that is not in WordNet.
-    names : tuple of str, (n_nodes,)
-        What to show and to embed: the class name, or the lemmas joined by ", ".
-    edges : int64 array, (n_edges, 2)
-        Node numbers, child to parent.
-    class_nodes : int64 array, (n_classes,)
-        Node of each class, in class order.
-    """
-
+    # WordNet id of each node, or "text:<name>" for a class that is not in WordNet.
     wnids: tuple[str, ...]
+    # What to show and to embed: the class name, or the lemmas joined by ", ".
     names: tuple[str, ...]
+    # Node numbers, child to parent, (n_edges, 2).
     edges: NDArray[np.int64]
+    # Node of each class, in class order, (n_classes,).
     class_nodes: NDArray[np.int64]
 
     @property

@@ -113,14 +113,11 @@ class Plan:
         )
         path = self.results / "data" / f"{task.name}-{key}"
         files = (MANIFEST_FILE, "classes.json", SHARDS_FILE, "summary.json", LABELS_FILE)
-        return Result("task", path, key, (), files, self._about_task(path))
-
-    def _about_task(self, path: Path) -> dict[str, Any]:
-        about: dict[str, Any] = {"task": self.params.task.name}
+        about: dict[str, Any] = {"task": task.name}
         if (path / "summary.json").exists():
             summary = read_summary(path)
             about |= {name: summary.get(name) for name in ("images", "classes", "root")}
-        return about
+        return Result("task", path, key, (), files, about)
 
     @property
     def hash_cache(self) -> Path:
