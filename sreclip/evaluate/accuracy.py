@@ -35,6 +35,12 @@ def class_accuracy(right: Mask, labels: Labels) -> tuple[Labels, Floats]:
     return classes, np.bincount(position, weights=right, minlength=len(classes)) / counts
 
 
+def harmonic_means(a: Floats, b: Floats) -> Floats:
+    """Return `harmonic_mean` of each pair."""
+    total = a + b
+    return np.divide(2 * a * b, total, out=np.zeros_like(total), where=total > 0)
+
+
 def harmonic_mean(a: float | None, b: float | None) -> float | None:
     """Return ``2 a b / (a + b)``, or zero if both are zero."""
     if a is None or b is None:

@@ -30,12 +30,8 @@ def compare_methods(plan: Plan) -> None:
     mean, sd, low, high, n; under ``evaluate.protocol: reference`` its ``protocol`` holds the
     warning. ``means.json`` holds the means of `MAIN_METRICS`, few enough for the columns of
     ``dvc exp show``. ``significance.csv`` holds the rows of `compare_pairs`, and ``literature.csv``
-    the published numbers of the same problem.
-
-    Raises
-    ------
-    StoreError
-        A method's evaluation is missing or damaged, or was made on other images.
+    the published numbers of the same problem. Raises `StoreError` if a method's evaluation is
+    missing or damaged, or was made on other images.
     """
     evaluations = read_evaluations(plan.comparison.inputs)
     folder, settings = plan.comparison.path, plan.params.evaluate

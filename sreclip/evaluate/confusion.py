@@ -13,13 +13,9 @@ def confusion(
 ) -> NDArray[np.int64]:
     """Count how often each class was predicted for each class.
 
-    For 5,000 classes the whole table would be 25 million numbers, nearly all of them 0.
-
-    Returns
-    -------
-    ndarray
-        True class, prediction and count of each pair that occurs, in order, ``(n_pairs, 3)``; a
-        rejected image has the prediction ``n_classes``.
+    Returns true class, prediction and count of each pair that occurs, in order, ``(n_pairs, 3)``; a
+    rejected image has the prediction ``n_classes``. For 5,000 classes the whole table would be 25
+    million numbers, nearly all of them 0.
     """
     columns = np.where(predicted < 0, n_classes, predicted)
     pairs, counts = np.unique(labels * (n_classes + 1) + columns, return_counts=True)

@@ -35,24 +35,16 @@ def evaluate_method(plan: Plan, method: str) -> None:
     With ``train.selection.rule: oracle`` the candidate with the best mean H counts (without an
     unknown image: with the best mean over all classes). With ``evaluate.protocol: reference``
     metrics are as `sreclip.evaluate.reference` says; predictions, curve and confusion are those
-    of the last state.
-
-    Raises
-    ------
-    DataError
-        No target image has a label.
+    of the last state. Raises `DataError` if no target image has a label.
     """
     evaluated = [_evaluate(candidate, method) for candidate in plan.candidates(method)]
-    number = int(np.argmax([_goal(found["metrics"]) for _, found, _ in evaluated]))
+    metrics = [found["metrics"] for _, found, _ in evaluated]
+    number = int(np.argmax([m["h" if "h" in m else "all"]["mean"] for m in metrics]))
     scores, found, labels = evaluated[number]
     result = plan.evaluation(method)
     _write_predictions(result["predictions.parquet"], plan, scores, labels)
     rule = plan.params.train.selection.rule
     write_evaluation(result, Evaluation(**found, key=result.key, selection=rule, candidate=number))
-
-
-def _goal(metrics: dict[str, dict[str, float]]) -> float:
-    return metrics["h" if "h" in metrics else "all"]["mean"]
 
 
 def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,25 +17,15 @@ LITERATURE = "literature.csv"
 
 @dataclass(frozen=True)
 class PublishedNumber:
-    """One row of ``literature.csv``.
-
-    Attributes
-    ----------
-    task, method, metric : str
-        Their names here.
-    percent : str
-        With the published digits.
-    citation, obtained, caveats : str
-        Where it was published; what it measures; what limits a comparison.
-    """
+    """One row of ``literature.csv``."""
 
     task: str
     method: str
     metric: str
-    percent: str
+    percent: str  # with the published digits
     citation: str
-    obtained: str
-    caveats: str
+    obtained: str  # what it measures
+    caveats: str  # what limits a comparison
 
 
 COLUMNS = tuple(field.name for field in fields(PublishedNumber))
@@ -46,14 +36,7 @@ def published_numbers(
 ) -> list[PublishedNumber]:
     """Return the numbers published for some methods, if classes and unknown classes are the same.
 
-    Parameters
-    ----------
-    task : str
-    classes : sequence of str
-        Names in label order.
-    known : ndarray
-        ``(n_classes,)``, bool.
-    methods : sequence of str
+    ``classes`` are names in label order, ``known`` is ``(n_classes,)``.
     """
     found = [
         number
@@ -69,26 +52,20 @@ def published_numbers(
 def read_literature(path: Path) -> list[PublishedNumber]:
     """Read published numbers, those of this package or those that ``sreclip compare`` wrote.
 
-    Raises
-    ------
-    StoreError
-        The table is missing or damaged.
+    Raises `StoreError` if the table is missing or damaged.
     """
-    return read_csv(path, _from_text, what="published numbers", made_by="sreclip compare")
-
-
-def _from_text(rows: Iterable[Mapping[str, str]]) -> list[PublishedNumber]:
-    return [PublishedNumber(**row) for row in rows]
+    return read_csv(
+        path,
+        lambda rows: [PublishedNumber(**row) for row in rows],
+        what="published numbers",
+        made_by="sreclip compare",
+    )
 
 
 def literature_notes(numbers: Sequence[PublishedNumber], *, reference: bool) -> list[str]:
     """Return what the numbers are, one line per source, and how those measured here were made.
 
-    Parameters
-    ----------
-    numbers : sequence of PublishedNumber
-    reference : bool
-        The numbers measured here are of the protocol ``reference``.
+    ``reference`` says that those are of the protocol ``reference``.
     """
     sources = dict.fromkeys((n.citation, n.obtained, n.caveats) for n in numbers)
     if not sources:

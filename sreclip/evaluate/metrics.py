@@ -9,7 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from sreclip.evaluate.accuracy import Floats, Labels, Mask, class_mean, harmonic_mean, predictions
+from sreclip.evaluate.accuracy import (
+    Floats,
+    Labels,
+    Mask,
+    class_mean,
+    harmonic_mean,
+    harmonic_means,
+    predictions,
+)
 from sreclip.methods.scores import TOP, ImageScores
 
 ACCURACIES = (
@@ -60,23 +68,20 @@ def run_metrics(
         result[f"{name}_micro"] = float(right[images].mean()) if images.any() else None
     result["h"] = harmonic_mean(result["known"], result["unknown"])
     result["h_micro"] = harmonic_mean(result["known_micro"], result["unknown_micro"])
-    result["zsl"] = zsl_accuracy(scores, ok, labels, known)
+    # Unknown images with only the unknown classes to choose from.
+    among_unknown = (scores.unknown_class == labels) & ok
+    result["zsl"] = class_mean(among_unknown[~is_known], labels[~is_known])
     among_top = (scores.top_class == labels[:, None]).any(axis=1) & ok
     result["top5"] = class_mean(among_top, labels) if len(known) > TOP else None
     result["ausuc"] = result["h_oracle"] = None
     if is_known.any() and (~is_known).any():
         curve = known_unknown_curve(scores, ok, labels, known)
-        result["ausuc"], result["h_oracle"] = area_under(*curve), best_harmonic_mean(*curve)
+        result["ausuc"] = area_under(*curve)
+        # H at the bias that the labels choose: an upper bound.
+        result["h_oracle"] = float(harmonic_means(*curve).max())
     result["ece"] = calibration_error(scores[ok], labels[ok], ece_bins) if ok.any() else None
     result["macro_f1"] = macro_f1(predicted, labels)
     return {name: value for name in METRICS if (value := result[name]) is not None}
-
-
-def zsl_accuracy(scores: ImageScores, ok: Mask, labels: Labels, known: Mask) -> float | None:
-    """Return the class mean over unknown images with only unknown classes to choose from."""
-    images = ~known[labels]
-    right = (scores.unknown_class == labels) & ok
-    return class_mean(right[images], labels[images])
 
 
 def known_unknown_curve(
@@ -85,12 +90,8 @@ def known_unknown_curve(
     """Return known and unknown accuracy as a bias on unknown logits falls from +inf to -inf.
 
     An image goes to its best known class exactly if its margin (best known minus best unknown
-    logit) is above the bias, so the curve has one step per margin and is exact.
-
-    Returns
-    -------
-    known_accuracy, unknown_accuracy : ndarray
-        Class means; known rises from 0, unknown falls to 0; both ``(n_margins + 1,)``.
+    logit) is above the bias, so the curve has one step per margin and is exact. Both are class
+    means, ``(n_margins + 1,)``; known rises from 0, unknown falls to 0.
     """
     margin = np.where(ok, scores.margin, 0)
     is_known = known[labels]
@@ -112,13 +113,6 @@ def known_unknown_curve(
 def area_under(known_accuracy: Floats, unknown_accuracy: Floats) -> float:
     """Return the area under the known/unknown curve, by trapezoids."""
     return float(np.trapezoid(unknown_accuracy, known_accuracy))
-
-
-def best_harmonic_mean(known_accuracy: Floats, unknown_accuracy: Floats) -> float:
-    """Return H at the bias that the labels choose: an upper bound."""
-    total = known_accuracy + unknown_accuracy
-    product = 2 * known_accuracy * unknown_accuracy
-    return float(np.divide(product, total, out=np.zeros_like(total), where=total > 0).max())
 
 
 def calibration_error(scores: ImageScores, labels: Labels, bins: int) -> float:

@@ -21,13 +21,7 @@ BATCH_SIZE = 512
 
 
 def protocol_warning(checkpoints: int) -> str:
-    """Return the warning that belongs to every number of the protocol.
-
-    Parameters
-    ----------
-    checkpoints : int
-        ``train.checkpoints``.
-    """
+    """Return the warning that belongs to every number of the protocol, for `train.checkpoints`."""
     chosen = (
         "each metric at its own best checkpoint on the TEST labels"
         if checkpoints
@@ -45,17 +39,8 @@ def class_sorted_batches(
 ) -> list[NDArray[np.int64]]:
     """Cut images into batches by class; known, unknown and unlabelled ones share no batch.
 
-    Parameters
-    ----------
-    labels : ndarray
-        True classes, -1 without a label, ``(n_images,)``.
-    known : ndarray
-        ``(n_classes,)``, bool.
-
-    Returns
-    -------
-    list of ndarray
-        Row numbers, each in one batch of at most `BATCH_SIZE`.
+    ``labels`` are the true classes, -1 without a label, ``(n_images,)``; the result is row numbers,
+    each in one batch of at most `BATCH_SIZE`.
     """
     is_known = (labels >= 0) & known[labels]
     batches = []
@@ -71,17 +56,8 @@ def best_of(
 ) -> tuple[dict[str, float], dict[str, int | str]]:
     """Take each of `ACCURACIES` at its own best step, the first of equals, and others at the last.
 
-    Parameters
-    ----------
-    metrics : Mapping
-        Metrics by step, the last step last.
-
-    Returns
-    -------
-    values : dict
-        By metric.
-    steps : dict
-        The step of each of `ACCURACIES`.
+    From metrics by step, the last step last, to values by metric and the step of each of
+    `ACCURACIES`.
     """
     last = metrics[LAST]
     steps = {

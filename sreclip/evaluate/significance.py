@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,36 +17,22 @@ from sreclip.plan.results import Result
 
 SIGNIFICANCE = "significance.csv"
 BEST_BASELINE = "best_baseline"
-ReferenceKind = Literal["zero_shot", "best_baseline"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row of `SIGNIFICANCE`: one method against one reference in one metric.
-
-    Attributes
-    ----------
-    reference, reference_kind : str
-        A method, and why it is the reference.
-    method, metric : str
-    difference : float
-        The method's mean over seeds minus the reference's, a fraction.
-    low, high : float or None
-        Bootstrap interval; None if every resample gives the same difference.
-    p : float
-        Two-sided.
-    p_holm : float
-        Adjusted for all methods that are compared with this reference in this metric.
-    """
+    """A row of `SIGNIFICANCE`: one method against one reference in one metric."""
 
     reference: str
-    reference_kind: ReferenceKind
+    reference_kind: str  # ZERO_SHOT or BEST_BASELINE
     method: str
     metric: str
+    # As in `sreclip.evaluate.statistics.Difference`.
     difference: float
     low: float | None
     high: float | None
     p: float
+    # Adjusted for all methods that are compared with this reference in this metric.
     p_holm: float
 
     def mark(self, confidence: float) -> str:
@@ -75,7 +60,7 @@ def best_baseline(evaluations: Sequence[Evaluation]) -> str | None:
     return None
 
 
-def pairs(evaluations: Sequence[Evaluation]) -> dict[tuple[str, ReferenceKind], list[str]]:
+def pairs(evaluations: Sequence[Evaluation]) -> dict[tuple[str, str], list[str]]:
     """Return the methods to compare with each reference.
 
     Every other method with zero_shot if that was run, and all but zero_shot with the best
@@ -83,11 +68,11 @@ def pairs(evaluations: Sequence[Evaluation]) -> dict[tuple[str, ReferenceKind], 
     """
     names = [evaluation.method for evaluation in evaluations]
     best = best_baseline(evaluations)
-    found: dict[tuple[str, ReferenceKind], list[str]] = {}
+    found = {}
     if ZERO_SHOT in names:
-        found[ZERO_SHOT, "zero_shot"] = [name for name in names if name != ZERO_SHOT]
+        found[ZERO_SHOT, ZERO_SHOT] = [name for name in names if name != ZERO_SHOT]
     if best is not None:
-        found[best, "best_baseline"] = [name for name in names if name not in (ZERO_SHOT, best)]
+        found[best, BEST_BASELINE] = [name for name in names if name not in (ZERO_SHOT, best)]
     return {reference: methods for reference, methods in found.items() if methods}
 
 
@@ -101,24 +86,10 @@ def compare_pairs(
 ) -> list[Comparison]:
     """Compare every method with zero_shot and with the best baseline, in each metric.
 
-    Parameters
-    ----------
-    results : sequence of Result
-        Where the predictions of each evaluation are.
-    evaluations : sequence of Evaluation
-    resamples, seed, confidence
-        As in `paired_bootstrap` and `Bootstrap.difference`; with 0 resamples nothing is compared.
-
-    Returns
-    -------
-    list of Comparison
-        By reference, metric and method. Empty under the protocol ``reference``, since its numbers
-        do not belong to one set of predictions.
-
-    Raises
-    ------
-    StoreError
-        Predictions are missing, damaged, or of different images.
+    ``results`` say where the predictions of each evaluation are; with 0 resamples nothing is
+    compared, nor under the protocol ``reference``, since its numbers do not belong to one set of
+    predictions. The order is by reference, metric and method. See `paired_bootstrap`. Raises
+    `StoreError` if predictions are missing, damaged, or of different images.
     """
     wanted = pairs(evaluations)
     if not resamples or evaluations[0].warning or not wanted:
@@ -163,13 +134,7 @@ def _read_right(
 
 
 def read_significance(path: Path) -> list[Comparison]:
-    """Read the table that ``sreclip compare`` writes.
-
-    Raises
-    ------
-    StoreError
-        It is missing or damaged.
-    """
+    """Read the table that ``sreclip compare`` writes; `StoreError` if missing or damaged."""
     return read_csv(path, _from_text, what="differences", made_by="sreclip compare")
 
 
@@ -177,7 +142,7 @@ def _from_text(rows: Iterable[Mapping[str, str]]) -> list[Comparison]:
     return [
         Comparison(
             reference=row["reference"],
-            reference_kind=cast("ReferenceKind", row["reference_kind"]),
+            reference_kind=row["reference_kind"],
             method=row["method"],
             metric=row["metric"],
             difference=float(row["difference"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,40 +14,18 @@ from sreclip.methods.scores import ImageScores, Scores
 from sreclip.plan.plan import Plan
 from sreclip.train.states import SavedFit, scores_of
 
-if TYPE_CHECKING:
-    import torch
-
-    from sreclip.config.methods import Settings
-    from sreclip.train.fits import FitInputs
-
 State = tuple[int | str, ImageScores]
 
 
 def reference_states(
     plan: Plan, fit: Mapping[str, Any], scores: Scores, labels: NDArray[np.int64]
 ) -> list[list[State]]:
-    """Return all states of a fit with their scores.
+    """Return all states of a fit with their scores, for each seed, the last state last.
 
-    Parameters
-    ----------
-    plan : Plan
-    fit : Mapping
-        ``fit.json`` of the method.
-    scores : Scores
-        Of its last states.
-    labels : ndarray
-        True classes, -1 without a label, ``(n_target,)``.
-
-    Returns
-    -------
-    list of list of State
-        For each seed, the last state last. Scores are the stored ones, or made again on
-        class-sorted batches if they depend on the batch.
-
-    Raises
-    ------
-    StoreError
-        A file is missing, damaged, or made from something else.
+    Scores are the stored ones, or made again on class-sorted batches if they depend on the batch.
+    ``fit`` is ``fit.json`` of the method, ``scores`` are those of its last states, ``labels`` are
+    the true classes, -1 without a label, ``(n_target,)``. Raises `StoreError` if a file is missing,
+    damaged, or made from something else.
     """
     from sreclip.methods import METHODS
     from sreclip.registry import load_registered
@@ -75,6 +53,7 @@ def _scored_again(
     """Score the saved states on class-sorted batches, on the CPU."""
     import torch
 
+    from sreclip.train.fits import make_method, score_target
     from sreclip.train.inputs import load_inputs
 
     train = plan.params.train.model_copy(update={"device": "cpu"})
@@ -89,26 +68,11 @@ def _scored_again(
     ]
     settings = plan.params.methods.settings(scores.method).changed(fit["settings"])
     for seed in scores.seeds:
-        yield [
-            (
-                LAST if step is None else step,
-                _score(scores.method, settings, saved.state(seed, step), inputs, batches).spread(
-                    scores.ok
-                ),
-            )
-            for step in [*fit["checkpoints"], None]
-        ]
-
-
-def _score(
-    name: str,
-    settings: Settings,
-    state: Mapping[str, torch.Tensor],
-    inputs: FitInputs,
-    batches: Sequence[torch.Tensor],
-) -> ImageScores:
-    from sreclip.train.fits import make_method, score_target
-
-    method = make_method(name, settings, seed=0).restore(state, inputs.text)
-    method.scoring_batches = batches
-    return score_target(method, inputs.target_features)
+        states: list[State] = []
+        for step in [*fit["checkpoints"], None]:
+            method = make_method(scores.method, settings, seed=0)
+            method = method.restore(saved.state(seed, step), inputs.text)
+            method.scoring_batches = batches
+            scored = score_target(method, inputs.target_features).spread(scores.ok)
+            states.append((LAST if step is None else step, scored))
+        yield states

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sreclip.evaluate.accuracy import harmonic_means
+
 # Draws in memory at a time: 16 MB, small enough to count in the processor's cache.
 CELLS = 1 << 20
 # Sums of equal terms in another order differ by less than this.
@@ -18,11 +20,7 @@ ROUNDING = 1e-12
 def summarise(values: Sequence[float], confidence: float) -> dict[str, float]:
     """Return mean, standard deviation (ddof 1) and Student-t interval of the mean.
 
-    Returns
-    -------
-    dict
-        ``mean``, ``sd``, ``low``, ``high``, ``n``; without ``sd``, ``low`` and ``high`` for a
-        single value.
+    By the names ``mean``, ``sd``, ``low``, ``high``, ``n``; only ``mean`` and ``n`` of one value.
     """
     n = len(values)
     mean = math.fsum(values) / n
@@ -37,38 +35,25 @@ def summarise(values: Sequence[float], confidence: float) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """A method's mean minus a reference's, with its bootstrap interval.
+    """A method's mean minus a reference's, in [-1, 1], with its percentile interval.
 
-    Attributes
-    ----------
-    difference : float
-        On the observed images, in [-1, 1].
-    low, high : float or None
-        Percentile interval; None if every resample gives the same difference, such as when no
-        class has two images or the predictions are the same.
-    p : float
-        Two-sided; 1 without an interval.
+    Without an interval (None, p 1) if every resample gives the same difference, such as when no
+    class has two images or the predictions are the same.
     """
 
     difference: float
     low: float | None
     high: float | None
-    p: float
+    p: float  # two-sided
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Metrics of all methods on the observed images and on the same resamples of them.
+    """Metrics of all methods on the observed images and on the same resamples of them."""
 
-    Attributes
-    ----------
-    observed : dict
-        Mean over seeds by metric (``known``, ``unknown`` and ``h``, if defined) and method.
-    resampled : dict
-        The same on each resample, ``(n,)``.
-    """
-
+    # Mean over seeds by metric ("known", "unknown" and "h", if defined) and method.
     observed: dict[str, dict[str, float]]
+    # The same on each resample, (n,).
     resampled: dict[str, dict[str, NDArray[np.float64]]]
 
     def difference(self, method: str, reference: str, metric: str, confidence: float) -> Difference:
@@ -120,25 +105,11 @@ def paired_bootstrap(
     The variance within a class of m images is too small by a factor (m - 1) / m: with few images
     per class, intervals are too narrow.
 
-    Parameters
-    ----------
-    right : Mapping
-        For each method which images it gets right with each of its seeds, bool,
-        ``(n_seeds, n_images)``; methods may have different numbers of seeds.
-    labels : ndarray
-        Class numbers, ``(n_images,)``.
-    known : ndarray
-        Known classes, ``(n_classes,)``.
-    n : int
-        Resamples.
-    seed : int
-        Of the draws, which depend on nothing else but the labels: a pair of methods gets the same
-        numbers whatever other methods there are.
-
-    Returns
-    -------
-    Bootstrap
-        Without ``unknown`` and ``h`` if no image is of an unknown class, and so on.
+    ``right`` says for each method which images it gets right with each of its seeds,
+    ``(n_seeds, n_images)``; ``known`` is ``(n_classes,)``, ``n`` the number of resamples. The draws
+    depend on ``seed`` and ``labels`` alone: a pair of methods gets the same numbers whatever other
+    methods there are. The result is without ``unknown`` and ``h`` if no image is of an unknown
+    class, and so on.
     """
     names = list(right)
     stacked = np.concatenate([right[name] for name in names])
@@ -164,11 +135,7 @@ def paired_bootstrap(
         if n_classes[kind]
     }
     if all(n_classes):
-        product, total = (
-            2 * values["known"] * values["unknown"],
-            values["known"] + values["unknown"],
-        )
-        values["h"] = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
+        values["h"] = harmonic_means(values["known"], values["unknown"])
     means = {
         metric: {name: value[:, columns].mean(axis=1) for name, columns in runs.items()}
         for metric, value in values.items()

@@ -26,63 +26,34 @@ Summary = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The content of ``evaluation.json``.
+    """The content of ``evaluation.json``."""
 
-    Attributes
-    ----------
-    method, title, citation : str
-        Name in the parameters, display name, source.
-    transductive : bool
-        The fit saw the unlabelled target images.
-    baseline : bool
-        The method is published elsewhere.
-    settings : Mapping
-    seeds : sequence of int
-    n_images, n_unlabelled, n_rejected : int
-        Target images with a label, without one, and with one but unreadable.
-    classes : sequence of str
-    known : ndarray
-        ``(n_classes,)``, bool.
-    protocol : Mapping
-        ``name`` and, under the protocol ``reference``, ``warning`` and how steps were chosen.
-    runs : sequence of Mapping
-        Metrics of each seed.
-    metrics : Mapping
-        Summary over seeds by metric.
-    class_accuracy : sequence of float or None
-        Mean over seeds; None for a class without a labelled target image.
-    curve : Mapping or None
-        ``known`` and ``unknown`` accuracies; None if one kind has no image.
-    confusion : sequence of (int, int, int)
-        Counts over all seeds; see `sreclip.evaluate.confusion.confusion`.
-    key : str
-    selection : str
-        How settings were chosen: ``last``, ``pseudo_unknown`` or ``oracle``.
-    candidate : int
-        Number of the candidate that ``oracle`` chose.
-    """
-
-    method: str
-    title: str
+    method: str  # name in the parameters
+    title: str  # display name
     citation: str
-    transductive: bool
-    baseline: bool
+    transductive: bool  # the fit saw the unlabelled target images
+    baseline: bool  # the method is published elsewhere
     settings: Mapping[str, Any]
     seeds: Sequence[int]
+    # Target images with a label, without one, and with one but unreadable.
     n_images: int
     n_unlabelled: int
     n_rejected: int
     classes: Sequence[str]
-    known: NDArray[np.bool_]
+    known: NDArray[np.bool_]  # (n_classes,)
+    # "name" and, under the protocol "reference", "warning" and how steps were chosen.
     protocol: Mapping[str, Any]
-    runs: Sequence[Mapping[str, float]]
+    runs: Sequence[Mapping[str, float]]  # metrics of each seed
     metrics: Mapping[str, Summary]
+    # Mean over seeds; None for a class without a labelled target image.
     class_accuracy: Sequence[float | None]
+    # "known" and "unknown" accuracies; None if one kind has no image.
     curve: Mapping[str, Sequence[float]] | None
+    # Counts over all seeds; see `sreclip.evaluate.confusion.confusion`.
     confusion: Sequence[Sequence[int]]
     key: str
-    selection: str
-    candidate: int
+    selection: str  # how settings were chosen: "last", "pseudo_unknown" or "oracle"
+    candidate: int  # number of the candidate that "oracle" chose
 
     @property
     def warning(self) -> str:
@@ -102,19 +73,9 @@ def write_evaluation(result: Result, evaluation: Evaluation) -> None:
 
 
 def read_evaluation(result: Result, made_by: str = "") -> Evaluation:
-    """Read ``evaluation.json``.
+    """Read ``evaluation.json``, made by ``sreclip evaluate`` or another command.
 
-    Parameters
-    ----------
-    result : Result
-        An evaluation of a plan.
-    made_by : str
-        The command that makes it, if not ``sreclip evaluate``.
-
-    Raises
-    ------
-    StoreError
-        The file is missing, damaged, or made from something else.
+    Raises `StoreError` if the file is missing, damaged, or made from something else.
     """
     path, made_by = result["evaluation.json"], made_by or _made_by(result)
     value = read_keyed(path, result.key, made_by=made_by)
@@ -131,10 +92,7 @@ def read_evaluation(result: Result, made_by: str = "") -> Evaluation:
 def read_fit(result: Result) -> dict[str, Any]:
     """Read ``fit.json`` of a method's fits.
 
-    Raises
-    ------
-    StoreError
-        The file is missing, damaged, or made from something else.
+    Raises `StoreError` if the file is missing, damaged, or made from something else.
     """
     made_by = f"sreclip train {result.about['method']}"
     return read_keyed(result["fit.json"], result.key, made_by=made_by)
@@ -151,13 +109,7 @@ def zero_shot_of(evaluations: Iterable[Evaluation]) -> Evaluation | None:
 
 
 def read_predictions(result: Result, columns: Sequence[str]) -> pd.DataFrame:
-    """Read columns of ``predictions.parquet``.
-
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged.
-    """
+    """Read columns of ``predictions.parquet``; `StoreError` if it is missing or damaged."""
     import pandas as pd
 
     path, made_by = result["predictions.parquet"], f"make it with: {_made_by(result)}"

@@ -22,12 +22,7 @@ def tabulate_sweep(plan: Plan) -> None:
 
     Columns: ``task``, ``backbone``, ``method``, ``title``, ``unknown`` (the split, joined by
     ``+``), ``variant``, ``ablated``, ``selection``, ``protocol``, ``seed``, ``metric``,
-    ``value``.
-
-    Raises
-    ------
-    StoreError
-        An evaluation is missing or damaged.
+    ``value``. Raises `StoreError` if an evaluation is missing or damaged.
     """
     import pandas as pd
 
@@ -58,13 +53,7 @@ def _rows(item: Combination) -> Iterator[dict[str, Any]]:
 
 
 def read_sweep(plan: Plan) -> pd.DataFrame:
-    """Read the tidy table of the present ``sweep`` section.
-
-    Raises
-    ------
-    StoreError
-        It is missing.
-    """
+    """Read the tidy table of the present ``sweep`` section; `StoreError` if it is missing."""
     import pandas as pd
 
     path = Sweep(plan).table["sweep.parquet"]

@@ -16,20 +16,9 @@ def normalized_adjacency(n: int, edges: np.ndarray) -> csr_array:
     """Return the row-normalised adjacency with reverse edges and self-loops.
 
     ``A_hat[i, j] = 1 / degree(i)`` where i and j are joined or equal, ``degree(i)`` the number of
-    such j. Source: Kipf & Welling, ICLR 2017, with the row normalisation of Kampffmeyer et al.,
-    CVPR 2019.
+    such j; float32, ``(n, n)``. Direction and repeats of edges, ``(n_edges, 2)``, do not matter.
 
-    Parameters
-    ----------
-    n : int
-        Number of nodes.
-    edges : int array, (n_edges, 2)
-        Node numbers; direction and repeats do not matter.
-
-    Returns
-    -------
-    scipy.sparse.csr_array, (n, n), float32
-        Rows sum to 1.
+    Source: Kipf & Welling, ICLR 2017, with the row normalisation of Kampffmeyer et al., CVPR 2019.
     """
     edges = edges.astype(np.int64).reshape(-1, 2)
     loops = np.repeat(np.arange(n), 2).reshape(-1, 2)
@@ -39,24 +28,13 @@ def normalized_adjacency(n: int, edges: np.ndarray) -> csr_array:
 def ancestor_adjacency(n: int, edges: np.ndarray, max_distance: int) -> list[csr_array]:
     """Return the adjacencies of the dense graph, in which each node is joined to every ancestor.
 
+    Matrix d, float32, ``(n, n)``, joins each node to its ancestors at shortest distance d (matrix
+    0: to itself); those at ``max_distance`` or beyond share the last one. Each non-empty row sums
+    to 1. ``edges``, ``(n_edges, 2)``, go from child to parent and have no cycle.
+
     Source: Kampffmeyer et al., "Rethinking knowledge graph propagation for zero-shot learning"
     (dGCN), CVPR 2019, ancestor propagation; the descendant direction is the same call on
     ``edges[:, ::-1]``.
-
-    Parameters
-    ----------
-    n : int
-        Number of nodes.
-    edges : int array, (n_edges, 2)
-        Child to parent, without a cycle.
-    max_distance : int
-        At least 1; ancestors at this distance or beyond share the last matrix.
-
-    Returns
-    -------
-    list of scipy.sparse.csr_array, each (n, n), float32
-        Matrix d joins each node to its ancestors at shortest distance d (matrix 0: to itself);
-        each non-empty row sums to 1.
     """
     parents: list[list[int]] = [[] for _ in range(n)]
     for child, parent in edges.tolist():

@@ -26,12 +26,8 @@ log = logging.getLogger("sreclip")
 def build_graph(plan: Plan) -> None:
     """Map the task's classes to WordNet, add all hypernyms, write graph and similarities.
 
-    The backbone's text encoder is loaded only if a class has no WordNet id.
-
-    Raises
-    ------
-    GraphError
-        A class name has no sense, or two classes share one.
+    The backbone's text encoder is loaded only if a class has no WordNet id. Raises `GraphError` if
+    a class name has no sense or two classes share one.
     """
     settings = plan.params.graph
     names = [entry.name for entry in plan.classes]
@@ -58,10 +54,7 @@ def build_graph(plan: Plan) -> None:
 def doubt_note(senses: SenseMap) -> str:
     """Name the classes whose sense was a close choice, one per line; empty if there is none."""
     wordnet = WordNet.bundled()
-    lines = [
-        f"  {name}: taken for {wnid} ({', '.join(wordnet.lemmas(wnid)[:3])})"
-        for name, wnid in senses.doubtful()
-    ]
+    lines = [f"  {name}: taken for {wordnet.label(wnid)}" for name, wnid in senses.doubtful()]
     if not lines:
         return ""
     head = "note: senses that were a close choice; pin another in graph.senses if one is wrong:"
@@ -81,10 +74,7 @@ def _text_encoder(plan: Plan) -> Callable[[list[str]], NDArray[np.float32]]:
 def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
     """Build the graph of a list of WordNet ids, one per line.
 
-    Raises
-    ------
-    GraphError
-        The file cannot be read, or a line is not a noun of WordNet 3.0.
+    Raises `GraphError` if the file cannot be read or a line is not a noun of WordNet 3.0.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -100,20 +100,8 @@ def graph_from_senses(
     """Return the relation graph of a class list.
 
     A class without a sense becomes a child of the `NEIGHBOURS` classes with a sense whose text is
-    most similar.
-
-    Parameters
-    ----------
-    senses : SenseMap
-    text_similarity : array, (n_classes, n_classes), optional
-        Needed where a class has no sense.
-    include_imagenet, wordnet
-        See `build_relation_graph`.
-
-    Raises
-    ------
-    GraphError
-        No class has a sense, or the text similarity is missing.
+    most similar, by ``text_similarity``, ``(n_classes, n_classes)``. Raises `GraphError` if no
+    class has a sense or the text similarity is missing. See `build_relation_graph` for the rest.
     """
     mapped = [i for i, wnid in enumerate(senses.wnids) if wnid is not None]
     graph = build_relation_graph(
@@ -130,19 +118,16 @@ def graph_from_senses(
             "pin their senses (graph.senses)",
         )
     unmapped = [i for i, wnid in enumerate(senses.wnids) if wnid is None]
-    new_edges = [
-        (graph.n_nodes + number, neighbour)
-        for number, i in enumerate(unmapped)
-        for neighbour in sorted(
-            np.argsort(-text_similarity[i, mapped], kind="stable")[:NEIGHBOURS].tolist()
-        )
-    ]
+    new_nodes = graph.n_nodes + np.arange(len(unmapped))
+    nearest = np.argsort(-text_similarity[np.ix_(unmapped, mapped)], axis=1, kind="stable")
+    nearest = np.sort(nearest[:, :NEIGHBOURS], axis=1)
+    new_edges = np.stack([np.repeat(new_nodes, nearest.shape[1]), nearest.ravel()], axis=1)
     class_nodes = np.empty(len(senses.names), dtype=np.int64)
     class_nodes[mapped] = graph.class_nodes
-    class_nodes[unmapped] = graph.n_nodes + np.arange(len(unmapped))
+    class_nodes[unmapped] = new_nodes
     return RelationGraph(
         (*graph.wnids, *(TEXT_PREFIX + name for name in senses.unmapped)),
         (*graph.names, *senses.unmapped),
-        np.concatenate([graph.edges, np.array(new_edges, dtype=np.int64)]),
+        np.concatenate([graph.edges, new_edges]),
         class_nodes,
     )

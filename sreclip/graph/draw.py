@@ -35,32 +35,21 @@ LINE_COLOUR = "#c3c7cf"
 FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
 RESOURCES = "resources"
 
+# Known classes, (n_classes,).
 Known = Sequence[bool] | np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Node:
-    """A drawn node.
+    """A drawn node; its layer and row are those of `tidy_layout`."""
 
-    Attributes
-    ----------
-    kind : str
-        ``known``, ``unknown``, ``class`` (if that is not given) or ``hypernym``.
-    label, names, wnid : str
-        A class's own name or a hypernym's first lemma; all names; the WordNet id.
-    layer, row : float
-        See `tidy_layout`.
-    inner, is_root : bool
-        It has children; it has no parent.
-    """
-
-    kind: str
-    label: str
+    kind: str  # "known", "unknown", "class" (if that is not given) or "hypernym"
+    label: str  # a class's own name or a hypernym's first lemma
     names: str
     wnid: str
     layer: float
     row: float
-    inner: bool
+    inner: bool  # it has children
     is_root: bool
 
     @property
@@ -75,14 +64,7 @@ class Node:
 
 
 def drawn_nodes(graph: RelationGraph, drawing: Outline, known: Known) -> dict[int, Node]:
-    """Return the nodes of a drawing by their numbers, parents first.
-
-    Parameters
-    ----------
-    graph : RelationGraph
-    drawing : Outline
-    known : bool array, (n_classes,), or None
-    """
+    """Return the nodes of a drawing by their numbers, parents first."""
     kinds = ["hypernym"] * graph.n_nodes
     for i, number in enumerate(graph.class_nodes.tolist()):
         kinds[number] = "class" if known is None else ("known" if known[i] else "unknown")
@@ -124,11 +106,7 @@ def tidy_layout(drawing: Outline) -> dict[int, tuple[float, float]]:
 def text_tree(graph: RelationGraph, known: Known = None) -> Tree:
     """Return classes below their hypernyms, to print with rich.
 
-    Parameters
-    ----------
-    graph : RelationGraph
-    known : bool array, (n_classes,), optional
-        Marks known classes with a filled and unknown ones with an open circle.
+    Known classes are marked with a filled and unknown ones with an open circle.
     """
     from rich.text import Text
     from rich.tree import Tree
@@ -155,13 +133,7 @@ def text_tree(graph: RelationGraph, known: Known = None) -> Tree:
 
 
 def draw_to_file(graph: RelationGraph, path: Path, known: Known = None) -> None:
-    """Draw a graph as ``.svg`` or as interactive ``.html``.
-
-    Raises
-    ------
-    GraphError
-        The path has another ending.
-    """
+    """Draw a graph as ``.svg`` or as interactive ``.html``; `GraphError` for another ending."""
     if path.suffix == ".svg":
         write_text(path, svg_text(graph, known))
     elif path.suffix == ".html":

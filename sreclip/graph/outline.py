@@ -10,21 +10,14 @@ from sreclip.graph.wordnet import shortest_distances
 
 @dataclass(frozen=True)
 class Outline:
-    """A forest over the nodes that are drawn.
+    """A forest over the nodes that are drawn."""
 
-    Attributes
-    ----------
-    parent : dict of int to (int or None)
-        Node to its parent in the drawing, None for a root; parents come before children.
-    children : dict of int to list of int
-        Node to its children, those with fewer descendants first.
-    cross : tuple of (int, int)
-        Further child-parent edges of the graph, between drawn nodes.
-    """
-
+    # Node to its parent in the drawing, None for a root; parents come before children.
     parent: dict[int, int | None]
+    # Node to its children, those with fewer descendants first.
     children: dict[int, list[int]]
-    cross: tuple[tuple[int, int], ...]
+    # Further child-parent edges of the graph, between drawn nodes.
+    cross: list[tuple[int, int]]
 
     @property
     def roots(self) -> list[int]:
@@ -120,7 +113,7 @@ def _collapsed(main: dict[int, int | None], classes: set[int]) -> dict[int, int 
     return {node: kept_above(node) for node in main if node in kept}
 
 
-def _cross_edges(graph: RelationGraph, main: dict[int, int | None]) -> tuple[tuple[int, int], ...]:
+def _cross_edges(graph: RelationGraph, main: dict[int, int | None]) -> list[tuple[int, int]]:
     """Return the edges between drawn nodes that the forest does not show."""
     cross = []
     for child, up in graph.edges.tolist():
@@ -130,4 +123,4 @@ def _cross_edges(graph: RelationGraph, main: dict[int, int | None]) -> tuple[tup
                 above = main[above]
             if above is None:
                 cross.append((child, up))
-    return tuple(cross)
+    return cross

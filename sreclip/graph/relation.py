@@ -51,24 +51,14 @@ def wordnet_similarity(
         An unknown id.
     """
     wordnet = wordnet or WordNet.bundled()
-    mapped = np.array([not wnid.startswith(TEXT_PREFIX) for wnid in wnids], dtype=bool)
-    if mapped.all():
-        return _mapped_similarity(wnids, kind, wordnet)
-    similarity = np.full((len(wnids), len(wnids)), np.nan, dtype=np.float32)
-    ids = [wnid for wnid, known in zip(wnids, mapped, strict=True) if known]
-    similarity[np.ix_(mapped, mapped)] = _mapped_similarity(ids, kind, wordnet)
-    return similarity
-
-
-def _mapped_similarity(wnids: Sequence[str], kind: str, wordnet: WordNet) -> NDArray[np.float32]:
-    """Return `wordnet_similarity` of classes that all have a sense."""
+    unmapped = np.array([wnid.startswith(TEXT_PREFIX) for wnid in wnids], dtype=bool)
     members: dict[str, list[tuple[int, int]]] = {}
-    for i, wnid in enumerate(wnids):
-        for ancestor, distance in wordnet.ancestors(wnid).items():
-            members.setdefault(ancestor, []).append((i, distance))
     content = np.zeros(len(wnids), dtype=np.float32)
-    if kind == "lin":
-        content[:] = [wordnet.information_content(wnid) for wnid in wnids]
+    for i in np.flatnonzero(~unmapped).tolist():
+        for ancestor, distance in wordnet.ancestors(wnids[i]).items():
+            members.setdefault(ancestor, []).append((i, distance))
+        if kind == "lin":
+            content[i] = wordnet.information_content(wnids[i])
     similarity = np.zeros((len(wnids), len(wnids)), dtype=np.float32)
     for subsumer, pairs in members.items():
         if len(pairs) == 1:
@@ -87,26 +77,15 @@ def _mapped_similarity(wnids: Sequence[str], kind: str, wordnet: WordNet) -> NDA
             block = np.ix_(index[rows], index)
             similarity[block] = np.maximum(similarity[block], score)
     np.fill_diagonal(similarity, 1.0)
+    similarity[unmapped] = similarity[:, unmapped] = np.nan
     return np.clip(similarity, 0.0, 1.0, out=similarity)
 
 
 def text_similarity(text_features: np.ndarray) -> NDArray[np.float32]:
     """Return the cosine of class text vectors, mapped from [-1, 1] to [0, 1]: (1 + cos) / 2.
 
-    Parameters
-    ----------
-    text_features : array, (n_classes, dim)
-        Text vectors of any length but zero.
-
-    Returns
-    -------
-    float32 array, (n_classes, n_classes)
-        Symmetric, in [0, 1], diagonal 1.
-
-    Raises
-    ------
-    GraphError
-        A vector is zero or not finite; the message names its row.
+    From ``(n_classes, dim)`` to ``(n_classes, n_classes)``, symmetric with diagonal 1. Raises
+    `GraphError` with the row of a vector that is zero or not finite.
     """
     features = np.asarray(text_features, dtype=np.float32)
     lengths = np.linalg.norm(features, axis=1)
@@ -138,19 +117,9 @@ def relation_matrix(
 ) -> NDArray[np.float32]:
     """Return R = (1 - text_weight) * WordNet similarity + text_weight * text similarity.
 
-    Parameters
-    ----------
-    wordnet_sim : array, (n_classes, n_classes)
-        From `wordnet_similarity`; where it is NaN the text similarity alone counts.
-    text_sim : array, (n_classes, n_classes), or None
-        From `text_similarity`; None only if ``text_weight`` is 0 and no entry is NaN.
-    text_weight : float
-        In [0, 1].
-
-    Returns
-    -------
-    float32 array, (n_classes, n_classes)
-        Symmetric, in [0, 1], diagonal 1.
+    All are ``(n_classes, n_classes)``, symmetric, in [0, 1], with diagonal 1. Where the WordNet
+    similarity is NaN the text similarity alone counts; that may be None if ``text_weight`` is 0 and
+    no entry is NaN.
     """
     relation = wordnet_sim.copy()
     if text_sim is not None:

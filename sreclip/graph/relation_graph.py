@@ -21,34 +21,21 @@ KEYS = ("wnids", "names", "edges", "classes")
 
 @dataclass(frozen=True, eq=False)
 class RelationGraph:
-    """A directed acyclic graph over class and hypernym nodes.
+    """A directed acyclic graph over class and hypernym nodes."""
 
-    Attributes
-    ----------
-    wnids : tuple of str, (n_nodes,)
-        WordNet id of each node, or ``text:<name>`` for a class that is not in WordNet.
-    names : tuple of str, (n_nodes,)
-        What to show and to embed: the class name, or the lemmas joined by ", ".
-    edges : int64 array, (n_edges, 2)
-        Node numbers, child to parent.
-    class_nodes : int64 array, (n_classes,)
-        Node of each class, in class order.
-    """
-
+    # WordNet id of each node, or "text:<name>" for a class that is not in WordNet.
     wnids: tuple[str, ...]
+    # What to show and to embed: the class name, or the lemmas joined by ", ".
     names: tuple[str, ...]
+    # Node numbers, child to parent, (n_edges, 2).
     edges: NDArray[np.int64]
+    # Node of each class, in class order, (n_classes,).
     class_nodes: NDArray[np.int64]
 
     @property
     def n_nodes(self) -> int:
         """Number of nodes."""
         return len(self.wnids)
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_nodes)
 
     @property
     def class_wnids(self) -> tuple[str, ...]:
@@ -64,11 +51,8 @@ class RelationGraph:
     def from_json(cls, value: Mapping[str, Any]) -> RelationGraph:
         """Undo `to_json`.
 
-        Raises
-        ------
-        GraphError
-            A key is missing, lengths differ, a node, class or edge appears twice, a number is out
-            of range, or the edges form a cycle.
+        Raises `GraphError` if a key is missing, lengths differ, a node, class or edge appears
+        twice, a number is out of range, or the edges form a cycle.
         """
         missing = [key for key in KEYS if not isinstance(value, Mapping) or key not in value]
         if missing:
@@ -95,12 +79,7 @@ class RelationGraph:
     def load(cls, path: Path) -> RelationGraph:
         """Read ``graph.json``.
 
-        Raises
-        ------
-        StoreError
-            The file is missing or is not JSON.
-        GraphError
-            It holds no valid graph; the message names the file.
+        Raises `StoreError` if it is missing or is not JSON, `GraphError` if it is no valid graph.
         """
         try:
             return cls.from_json(read_json(path, made_by=GRAPH_STEP))

@@ -29,19 +29,12 @@ TextEncoder = Callable[[list[str]], np.ndarray]
 
 @dataclass(frozen=True)
 class SenseMap:
-    """Class names and their senses, in class order.
-
-    Attributes
-    ----------
-    names : tuple of str, (n_classes,)
-    wnids : tuple of str or None, (n_classes,)
-        Chosen WordNet id; None for a class that is not in WordNet.
-    margins : tuple of float, (n_classes,)
-        Score of the chosen sense minus that of the next best; infinite without another sense.
-    """
+    """Class names and their senses, in class order."""
 
     names: tuple[str, ...]
+    # Chosen WordNet ids; None for a class that is not in WordNet.
     wnids: tuple[str | None, ...]
+    # Score of the chosen sense minus that of the next best; infinite without another sense.
     margins: tuple[float, ...]
 
     @property
@@ -185,15 +178,8 @@ def _closeness_rule(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from likelihoods, (n_candidates,), to expected closeness, (n_open,).
 
-    Parameters
-    ----------
-    flat : list of str, (n_candidates,)
-        Candidate senses, class by class.
-    owner : int array, (n_candidates,)
-        Class of each candidate.
-    open_rows : int array, (n_open,)
-        Candidates of classes with several.
-    wordnet : WordNet
+    ``flat`` are the candidate senses, class by class, ``owner`` is the class of each, and
+    ``open_rows``, (n_open,), are the candidates of classes with several.
     """
     distinct, place = np.unique(np.array(flat), return_inverse=True)
     similarity = wordnet_similarity(distinct.tolist(), "lin", wordnet)[
@@ -228,7 +214,11 @@ def _text_scores(
     encode_text: TextEncoder,
 ) -> np.ndarray:
     """Return the text term of every candidate, (n_candidates,)."""
-    sense_vectors = _unit(encode_text([sense_text(sense, wordnet) for sense in flat]))
+    texts = []
+    for sense in flat:
+        hypernyms = [wordnet.lemmas(up)[0] for up in wordnet.hypernyms(sense)]
+        texts.append(", ".join(dict.fromkeys([*wordnet.lemmas(sense)[:3], *hypernyms])))
+    sense_vectors = _unit(encode_text(texts))
     name_vectors = _unit(encode_text(list(names)))
     # Text vectors share a large common part; without it the cosines spread.
     centre = sense_vectors.mean(axis=0)
@@ -236,12 +226,6 @@ def _text_scores(
     to_name = (centred * _unit(name_vectors - centre)[owner]).sum(axis=1)
     to_list = centred @ _unit(name_vectors.mean(axis=0, keepdims=True) - centre)[0]
     return 0.5 * (to_name + to_list)
-
-
-def sense_text(wnid: str, wordnet: WordNet) -> str:
-    """Return the text of a sense: its lemmas, then those of its hypernyms."""
-    hypernyms = [wordnet.lemmas(up)[0] for up in wordnet.hypernyms(wnid)]
-    return ", ".join(dict.fromkeys([*wordnet.lemmas(wnid)[:3], *hypernyms]))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -267,14 +251,13 @@ def _refuse_shared(names: Sequence[str], wnids: Sequence[str | None], wordnet: W
     for name, wnid in zip(names, wnids, strict=True):
         if wnid is not None and first.setdefault(wnid, name) != name:
             others = dict.fromkeys(
-                f"{sense} ({', '.join(wordnet.lemmas(sense)[:3])})"
+                wordnet.label(sense)
                 for class_name in (first[wnid], name)
                 for sense in wordnet.senses(class_name)[:6]
                 if sense != wnid
             )
             also = f"; the names can also mean {'; '.join(others)}" if others else ""
             raise GraphError(
-                f"classes {first[wnid]!r} and {name!r} both mean {wnid} "
-                f"({', '.join(wordnet.lemmas(wnid)[:3])})",
+                f"classes {first[wnid]!r} and {name!r} both mean {wordnet.label(wnid)}",
                 "merge the two, or pin another sense for one (graph.senses: {name: wnid})" + also,
             )

@@ -31,10 +31,7 @@ def write_similarity(result: Result, similarity: NDArray[np.float32]) -> None:
 def read_similarity(result: Result) -> NDArray[np.float32]:
     """Read WordNet similarities, ``(n_classes, n_classes)``, NaN where a class has no sense.
 
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged, or was made from something else.
+    Raises `StoreError` if the file is missing or damaged, or was made from something else.
     """
     path = result["similarity.h5"]
     with open_sealed(path, "similarity").hdf5() as file:

@@ -94,18 +94,18 @@ class WordNet:
         """Return the names of a synset, the usual one first, with spaces between words."""
         return tuple(_words(lemma) for lemma in self._lemmas[self.require(wnid)].split())
 
+    def label(self, wnid: str) -> str:
+        """Return a synset's id with its first lemmas, for a message."""
+        return f"{wnid} ({', '.join(self.lemmas(wnid)[:3])})"
+
     def hypernyms(self, wnid: str) -> tuple[str, ...]:
         """Return the direct hypernyms of a synset (for an instance: what it is an instance of)."""
         return tuple(self._hypernyms[self.require(wnid)].split())
 
     def require(self, wnid: str) -> str:
-        """Return ``wnid`` itself.
+        """Return ``wnid`` itself, or raise `GraphError` if it is not a noun synset of WordNet 3.0.
 
-        Raises
-        ------
-        GraphError
-            It is not a noun synset of WordNet 3.0; the hint names the nearest id, or the id of a
-            name given in its place.
+        The hint names the nearest id, or the id of a name given in its place.
         """
         if wnid in self._lemmas:
             return wnid
@@ -217,18 +217,12 @@ class WordNet:
         """
         words = _SEPARATORS.sub(" ", name.strip().lower()).replace("-", " ").split()
         endings = [" ".join(words[i:]) for i in range(1, len(words))]
-        beginnings = [" ".join(words[:i]) for i in range(len(words) - 1, 0, -1)]
-        parts = [
-            next((part for part in several if self.senses(part)), "")
-            for several in (endings, beginnings)
-        ]
+        beginnings = [" ".join(words[:-i]) for i in range(1, len(words))]
+        parts = [next(filter(self.senses, several), "") for several in (endings, beginnings)]
         key = "_".join(words)
-        pool = [
-            lemma
-            for lemma in self._senses_of_lemma
-            if lemma[:1] == key[:1] and abs(len(lemma) - len(key)) <= 2
-        ]
-        close = difflib.get_close_matches(key, pool, n=n, cutoff=0.75)
+        pool = (lemma for lemma in self._senses_of_lemma if lemma[:1] == key[:1])
+        alike = [lemma for lemma in pool if abs(len(lemma) - len(key)) <= 2]
+        close = difflib.get_close_matches(key, alike, n=n, cutoff=0.75)
         suggestions = dict.fromkeys([*filter(None, parts), *map(_words, close)])
         return list(suggestions)[:n]
 
@@ -256,9 +250,10 @@ def _words(lemma: str) -> str:
 
 def _near_ids(wnid: str, known: Iterable[str]) -> list[str]:
     """Return ids that share most of their digits with ``wnid``: few enough to compare them all."""
-    if not re.fullmatch(r"[a-z]?\d{6,10}", wnid.strip().lower()):
+    match = re.fullmatch(r"[a-z]?(\d{6,10})", wnid.strip().lower())
+    if match is None:
         return []
-    digits = wnid.strip().lower().lstrip("abcdefghijklmnopqrstuvwxyz")
+    digits = match[1]
     return [
         candidate
         for candidate in known

@@ -9,12 +9,12 @@ comments and docstrings, so that better prose makes nothing again. Files that sh
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from sreclip.errors import SreclipError
+from sreclip.files import file_sha256
 from sreclip.keys import content_key
 
 PACKAGE = "sreclip"
@@ -81,7 +81,7 @@ def _imports(name: str) -> tuple[str, ...]:
         if parts[0] == PACKAGE:
             # Not the package itself: all that it says is the version.
             places = [".".join(parts[:length]) for length in range(2, len(parts) + 1)]
-            found |= dict.fromkeys(place for place in places if place != name and _exists(place))
+            found |= dict.fromkeys(place for place in places if place != name and _find(place))
     return tuple(found)
 
 
@@ -100,18 +100,16 @@ def _imported_names(node: ast.AST) -> Iterator[str]:
         yield from _imported_names(child)
 
 
-def _path(module: str) -> Path:
-    place = ROOT.joinpath(*module.split(".")[1:])
-    for path in (place / "__init__.py", place.with_suffix(".py")):
-        if path.is_file():
-            return path
-    raise SreclipError(f"there is no module {module}", "check the installation of sreclip")
-
-
 @cache
-def _exists(module: str) -> bool:
+def _find(module: str) -> Path | None:
     place = ROOT.joinpath(*module.split(".")[1:])
-    return (place / "__init__.py").is_file() or place.with_suffix(".py").is_file()
+    return next(filter(Path.is_file, (place / "__init__.py", place.with_suffix(".py"))), None)
+
+
+def _path(module: str) -> Path:
+    if path := _find(module):
+        return path
+    raise SreclipError(f"there is no module {module}", "check the installation of sreclip")
 
 
 @cache
@@ -122,10 +120,7 @@ def _tree(path: Path) -> ast.Module:
 @cache
 def _module_hash(name: str) -> str:
     path = _path(name)
-    digest = hashlib.sha256()
-    for word in _meaning(_tree(path)):
-        digest.update(word.encode() + b"\0")
-    return content_key(digest.hexdigest(), _file_hashes(path))
+    return content_key(list(_meaning(_tree(path))), _file_hashes(path))
 
 
 def _meaning(node: object) -> Iterator[str]:
@@ -175,7 +170,4 @@ def _file_hashes(path: Path) -> dict[str, str]:
         for file in ([beside[name]] if beside[name].is_file() else sorted(beside[name].rglob("*")))
         if file.is_file()
     ]
-    return {
-        file.relative_to(ROOT).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
-    }
+    return {file.relative_to(ROOT).as_posix(): file_sha256(file) for file in files}

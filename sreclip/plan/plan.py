@@ -75,15 +75,10 @@ class Plan:
 
     What comes after `task` needs the files of the prepared task and raises `StoreError` without
     them.
-
-    Parameters
-    ----------
-    params : Params
-    folder : Path
-        The project: results are in its ``results``, copies in its ``reports``.
     """
 
     params: Params
+    # The project: results are in its "results", copies in its "reports".
     folder: Path = Path()
 
     @property
@@ -118,14 +113,11 @@ class Plan:
         )
         path = self.results / "data" / f"{task.name}-{key}"
         files = (MANIFEST_FILE, "classes.json", SHARDS_FILE, "summary.json", LABELS_FILE)
-        return Result("task", path, key, (), files, self._about_task(path))
-
-    def _about_task(self, path: Path) -> dict[str, Any]:
-        about: dict[str, Any] = {"task": self.params.task.name}
+        about: dict[str, Any] = {"task": task.name}
         if (path / "summary.json").exists():
             summary = read_summary(path)
             about |= {name: summary.get(name) for name in ("images", "classes", "root")}
-        return about
+        return Result("task", path, key, (), files, about)
 
     @property
     def hash_cache(self) -> Path:

@@ -18,17 +18,8 @@ def prune(plan: Plan, folders: Iterable[str]) -> list[Path]:
     """Remove what is in some folders of ``results/`` and not of this plan.
 
     The DVC stages call this, so that the parameters alone decide their outputs; older results stay
-    in DVC's cache.
-
-    Returns
-    -------
-    list of Path
-        What was removed.
-
-    Raises
-    ------
-    ConfigError
-        A folder is none of `FOLDERS`.
+    in DVC's cache. Returns what was removed; raises `ConfigError` for a folder that is none of
+    `FOLDERS`.
     """
     roots = []
     for name in folders:
@@ -47,10 +38,10 @@ def _remove_others(folder: Path, keep: set[Path]) -> list[Path]:
             continue
         if path.is_dir() and any(full in kept.parents for kept in keep):
             removed += _remove_others(path, keep)
-        elif path.is_dir():
+            continue
+        if path.is_dir():
             shutil.rmtree(path)
-            removed.append(path)
         else:
             path.unlink()
-            removed.append(path)
+        removed.append(path)
     return removed

@@ -10,29 +10,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """One node of the graph of results.
+    """One node of the graph of results."""
 
-    Attributes
-    ----------
-    stage : str
-        What kind of result it is, for a reader: ``fit``, ``evaluation``.
-    path : Path
-        Folder, or file where ``files`` is empty. The key is part of it.
-    key : str
-        Content key.
-    inputs : tuple of Result
-        What it is made from; empty for a task, which is made from images.
-    files : tuple of str
-        Files in the folder, all of which the job writes.
-    about : Mapping
-        What else a reader wants to know, JSON-able.
-    """
-
-    stage: str
+    stage: str  # what kind of result it is, for a reader: "fit", "evaluation"
+    # Folder, or file where `files` is empty. The key is part of it.
     path: Path
     key: str
+    # What it is made from; empty for a task, which is made from images.
     inputs: tuple[Result, ...] = ()
+    # Files in the folder, all of which the job writes.
     files: tuple[str, ...] = ()
+    # What else a reader wants to know, JSON-able.
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property

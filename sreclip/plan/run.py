@@ -56,12 +56,8 @@ def read_run_params(path: Path) -> Params:
     """Read parameters as ``snakemake --configfile FILE`` does.
 
     The values of a file go over those of ``params.yaml``, section by section; ``params.yaml``
-    itself and the complete parameters of a run are taken as they are.
-
-    Raises
-    ------
-    ConfigError
-        A file is missing, is not such a file, or a value cannot be used.
+    itself and the complete parameters of a run are taken as they are. Raises `ConfigError` if a
+    file is missing, is not such a file, or a value cannot be used.
     """
     if path == PARAMS_FILE or is_snapshot(path) or not PARAMS_FILE.exists():
         return load_params(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,29 +9,19 @@ from numpy.typing import NDArray
 
 from sreclip.config.models import SplitSettings
 from sreclip.errors import ConfigError
+from sreclip.registry import did_you_mean
 
+# Class names in a hint.
 _SHOWN = 60
 
 
 def known_mask(
     names: Sequence[str], source_counts: Sequence[int], split: SplitSettings
 ) -> NDArray[np.bool_]:
-    """Say which classes are known.
+    """Say which classes are known, from their names and counts of source images, in label order.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Class names in label order, ``(n_classes,)``.
-    source_counts : sequence of int
-        Source images of each class.
-    split : SplitSettings
-        The ``split`` section of the parameters.
-
-    Raises
-    ------
-    ConfigError
-        A name that is no class, more unknown classes than can be, or a known class without a
-        source image.
+    Raises `ConfigError` for a name that is no class, more unknown classes than can be, or a known
+    class without a source image.
     """
     unknown = _unknown(names, source_counts, split)
     mask = np.array([name not in unknown for name in names])
@@ -66,10 +55,9 @@ def _unknown(names: Sequence[str], source_counts: Sequence[int], split: SplitSet
         return {candidates[i] for i in drawn}
     missing = [name for name in wanted if name not in names]
     if missing:
-        near = difflib.get_close_matches(missing[0], names, 1, 0.5)
         raise ConfigError(
             f"split.unknown: {missing[0]!r} is no class of this task"
-            + (f" (did you mean {near[0]!r}?)" if near else ""),
+            + did_you_mean(missing[0], names),
             f"the classes are: {', '.join(names[:_SHOWN])}" + ", ..." * (len(names) > _SHOWN),
         )
     return set(wanted)

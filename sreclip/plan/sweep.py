@@ -23,36 +23,17 @@ EVERYTHING_OFF = "all of these"
 
 @dataclass(frozen=True)
 class Combination:
-    """One fit and evaluation of a sweep: a method, a split and a variant, over all seeds.
-
-    Attributes
-    ----------
-    method : str
-    unknown : tuple of str
-        Unknown classes of the split.
-    variant : str
-        What was changed in the settings, for a reader.
-    ablated : str
-        Which part is switched off; empty outside an ablation.
-    plan : Plan
-        Parameters with the split and the settings of this combination.
-    """
+    """One fit and evaluation of a sweep: a method, a split and a variant, over all seeds."""
 
     method: str
-    unknown: tuple[str, ...]
-    variant: str
-    ablated: str
-    plan: Plan
+    unknown: tuple[str, ...]  # unknown classes of the split
+    variant: str  # what was changed in the settings, for a reader
+    ablated: str  # which part is switched off; empty outside an ablation
+    plan: Plan  # parameters with the split and the settings of this combination
 
 
 class Sweep:
-    """The ``sweep`` section of a plan; without one, the methods of the run itself.
-
-    Parameters
-    ----------
-    plan : Plan
-        Of a prepared task.
-    """
+    """The ``sweep`` section of a plan of a prepared task; without one, the methods of the run."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -60,13 +41,7 @@ class Sweep:
 
     @cached_property
     def combinations(self) -> list[Combination]:
-        """The jobs, splits outermost.
-
-        Raises
-        ------
-        ConfigError
-            A split that cannot be.
-        """
+        """The jobs, splits outermost; `ConfigError` for a split that cannot be."""
         return [
             Combination(
                 method=name,
@@ -139,10 +114,7 @@ class Sweep:
     def fitted(self, method: str, key: str) -> Plan:
         """Return the plan of one fit, of the run or of the sweep, by method and key.
 
-        Raises
-        ------
-        ConfigError
-            No fit has this key.
+        Raises `ConfigError` if no fit has this key.
         """
         for name, plan in self._planned():
             for candidate in plan.candidates(name) if name == method else ():

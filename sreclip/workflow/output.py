@@ -66,7 +66,9 @@ class JobLines(logging.Handler):
             logs = ", ".join(about.get("log") or [])
             name, _ = self._started.get(about["jobid"], (_name(about), 0.0))
             _write(f"failed: {name}" + (f" (log: {logs})" if logs else ""))
-        elif event in ("", "error") and text and not text.startswith(NOISE):
+            if about["rule_msg"]:  # what a cluster says of its job
+                _write(f"  {about['rule_msg']}")
+        elif event in ("", "error", "group_error") and text and not text.startswith(NOISE):
             _write(text)
 
     def _count(self, done: int, total: int) -> None:
