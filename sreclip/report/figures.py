@@ -157,37 +157,25 @@ def _curve_traces(
             **style,
         }
 
-    def marker(points: Points, suffix: str, what: str, **style: Any) -> dict[str, Any]:
-        style["color"] = colour
+    def marker(points: Points, suffix: str, what: str, style: dict[str, Any]) -> dict[str, Any]:
+        style = {"color": colour, **style}
         return trace(points, suffix, what, mode="markers", showlegend=False, marker=style)
 
     area = percent_text(result.metrics["ausuc"])
     as_it_is = [[result.metrics[kind]["mean"]] for kind in ("known", "unknown")]
     line = {"color": colour, "dash": dash, "width": 3 if last else 2}
     edge = {"color": "white", "width": 1.5}
+    full = {"symbol": symbol, "size": 14 if last else 12, "line": edge}
+    hollow = {"symbol": f"{symbol}-open", "size": 12 if last else 10, "line": {"width": 2}}
     traces = [
         trace(curve, f" (AUSUC {area})", "", mode="lines", line=line),
-        marker(
-            as_it_is,
-            ", as it is",
-            " without a bias",
-            symbol=symbol,
-            size=14 if last else 12,
-            line=edge,
-        ),
+        marker(as_it_is, ", as it is", " without a bias", full),
     ]
     best = best_point(*curve)
     if best is not None:
-        traces.append(
-            marker(
-                [values[[best]] for values in curve],
-                ", best bias",
-                " at the best bias, chosen with the labels: an upper bound",
-                symbol=f"{symbol}-open",
-                size=12 if last else 10,
-                line={"width": 2},
-            )
-        )
+        point = [values[[best]] for values in curve]
+        what = " at the best bias, chosen with the labels: an upper bound"
+        traces.append(marker(point, ", best bias", what, hollow))
     return traces
 
 
@@ -220,12 +208,8 @@ def gains_figure(
 ) -> tuple[Figure, int]:
     """Draw the accuracy of each class minus the baseline's, sorted.
 
-    Returns
-    -------
-    Figure
-        With at most `MOST_BARS` classes, those at both ends of the order.
-    int
-        Number of classes left out.
+    At most `MOST_BARS` classes are shown, those at both ends of the order; the number is that of
+    the classes left out.
     """
     import plotly.graph_objects as go
 

@@ -47,7 +47,6 @@ METRIC_GROUPS: dict[str, tuple[str, ...]] = {
     "mean over classes": ("known", "unknown", "all", "h"),
     "fraction of images": ("known_micro", "unknown_micro", "all_micro", "h_micro"),
 }
-PUBLISHED_GROUP = "published"
 METRIC_GROUPS["other"] = tuple(
     name for name in METRICS if not any(name in group for group in METRIC_GROUPS.values())
 )
@@ -63,13 +62,7 @@ class ColumnGroup:
 
 
 def write_page(plan: Plan) -> None:
-    """Write the page of a plan.
-
-    Raises
-    ------
-    StoreError
-        A result that the page shows is missing or damaged.
-    """
+    """Write the page of a plan; `StoreError` if a result on it is missing or damaged."""
     write_text(plan.page["index.html"], render_page(plan))
 
 
@@ -150,18 +143,14 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "strip_wanted": params.report.images,
         "percent_right": plain(100 * fraction_right(last), 1),
         "rejects": list_rejects(plan),
-        "params_yaml": params_yaml(plan),
+        "params_yaml": yaml.safe_dump(
+            params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=90
+        ),
         "keys": flat_keys(stage_keys(plan)),
         "report_key": plan.page.key,
         "versions": versions(),
         "credits": [line.strip() for line in plan.summary["credits"].splitlines() if line.strip()],
     }
-
-
-def params_yaml(plan: Plan) -> str:
-    """Return all parameters, defaults included, as YAML."""
-    values = plan.params.model_dump(mode="json")
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=90))
 
 
 def _columns(
@@ -175,7 +164,7 @@ def _columns(
         found = [name for name in names if any(number.metric == name for number in published)]
         if found:
             cells = [[_published_cell(r.method, n, published) for n in found] for r in results]
-            groups.append(ColumnGroup(PUBLISHED_GROUP, found, cells))
+            groups.append(ColumnGroup("published", found, cells))
     return groups
 
 

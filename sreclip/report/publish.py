@@ -23,10 +23,8 @@ def publish(plan: Plan) -> None:
     Older stamps are removed first and the new one is written last, so that a stamp always belongs
     to the files beside it, also after a kill in the middle.
 
-    Raises
-    ------
-    StoreError
-        A result is missing, in which case nothing changes, or the folder cannot be written.
+    Raises `StoreError` if a result is missing, in which case nothing changes, or the folder cannot
+    be written.
     """
     copies = {
         (plan.page if name == PAGE else plan.comparison)[Path(name).name]: plan.reports / name

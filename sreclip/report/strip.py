@@ -53,12 +53,7 @@ class Strip:
 
     right: list[Shown]
     wrong: list[Shown]
-    unreadable: int = 0
-
-    @property
-    def images(self) -> list[Shown]:
-        """Right ones first."""
-        return [*self.right, *self.wrong]
+    unreadable: int
 
 
 def make_strip(plan: Plan, result: Evaluation) -> Strip:
@@ -116,13 +111,7 @@ def _show(
 
 
 def thumbnail_uri(image: Image.Image) -> tuple[str, int, int]:
-    """Shrink an image and encode it as PNG or JPEG, whichever is smaller.
-
-    Returns
-    -------
-    str, int, int
-        The data URI, its width and height in pixels.
-    """
+    """Shrink an image; return a data URI, PNG or JPEG, whichever is smaller, width and height."""
     small = image.copy()
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     kind, encoded = min(_encodings(small), key=lambda pair: len(pair[1]))

@@ -41,20 +41,15 @@ def last_results(plan: Plan | None = None, folder: Path = Path()) -> Group:
     """Lay out table and page of a plan, by default of the last run in a project.
 
     The last run is the one that Snakemake started last here; in a clone where nothing was run,
-    what ``reports/`` holds.
-
-    Raises
-    ------
-    StoreError
-        The run has no table, or nothing was run and ``reports/`` is empty.
+    what ``reports/`` holds. Raises `StoreError` if the run has no table, or nothing was run and
+    ``reports/`` is empty.
     """
     from rich.console import Group
     from rich.text import Text
 
     source, page = _source(plan, folder)
-    shown: list[RenderableType | None] = [render_table(source), render_literature(source)]
-    if page is not None:
-        shown.append(Text(f"Page: {page}"))
+    link = None if page is None else Text(f"Page: {page}")
+    shown = (render_table(source), render_literature(source), link)
     return Group(*(part for part in shown if part is not None))
 
 
@@ -81,13 +76,7 @@ def _source(plan: Plan | None, folder: Path) -> tuple[Plan | Path, Path | None]:
 
 
 def render_table(source: Plan | Path) -> Table:
-    """Return the results table of a plan, or of a published ``reports`` folder.
-
-    Raises
-    ------
-    StoreError
-        The results are missing.
-    """
+    """Return the table of a plan, or of a ``reports`` folder; `StoreError` without results."""
     from rich.text import Text
 
     task, backbone, view = _view(source)
@@ -142,20 +131,17 @@ def _literature(source: Plan | Path) -> list[PublishedNumber]:
 
 def _view(source: Plan | Path) -> tuple[str, str, ResultsTable]:
     """Return task, backbone and table."""
-    return _of_plan(source) if isinstance(source, Plan) else _of_reports(source)
-
-
-def _of_plan(plan: Plan) -> tuple[str, str, ResultsTable]:
-    evaluations = read_evaluations(plan.comparison.inputs)
-    confidence = plan.params.evaluate.confidence
+    if isinstance(source, Path):
+        return _of_reports(source)
+    evaluations, params = read_evaluations(source.comparison.inputs), source.params
     view = ResultsTable(
         [MethodRow.of(evaluation) for evaluation in evaluations],
-        confidence,
+        params.evaluate.confidence,
         evaluations[0].selection,
         evaluations[0].warning,
-        marks(read_significance(plan.comparison[SIGNIFICANCE]), confidence),
+        marks(read_significance(source.comparison[SIGNIFICANCE]), params.evaluate.confidence),
     )
-    return plan.params.task.name, plan.params.backbone.label, view
+    return params.task.name, params.backbone.label, view
 
 
 def _of_reports(folder: Path) -> tuple[str, str, ResultsTable]:
@@ -168,16 +154,12 @@ def _of_reports(folder: Path) -> tuple[str, str, ResultsTable]:
     arrows = {}
     if confidence is not None and differences.exists():
         arrows = marks(read_significance(differences), confidence)
+    rows = []
+    for name, numbers in methods.items():
+        known = {"title": name, "transductive": False} | about.get(name, {})
+        rows.append(MethodRow(name, known["title"], known["transductive"], numbers))
     view = ResultsTable(
-        [
-            MethodRow(
-                name,
-                about.get(name, {}).get("title", name),
-                about.get(name, {}).get("transductive", False),
-                numbers,
-            )
-            for name, numbers in methods.items()
-        ],
+        rows,
         confidence,
         # Earlier versions had no choice but the last step.
         stamp.get("selection", "last") if stamp else None,
