@@ -42,20 +42,13 @@ def hash_images(
 ) -> tuple[pd.Series, NDArray[np.int64]]:
     """Return hash and size of each image below ``root``; `UNREADABLE` for one that cannot be read.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        ``row_id`` and the columns of `Place`. Rows of one archive follow one another.
-    archives : Mapping
-        Size and modification time of each archive when it was listed.
-    cache : Path
-        What was hashed before; replaced at the end. An image is not read when its place, its size,
-        and the size and modification time of its file are those in the cache.
+    ``rows`` has ``row_id`` and the columns of `Place`; rows of one archive follow one another.
+    ``archives`` has the size and modification time of each archive when it was listed. ``cache``
+    is what was hashed before, replaced at the end: an image is not read when its place, its size,
+    and the size and modification time of its file are those in the cache.
 
-    Raises
-    ------
-    DataError
-        A path leaves the root, a file is missing, or one changes while it is read.
+    Raises `DataError` if a path leaves the root, a file is missing, or one changes while it is
+    read.
     """
     import pandas as pd
     import pyarrow as pa

@@ -35,7 +35,6 @@ from sreclip.report.table import (
     MINI_NOTE,
     TITLES,
     Cell,
-    MethodRow,
     ResultsTable,
     selection_note,
     table_cells,
@@ -106,13 +105,10 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
     graph = RelationGraph.load(plan.graph["graph.json"])
     colours = params.report.colors.model_dump()
     n_seeds = len(last.seeds)
-    rows = [MethodRow.of(result) for result in results]
     return {
-        "title": params.report.title,
-        "task": params.task.name,
-        "backbone": params.backbone.label,
+        "plan": plan,
+        "params": params,
         "mini_note": MINI_NOTE if params.backbone.name == "mini" else "",
-        "summary": plan.summary,
         "results": results,
         "last": last,
         "baseline": zero_shot_of(results[:-1]),
@@ -123,15 +119,13 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "columns": _columns(results, published),
         "metric_titles": TITLES,
         "metric_meanings": MEANINGS,
-        "warning": last.warning,
         "labels_chose": last.selection == "oracle" or bool(last.warning),
         "literature_notes": literature_notes(published, reference=bool(last.warning)),
-        "selection": last.selection,
         "selection_note": selection_note(last.selection, last.warning),
         "differences": difference_view(
             results, differences, evaluate.bootstrap, evaluate.confidence
         ),
-        "notes": ResultsTable(rows, evaluate.confidence, last.selection, last.warning).notes(),
+        "notes": ResultsTable(results, evaluate.confidence, last.selection, last.warning).notes(),
         "bars": blocks.bars_block(results, colours, n_seeds),
         "curve": blocks.curve_block(results, n_seeds),
         "gains": blocks.gains_block(results, colours),
@@ -139,15 +133,12 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "graph": blocks.graph_block(graph, last.known, colours),
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),
-        "strip_seed": params.report.seed,
-        "strip_wanted": params.report.images,
         "percent_right": plain(100 * fraction_right(last), 1),
         "rejects": list_rejects(plan),
         "params_yaml": yaml.safe_dump(
             params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=90
         ),
         "keys": flat_keys(stage_keys(plan)),
-        "report_key": plan.page.key,
         "versions": versions(),
         "credits": [line.strip() for line in plan.summary["credits"].splitlines() if line.strip()],
     }

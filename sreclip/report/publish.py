@@ -14,7 +14,6 @@ from sreclip.plan.plan import Plan
 from sreclip.provenance.keys import code_keys, stage_keys, versions
 from sreclip.provenance.records import Link, chosen_params, keep_records, pack, records_of
 from sreclip.provenance.stamps import PAGE, PUBLISHED, published_hashes, stamps
-from sreclip.report.table import MethodRow
 
 
 def publish(plan: Plan) -> None:
@@ -45,7 +44,6 @@ def publish(plan: Plan) -> None:
 
 def _stamp(plan: Plan) -> dict[str, Any]:
     params = plan.params
-    rows = [MethodRow.of(found) for found in read_evaluations(plan.comparison.inputs)]
     return {
         "task": params.task.name,
         "backbone": params.backbone.label,
@@ -54,7 +52,8 @@ def _stamp(plan: Plan) -> dict[str, Any]:
         "selection": params.train.selection.rule,
         "protocol": params.evaluate.protocol,
         "methods": [
-            {"name": row.name, "title": row.title, "transductive": row.transductive} for row in rows
+            {"name": found.method, "title": found.title, "transductive": found.transductive}
+            for found in read_evaluations(plan.comparison.inputs)
         ],
         "link": asdict(Link.of(plan.publication, plan.folder)),
         "keys": stage_keys(plan),

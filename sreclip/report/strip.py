@@ -95,7 +95,7 @@ def _show(
             uri, width, height = thumbnail_uri(image)
             shown.append(
                 Shown(
-                    path=one.name,
+                    path=one.place.name,
                     uri=uri,
                     width=width,
                     height=height,

@@ -69,24 +69,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method of the table."""
+    """One method of the table, where its `Evaluation` is not at hand."""
 
-    name: str
+    method: str
     title: str
     transductive: bool
     metrics: Mapping[str, Summary]
-
-    @classmethod
-    def of(cls, evaluation: Evaluation) -> MethodRow:
-        """Return the row of an evaluation."""
-        return cls(evaluation.method, evaluation.title, evaluation.transductive, evaluation.metrics)
 
 
 @dataclass(frozen=True)
 class ResultsTable:
     """What the results table shows of a run; what is not known is None."""
 
-    methods: Sequence[MethodRow]
+    methods: Sequence[MethodRow | Evaluation]
     confidence: float | None  # level of the intervals
     selection: str | None  # the rule by which settings were chosen
     warning: str = ""  # of the protocol ``reference``, if the numbers are its

@@ -92,7 +92,7 @@ def render_table(source: Plan | Path) -> Table:
         shown = [Text(cell.text("±"), style="bold" if cell.best else "") for cell in cells]
         if any(view.arrows.values()):
             # A space in place of an arrow, so that digits are aligned.
-            shown[METRICS.index("h")].append(view.arrows.get(method.name) or " ")
+            shown[METRICS.index("h")].append(view.arrows.get(method.method) or " ")
         rows.append([label, *shown])
     columns = ["Method", *(TITLES[name] for name in METRICS)]
     return terminal_table(f"Task {task}, backbone {backbone}{bound}", columns, rows, notes)
@@ -109,7 +109,7 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
     _, _, view = _view(source)
     rows = []
     for method in view.methods:
-        shown = [number for number in numbers if number.method == method.name]
+        shown = [number for number in numbers if number.method == method.method]
         for at, number in enumerate(shown):
             ((cell,),) = table_cells([method.metrics], [number.metric])
             title = "" if at else method.title
@@ -135,7 +135,7 @@ def _view(source: Plan | Path) -> tuple[str, str, ResultsTable]:
         return _of_reports(source)
     evaluations, params = read_evaluations(source.comparison.inputs), source.params
     view = ResultsTable(
-        [MethodRow.of(evaluation) for evaluation in evaluations],
+        evaluations,
         params.evaluate.confidence,
         evaluations[0].selection,
         evaluations[0].warning,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sreclip.data.benchmarks.found import Found, Problem, class_folder
+from sreclip.data.benchmarks.found import Found, class_folder
 from sreclip.data.benchmarks.spec import Side
 from sreclip.data.class_list import read_utf8
 from sreclip.data.listing import Listing
@@ -125,9 +125,8 @@ class ListReader:
             except _LineError as error:
                 what, hint, item = error.args
                 wrong[what, hint].append(item)
-        here.problems += [
-            Problem(f"{len(items)} {what}", hint, items) for (what, hint), items in wrong.items()
-        ]
+        for (what, hint), items in wrong.items():
+            here.add_problem(f"{len(items)} {what}", hint, items)
         for old, new in sorted(self._resolver.prefixes.items()):
             here.notes.append(f"{old} of the list is {new or '.'} here")
         left = len(self._listing.places) - len(self._seen)

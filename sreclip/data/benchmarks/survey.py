@@ -124,14 +124,11 @@ def find_starts(
 
 def _look_for_classes(here: Found, side: Side, benchmark: Benchmark) -> None:
     missing = {name: label for name, label in side.folders.items() if not here.places.get(label)}
-    if missing:
-        here.problems.append(
-            Problem(
-                f"{len(missing)} of {len(side.folders)} classes have no image",
-                "get the rest, or use the folder task with a class list of your own",
-                [f"{benchmark.classes[label].name} ({name})" for name, label in missing.items()],
-            )
-        )
+    here.add_problem(
+        f"{len(missing)} of {len(side.folders)} classes have no image",
+        "get the rest, or use the folder task with a class list of your own",
+        [f"{benchmark.classes[label].name} ({name})" for name, label in missing.items()],
+    )
 
 
 def _refuse_shared(found: Mapping[Domain, Found]) -> None:
@@ -140,11 +137,8 @@ def _refuse_shared(found: Mapping[Domain, Found]) -> None:
         for domain in DOMAINS
     )
     both = sorted(source & target)
-    if both:
-        found["target"].problems.append(
-            Problem(
-                f"{len(both)} images are listed in the source as well",
-                "an image with a label must not be in the test: remove them from one list",
-                both,
-            )
-        )
+    found["target"].add_problem(
+        f"{len(both)} images are listed in the source as well",
+        "an image with a label must not be in the test: remove them from one list",
+        both,
+    )
