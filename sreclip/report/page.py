@@ -149,18 +149,15 @@ def _columns(
 ) -> list[ColumnGroup]:
     """Return groups of the results table, published numbers beside those measured here."""
     numbers = [result.metrics for result in results]
+    cited = {
+        (one.method, one.metric): Cell(one.percent, detail=f"{one.citation}: {one.obtained}")
+        for one in reversed(published)
+    }
     groups = []
     for title, names in METRIC_GROUPS.items():
         groups.append(ColumnGroup(title, names, table_cells(numbers, names)))
-        found = [name for name in names if any(number.metric == name for number in published)]
+        found = [name for name in names if any(metric == name for _, metric in cited)]
         if found:
-            cells = [[_published_cell(r.method, n, published) for n in found] for r in results]
+            cells = [[cited.get((r.method, name), Cell("")) for name in found] for r in results]
             groups.append(ColumnGroup("published", found, cells))
     return groups
-
-
-def _published_cell(method: str, metric: str, published: Sequence[PublishedNumber]) -> Cell:
-    for number in published:
-        if (number.method, number.metric) == (method, metric):
-            return Cell(number.percent, detail=f"{number.citation}: {number.obtained}")
-    return Cell("")

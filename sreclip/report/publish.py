@@ -12,7 +12,7 @@ from sreclip.evaluate.stored import read_evaluations
 from sreclip.files import atomic_path, write_json
 from sreclip.plan.plan import Plan
 from sreclip.provenance.keys import code_keys, stage_keys, versions
-from sreclip.provenance.records import Link, chosen_params, keep_records, pack, records_of
+from sreclip.provenance.records import Link, Records, chosen_params, pack, records_of
 from sreclip.provenance.stamps import PAGE, PUBLISHED, published_hashes, stamps
 
 
@@ -33,7 +33,7 @@ def publish(plan: Plan) -> None:
         if not source.is_file():
             step = "write_page" if source.name == PAGE else "compare_methods"
             raise StoreError(f"{source} is missing", f"make it with: snakemake --cores all {step}")
-    keep_records(plan.reports, plan.results)
+    Records(plan.folder).keep_stamped()
     stamp = _stamp(plan)
     _remove_stamps(plan.reports)
     for source, target in copies.items():

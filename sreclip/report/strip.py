@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,16 +113,14 @@ def thumbnail_uri(image: Image.Image) -> tuple[str, int, int]:
     """Shrink an image; return a data URI, PNG or JPEG, whichever is smaller, width and height."""
     small = image.copy()
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    kind, encoded = min(_encodings(small), key=lambda pair: len(pair[1]))
-    text = base64.b64encode(encoded).decode("ascii")
-    return f"data:image/{kind};base64,{text}", small.width, small.height
-
-
-def _encodings(image: Image.Image) -> Iterable[tuple[str, bytes]]:
+    encodings = {}
     for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": JPEG_QUALITY})):
         buffer = io.BytesIO()
-        image.save(buffer, kind.upper(), **options)
-        yield kind, buffer.getvalue()
+        small.save(buffer, kind.upper(), **options)
+        encodings[kind] = buffer.getvalue()
+    kind, encoded = min(encodings.items(), key=lambda pair: len(pair[1]))
+    text = base64.b64encode(encoded).decode("ascii")
+    return f"data:image/{kind};base64,{text}", small.width, small.height
 
 
 def fraction_right(result: Evaluation) -> float:
