@@ -99,9 +99,6 @@ class Resolver:
 class _LineError(Exception):
     """What is wrong with a line, the way out, and how to name the line."""
 
-    def __init__(self, what: str, hint: str, item: object) -> None:
-        super().__init__(what, hint, str(item))
-
 
 class ListReader:
     """Takes the images that lists name, by class number and folder, which must agree."""
@@ -124,7 +121,7 @@ class ListReader:
                 here.places[self._label(name, line)].append(self._listing.places[name])
             except _LineError as error:
                 what, hint, item = error.args
-                wrong[what, hint].append(item)
+                wrong[what, hint].append(str(item))
         for (what, hint), items in wrong.items():
             here.add_problem(f"{len(items)} {what}", hint, items)
         for old, new in sorted(self._resolver.prefixes.items()):
