@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.data.archives import FileOpener, changed_error
-from sreclip.data.hash_cache import Stamp, read_cache, write_cache
+from sreclip.data.hash_cache import HashCache, Stamp, read_cache, write_cache
 from sreclip.data.place import Place, check_paths, places_of, resolve_inside
 from sreclip.errors import DataError
 
@@ -83,7 +83,7 @@ def hash_images(
             bar.update(len(result[0]))
     sha256 = pa.chunked_array([part for part, _ in done])
     stamps = np.concatenate([part for _, part in done])
-    write_cache(cache, root, row_ids, stamps, sha256)
+    write_cache(cache, root, HashCache(row_ids, stamps, sha256))
     return sha256.to_pandas().astype("string"), stamps[:, 0]
 
 

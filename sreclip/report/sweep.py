@@ -14,13 +14,7 @@ from sreclip.evaluate.sweep import read_sweep
 from sreclip.plan.plan import REFERENCE, Plan
 from sreclip.plan.sweep import AS_CONFIGURED, NOTHING_OFF
 from sreclip.report.numbers import percent_text
-from sreclip.report.table import (
-    MINI_NOTE,
-    TITLES,
-    protocol_notes,
-    selection_note,
-    terminal_table,
-)
+from sreclip.report.table import MINI_NOTE, TITLES, protocol_notes, selection_note, terminal_table
 
 if TYPE_CHECKING:
     import pandas as pd

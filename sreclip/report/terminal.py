@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sreclip.config import load_params
 from sreclip.errors import StoreError
-from sreclip.evaluate.literature import (
-    LITERATURE,
-    PublishedNumber,
-    literature_notes,
-    read_literature,
-)
+from sreclip.evaluate.literature import LITERATURE, literature_notes, read_literature
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import read_evaluations
 from sreclip.files import read_json
@@ -103,7 +98,13 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
     from rich.console import Group
     from rich.text import Text
 
-    numbers = _literature(source)
+    if isinstance(source, Plan):
+        path = source.comparison[LITERATURE]
+    else:
+        path = source / "tables" / LITERATURE
+        if not path.exists():  # a report of an earlier version
+            return None
+    numbers = read_literature(path)
     if not numbers:
         return None
     _, _, view = _view(source)
@@ -119,14 +120,6 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
     table = terminal_table(title, columns, rows, n_names=2, padding=1)
     notes = literature_notes(numbers, reference=bool(view.warning))
     return Group("", table, Text("\n".join(notes), style="italic dim"))
-
-
-def _literature(source: Plan | Path) -> list[PublishedNumber]:
-    """Read published numbers; a report of an earlier version has none."""
-    if isinstance(source, Plan):
-        return read_literature(source.comparison[LITERATURE])
-    path = source / "tables" / LITERATURE
-    return read_literature(path) if path.exists() else []
 
 
 def _view(source: Plan | Path) -> tuple[str, str, ResultsTable]:
