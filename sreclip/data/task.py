@@ -77,15 +77,8 @@ class Task(ABC):
         """
         return FirstLook([], None)
 
-    def is_as_pulled(self, settings: Mapping[str, Any], folder: Path, hash_cache: Path) -> bool:
-        """Tell whether the task was prepared on another machine and is the same here.
-
-        After a clone and a pull every folder may be newer than the manifest. Then modification
-        times mean nothing; classes, names and sizes of the images tell whether it is the same.
-        After the first preparation on this machine, which leaves ``hash_cache``, times count.
-        """
-        if hash_cache.exists() or not (folder / MANIFEST_FILE).exists():
-            return False
+    def is_as_prepared(self, settings: Mapping[str, Any], folder: Path) -> bool:
+        """Tell whether classes, names and sizes of the images are those of the prepared task."""
         try:
             here = self.prepare(settings, folder)
         except DataError:  # preparing it again will tell the user
@@ -102,3 +95,14 @@ class Task(ABC):
             if expected.pop(place.name, None) != size and place.name not in dropped:
                 return False
         return not expected
+
+    def is_as_pulled(self, settings: Mapping[str, Any], folder: Path, hash_cache: Path) -> bool:
+        """Tell whether the task was prepared on another machine and is the same here.
+
+        After a clone and a pull every folder may be newer than the manifest. Then modification
+        times mean nothing, and `is_as_prepared` tells whether images were added or removed. After
+        the first preparation on this machine, which leaves ``hash_cache``, times count.
+        """
+        if hash_cache.exists() or not (folder / MANIFEST_FILE).exists():
+            return False
+        return self.is_as_prepared(settings, folder)

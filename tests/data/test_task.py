@@ -51,11 +51,11 @@ def test_prepare_is_enough(root: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert summary["images"] == {"source": 2, "target": 1}
     assert task.is_as_pulled(settings, folder, cache)
     assert not task.is_as_pulled(settings, folder, other), "it was prepared here"
-    assert not task.is_as_pulled({**settings, "names": ("cat", "cow")}, folder, cache)
+    assert not task.is_as_prepared({**settings, "names": ("cat", "cow")}, folder)
     (root / "target/c.jpg").write_bytes(b"other size")
-    assert not task.is_as_pulled(settings, folder, cache)
+    assert not task.is_as_prepared(settings, folder)
     (root / "target/c.jpg").unlink()
-    assert not task.is_as_pulled(settings, folder, cache)
+    assert not task.is_as_prepared(settings, folder)
 
 
 @pytest.mark.parametrize("name", TASKS)
