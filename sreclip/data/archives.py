@@ -19,7 +19,7 @@ from sreclip.errors import DataError
 
 # What may hold the class of the image beside it, as WebDataset lays samples out.
 LABEL_SUFFIXES = (".cls", ".json")
-_COMPRESSED = (
+COMPRESSED_SUFFIXES = (
     *(f".tar.{end}" for end in ("gz", "bz2", "xz", "zst", "lz4", "lzma", "z", "br")),
     *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".taz", ".tlz"),
 )
@@ -42,11 +42,6 @@ class Archive:
     images: list[Place] = field(default_factory=list)
     labels: dict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
     ignored: Counter[str] = field(default_factory=Counter)
-
-
-def is_compressed(name: str) -> bool:
-    """Tell whether a file name is that of a compressed tar archive."""
-    return name.lower().endswith(_COMPRESSED)
 
 
 def compressed_error(path: Path) -> DataError:

@@ -23,10 +23,8 @@ def settle_duplicates(
     ``rows`` are hashed rows of a manifest, target labels included. Returns the rows that are left
     and ``duplicates`` of ``summary.json``. Empty and unreadable files are never duplicates.
 
-    Raises
-    ------
-    DataError
-        There are such images and the rule is ``error``, or they are all of the target.
+    Raises `DataError` if there are such images and the rule is ``error``, or they are all of the
+    target.
     """
     import pandas as pd
 

@@ -34,7 +34,7 @@ class HashCache(NamedTuple):
 
     row_ids: NDArray[np.int64]
     stamps: NDArray[np.int64]
-    sha256: pa.Array
+    sha256: pa.Array | pa.ChunkedArray
 
     def look_up(self, row_ids: NDArray[np.int64]) -> Iterator[tuple[Stamp, str] | None]:
         """Yield stamp and hash of each row, None where there is none."""
@@ -65,19 +65,13 @@ def read_cache(path: Path, root: Path) -> HashCache:
     return HashCache(nothing[:, 0], nothing, pa.array([], pa.large_string()))
 
 
-def write_cache(
-    path: Path,
-    root: Path,
-    row_ids: NDArray[np.int64],
-    stamps: NDArray[np.int64],
-    sha256: pa.ChunkedArray,
-) -> None:
+def write_cache(path: Path, root: Path, cache: HashCache) -> None:
     """Replace a cache."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {name: stamps[:, i] for i, name in enumerate(Stamp._fields)}
-    table = pa.table({"row_id": row_ids, **columns, "sha256": sha256})
+    columns = {name: cache.stamps[:, i] for i, name in enumerate(Stamp._fields)}
+    table = pa.table({"row_id": cache.row_ids, **columns, "sha256": cache.sha256})
     keep = pa.array(columns["mtime_ns"] >= 0)
     table = table.filter(keep).replace_schema_metadata({b"root": _root_key(root)})
     with atomic_path(path) as temporary:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.data.archives import FileOpener, changed_error
-from sreclip.data.hash_cache import Stamp, read_cache, write_cache
+from sreclip.data.hash_cache import HashCache, Stamp, read_cache, write_cache
 from sreclip.data.place import Place, check_paths, places_of, resolve_inside
 from sreclip.errors import DataError
 
@@ -42,20 +42,13 @@ def hash_images(
 ) -> tuple[pd.Series, NDArray[np.int64]]:
     """Return hash and size of each image below ``root``; `UNREADABLE` for one that cannot be read.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        ``row_id`` and the columns of `Place`. Rows of one archive follow one another.
-    archives : Mapping
-        Size and modification time of each archive when it was listed.
-    cache : Path
-        What was hashed before; replaced at the end. An image is not read when its place, its size,
-        and the size and modification time of its file are those in the cache.
+    ``rows`` has ``row_id`` and the columns of `Place`; rows of one archive follow one another.
+    ``archives`` has the size and modification time of each archive when it was listed. ``cache``
+    is what was hashed before, replaced at the end: an image is not read when its place, its size,
+    and the size and modification time of its file are those in the cache.
 
-    Raises
-    ------
-    DataError
-        A path leaves the root, a file is missing, or one changes while it is read.
+    Raises `DataError` if a path leaves the root, a file is missing, or one changes while it is
+    read.
     """
     import pandas as pd
     import pyarrow as pa
@@ -90,7 +83,7 @@ def hash_images(
             bar.update(len(result[0]))
     sha256 = pa.chunked_array([part for part, _ in done])
     stamps = np.concatenate([part for _, part in done])
-    write_cache(cache, root, row_ids, stamps, sha256)
+    write_cache(cache, root, HashCache(row_ids, stamps, sha256))
     return sha256.to_pandas().astype("string"), stamps[:, 0]
 
 

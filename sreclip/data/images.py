@@ -45,14 +45,10 @@ def read_image(content: bytes, *, max_pixels: int, least_side: int = 0) -> Image
     EXIF rotation is applied, transparency laid over white, the first frame of an animation
     taken, CMYK converted, and 16-bit samples are scaled to 8 bits.
 
-    Parameters
-    ----------
-    max_pixels : int
-        Larger images are refused from their header, before anything is decoded. A value above
-        Pillow's own limit raises that one for the whole process.
-    least_side : int
-        A JPEG is decoded at a half, a quarter or an eighth of its size, by its own discrete
-        cosine transform, as long as both sides keep this many pixels; 0 never does.
+    Images of more than ``max_pixels`` are refused from their header, before anything is decoded; a
+    value above Pillow's own limit raises that one for the whole process. A JPEG is decoded at a
+    half, a quarter or an eighth of its size, by its own discrete cosine transform, as long as both
+    sides keep ``least_side`` pixels; 0 never does.
     """
     if not content:
         raise RejectedImage("the file is empty (0 bytes)")

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sreclip.data.archives import compressed_error, is_compressed, list_archive
+from sreclip.data.archives import COMPRESSED_SUFFIXES, compressed_error, list_archive
 from sreclip.data.manifest import MANIFEST_FILE, read_summary
 from sreclip.data.place import Place
 from sreclip.data.walk import ARCHIVE_SUFFIX, Listed, suffix, walk, walk_folders
@@ -74,7 +74,7 @@ def is_archive(root: Path, start: str) -> bool:
 def refuse_compressed(root: Path, found: Listed) -> None:
     """Raise `DataError` if a folder holds a compressed archive."""
     for name in found.ignored:
-        if is_compressed(name):
+        if name.lower().endswith(COMPRESSED_SUFFIXES):
             raise compressed_error(root / found.folder / name)
 
 

@@ -51,7 +51,8 @@ def resolve_inside(root: Path, relative: str) -> Path:
     Raises `DataError` if the path or a link leaves the root, or links form a circle.
     """
     try:
-        if not _climbs(relative):
+        pure = PurePosixPath(relative)
+        if not pure.is_absolute() and ".." not in pure.parts:
             full = (root / relative).resolve()
             if full.is_relative_to(root.resolve()):
                 return full
@@ -74,8 +75,3 @@ def check_paths(paths: pd.Series, where: str) -> None:
             f"{where}, row {bad[0]}: path {paths.iloc[bad[0]]!r} leaves the data root",
             "paths are relative to the root, without '..'",
         )
-
-
-def _climbs(relative: str) -> bool:
-    pure = PurePosixPath(relative)
-    return pure.is_absolute() or ".." in pure.parts

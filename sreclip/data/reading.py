@@ -24,11 +24,6 @@ class StoredImage(NamedTuple):
     place: Place
     sha256: str
 
-    @property
-    def name(self) -> str:
-        """`Place.name`."""
-        return self.place.name
-
 
 def stored_images(rows: pd.DataFrame) -> list[StoredImage]:
     """Return manifest rows as what `ImageReader` reads."""

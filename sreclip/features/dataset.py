@@ -75,14 +75,9 @@ class ImageDataset(Dataset[Batch]):
 
     ``preprocess`` makes pixels ``(3, height, width)`` of an RGB image. Images of more than
     ``max_pixels`` are rejected. A JPEG may be decoded at a half, a quarter or an eighth of its size
-    if both sides keep ``least_side`` pixels; 0 decodes it in full.
-
-    Attributes
-    ----------
-    rejected : dict
-        Row numbers that are not decoded, with the reason.
-    decoding : callable
-        Makes a context around the decoding of a row.
+    if both sides keep ``least_side`` pixels; 0 decodes it in full. ``rejected`` are row numbers
+    that are not decoded, with the reason; ``decoding`` makes a context around the decoding of a
+    row.
     """
 
     def __init__(

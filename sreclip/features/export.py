@@ -53,23 +53,14 @@ class _Table:
 def export_features(plan: Plan, what: str, out: Path) -> list[Path]:
     """Write features and their rows, a part at a time, and return the paths of the files.
 
-    Parameters
-    ----------
-    plan : Plan
-    what : str
-        ``source``, ``target``, ``classes`` or ``nodes``.
-    out : Path
-        ``.h5``: the data sets ``features``, ``row_id``, ``path``, ``domain``, ``ok`` and, of the
-        source, ``label``; of texts ``features`` and ``name``. ``.npy``: the features, and beside it
-        a ``.parquet`` with the other columns. ``.safetensors``: tensors of the numbers, and the
-        texts as JSON lists in the metadata.
+    ``what`` is ``source``, ``target``, ``classes`` or ``nodes``; the suffix of ``out`` decides the
+    format. ``.h5``: the data sets ``features``, ``row_id``, ``path``, ``domain``, ``ok`` and, of
+    the source, ``label``; of texts ``features`` and ``name``. ``.npy``: the features, and beside it
+    a ``.parquet`` with the other columns. ``.safetensors``: tensors of the numbers, and the texts
+    as JSON lists in the metadata.
 
-    Raises
-    ------
-    ConfigError
-        The path has another suffix, or a safetensors file cannot hold so many paths.
-    StoreError
-        A feature file is missing or damaged, or the file cannot be written.
+    Raises `ConfigError` if the path has another suffix, or a safetensors file cannot hold so many
+    paths; `StoreError` if a feature file is missing or damaged, or the file cannot be written.
     """
     writers = {".h5": _write_hdf5, ".npy": _write_npy, ".safetensors": _write_safetensors}
     if out.suffix not in writers:

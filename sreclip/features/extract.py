@@ -58,30 +58,14 @@ def extract_images(
     width 512: 1e-5 on average, 1.1e-4 at most (a row with itself).
     The same images, backbone, libraries, batch size and thread count give the same bytes.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Manifest rows of the shard, of one domain, in order.
-    root, out : Path
-        Data root, and the file to write.
-    backbone : Backbone
-        Its ``preprocess`` runs in the workers; where processes are spawned and not forked it
-        must pickle.
-    settings : FeatureSettings
-    rows_key : str
-        Hash of the rows (`sreclip.data.shards.Shard.key`).
-    threads : int, optional
-        Cores for the model, which the decoding processes share; by default all that this process
-        may use.
-    progress : bool
-        Show a bar on a terminal, or lines elsewhere.
+    ``rows`` are the manifest rows of the shard, of one domain, in order, and ``rows_key`` is their
+    hash (`sreclip.data.shards.Shard.key`). The backbone's ``preprocess`` runs in the workers; where
+    processes are spawned and not forked it must pickle. ``threads`` are cores for the model, which
+    the decoding processes share; by default all that this process may use. ``progress`` shows a
+    bar on a terminal, or lines elsewhere.
 
-    Raises
-    ------
-    DataError
-        An image is not the manifest's, or leaves the root.
-    StoreError
-        The file cannot be written, or the backbone's rows are not finite and unit-norm.
+    Raises `DataError` if an image is not the manifest's, or leaves the root; `StoreError` if the
+    file cannot be written, or the backbone's rows are not finite and unit-norm.
     """
     from sreclip.features.dataset import ImageDataset
     from sreclip.features.encode import encode_batches
@@ -110,7 +94,7 @@ def extract_images(
                 rounding = _rounding(backbone, batch, features)
             stored[at : at + len(batch)] = features
             rejects += [
-                Reject(int(row_id[at + i]), images.stored[at + i].name, batch.reasons[i])
+                Reject(int(row_id[at + i]), images.stored[at + i].place.name, batch.reasons[i])
                 for i in np.flatnonzero(~batch.ok)
             ]
             seconds.read += batch.read_s

@@ -135,10 +135,7 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
 def check_rows(rows: NDArray[Any], ok: NDArray[np.bool_], names: Sequence[str], path: Path) -> None:
     """Check the feature rows of a file, ``(n_rows, dim)``, which the error calls by ``names``.
 
-    Raises
-    ------
-    StoreError
-        A row is not finite, not of unit length, or not zero though it must be.
+    Raises `StoreError` if a row is not finite, not of unit length, or not zero though it must be.
     """
     norms = np.linalg.norm(rows.astype(np.float32), axis=1)
     for wrong, what in (

@@ -63,10 +63,7 @@ def write_images(
 ) -> None:
     """Write a shard: unit-norm ``features`` of type ``provenance.dtype``, zero where rejected.
 
-    Raises
-    ------
-    StoreError
-        The file cannot be written, or a row is not as it must be.
+    Raises `StoreError` if the file cannot be written, or a row is not as it must be.
     """
     ok = ~np.isin(row_id, [reject.row_id for reject in rejects])
     check_rows(features, ok, _row_names(row_id), out)
@@ -84,13 +81,9 @@ def open_images(
 ) -> ImageFeatures:
     """Open the shards of a domain, in row order, as one table.
 
-    Each must have the ``expected`` header values, and its own of ``rows_keys``.
-
-    Raises
-    ------
-    StoreError
-        A shard is missing, damaged, or was made from something else; two shards differ in
-        what made them or in their domain, or share a row.
+    Each must have the ``expected`` header values, and its own of ``rows_keys``. Raises `StoreError`
+    if a shard is missing, damaged, or was made from something else; if two differ in what made
+    them or in their domain, or share a row.
     """
     headers, parts, rejects = [], [], []
     row_ids: list[NDArray[np.int64]] = []

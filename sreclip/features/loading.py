@@ -78,23 +78,12 @@ class Watch:
 def load_batches(
     images: ImageDataset, batch_size: int, workers: int, *, limit_s: float, pinned: bool = False
 ) -> Iterator[Batch]:
-    """Decode images in order; the last batch may be smaller.
+    """Decode images in order, in ``workers`` processes; the last batch may be smaller.
 
-    Parameters
-    ----------
-    images : ImageDataset
-    batch_size, workers : int
-        Images per batch, and decoding processes; 0 decodes in this one, where nothing can be
-        stopped.
-    limit_s : float
-        Seconds after which an image is given up.
-    pinned : bool
-        Return the pixels in pinned memory.
+    With 0 processes this one decodes, where nothing can be stopped. An image is given up after
+    ``limit_s`` seconds. If ``pinned``, the pixels are in pinned memory.
 
-    Raises
-    ------
-    DataError
-        An image is not the manifest's, or a process dies over a single image.
+    Raises `DataError` if an image is not the manifest's, or a process dies over a single image.
     """
     pieces: list[Batch] = []
     for piece in _load_pieces(images, batch_size, workers, limit_s, pinned):
@@ -143,12 +132,13 @@ def _load_pieces(
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
                 images.rejected[index] = f"not decoded within {limit_s:g} s"
-                log.warning("%s: not decoded within %g s", images.stored[index].name, limit_s)
+                name = images.stored[index].place.name
+                log.warning("%s: not decoded within %g s", name, limit_s)
         except DeadDecoderError as error:
             if size == 1:
-                names = ", ".join(images.stored[index].name for index in watch.now().values())
+                names = [images.stored[index].place.name for index in watch.now().values()]
                 raise DataError(
-                    f"a decoding process died while single images were decoded: {names}",
+                    f"a decoding process died while single images were decoded: {', '.join(names)}",
                     "if it was killed for memory, lower features.workers or features.max_pixels; "
                     "otherwise remove the image",
                 ) from error

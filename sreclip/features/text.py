@@ -67,12 +67,8 @@ def encode_texts(
         F_c = \mathrm{unit}\Big(\frac1{PT} \sum_{p,t} e_{cpt}\Big),
 
     so a class with several prompt names is the mean over names and templates, as CLIP averages
-    templates. A prompt that occurs twice is encoded once.
-
-    Raises
-    ------
-    StoreError
-        The backbone's vectors of a name are not finite or cancel out.
+    templates. A prompt that occurs twice is encoded once. Raises `StoreError` if the vectors of a
+    name are not finite or cancel out.
     """
     prompts = [
         [[template.replace("{}", entry) for template in templates] for entry in group]
@@ -102,10 +98,7 @@ def write_text(
 ) -> None:
     """Write a text file; its template vectors are stored as float16.
 
-    Raises
-    ------
-    StoreError
-        The file cannot be written, or a vector is not finite and unit-norm.
+    Raises `StoreError` if the file cannot be written, or a vector is not finite and unit-norm.
     """
     rows_key = text_rows_key(names, prompt_names, templates)
     by_template = vectors.templates.astype(np.float16)

@@ -146,21 +146,6 @@ def unpack(value: Any) -> dict[str, Record]:
     return {record.link.path: record for record in records}
 
 
-def keep_records(reports: Path, results: Path) -> None:
-    """Write the records that stamps carry to ``results``, for a stamp may go."""
-    for path, record in _stamped(reports).items():
-        if not (place := record_path(path, results)).exists():
-            write_json(place, record.to_json())
-
-
-def _stamped(reports: Path) -> dict[str, Record]:
-    return {
-        path: record
-        for stamp in stamps(reports)
-        for path, record in unpack(read_stamp(stamp).get("made")).items()
-    }
-
-
 class Records:
     """Records of the project in a folder: those of its jobs, and those of its stamps."""
 
@@ -169,7 +154,17 @@ class Records:
 
     @cached_property
     def _stamped(self) -> dict[str, Record]:
-        return _stamped(self._reports)
+        return {
+            path: record
+            for stamp in stamps(self._reports)
+            for path, record in unpack(read_stamp(stamp).get("made")).items()
+        }
+
+    def keep_stamped(self) -> None:
+        """Write the records that stamps carry to ``results``, for a stamp may go."""
+        for path, record in self._stamped.items():
+            if not (place := record_path(path, self._results)).exists():
+                write_json(place, record.to_json())
 
     def get(self, path: str) -> Record | None:
         """Return the record of a result; None where there is none, or none that can be read."""

@@ -46,10 +46,7 @@ class Run:
 def read_run(name: str) -> Run:
     """Read one side of a comparison: what `WHAT` names, or a project folder.
 
-    Raises
-    ------
-    StoreError
-        It is none of these, or holds no results.
+    Raises `StoreError` if it is none of these, or holds no results.
     """
     path = Path(name)
     if path.is_file() and path.suffix in (".yaml", ".yml"):

@@ -21,10 +21,7 @@ PUBLISHED = ("metrics.json", "means.json", PAGE, *(f"tables/{name}" for name in 
 def task_numbers(metrics: Any, path: Path) -> tuple[str, str, dict[str, Any]]:
     """Return task, backbone and the methods' numbers of what a ``metrics.json`` holds.
 
-    Raises
-    ------
-    StoreError
-        It is nested in another way.
+    Raises `StoreError` if it is nested in another way.
     """
     try:
         task, backbones = next(iter(metrics.items()))

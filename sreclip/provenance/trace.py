@@ -63,10 +63,7 @@ def trace(result: Path, params: Path) -> Chain:
     Links come from the records that jobs leave; where a result has none, from the parameters that
     lead to it: the given ones, or those of an earlier run in ``results/params``.
 
-    Raises
-    ------
-    StoreError
-        There is no such result, or nothing says how it was made.
+    Raises `StoreError` if there is no such result, or nothing says how it was made.
     """
     project, name = _split(result)
     if not result.exists():

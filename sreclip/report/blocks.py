@@ -34,32 +34,13 @@ class View:
 
 @dataclass(frozen=True)
 class Block:
-    """A figure of the page, or the reason why there is none.
+    """A figure of the page, or the reason why there is none."""
 
-    Attributes
-    ----------
-    id : str
-        Of the HTML element.
-    summary : str
-        For a screen reader.
-    caption : str
-        What the figure shows, and how it was computed.
-    views : sequence of View
-        The reader chooses one; the first is shown at first.
-    missing : str
-        Why there is no figure.
-    """
-
-    id: str
-    summary: str = ""
-    caption: str = ""
-    views: Sequence[View] = ()
-    missing: str = ""
-
-    @property
-    def labels(self) -> list[str]:
-        """The names of the views."""
-        return [view.label for view in self.views]
+    id: str  # of the HTML element
+    summary: str = ""  # for a screen reader
+    caption: str = ""  # what the figure shows, and how it was computed
+    views: Sequence[View] = ()  # the reader chooses one; the first is shown at first
+    missing: str = ""  # why there is no figure
 
     @property
     def json(self) -> str:
@@ -159,6 +140,7 @@ def confusion_block(
     drawn = [(result.title, *matrix_figure(result, colours)) for result in reversed(results)]
     left_out = max(n for *_, n in drawn)
     has_rejected = any(result.confusion_table[:, -1].any() for result in results)
+    last = "The last column is for images that could not be read; they count as wrong."
     return Block(
         "confusion",
         "Heat map of true against predicted classes.",
@@ -167,10 +149,7 @@ def confusion_block(
         "○; lines separate the two. The lower left quarter has images of unknown classes that were "
         "taken for known ones, the upper right quarter the reverse."
         + _optional(n_seeds > 1, f"Counts are summed over {n_seeds} seeds.")
-        + _optional(
-            has_rejected,
-            "The last column is for images that could not be read; they count as wrong.",
-        )
+        + _optional(has_rejected, last)
         + _optional(left_out, f"The {left_out} classes with the fewest mistakes are left out."),
         [View(title, [("", figure)]) for title, figure, _ in drawn],
     )
@@ -206,10 +185,9 @@ def training_block(
     views = []
     for result in trained:
         colour, _, _ = draw.method_style(result, results)
-        panels = training_figures(history[result.method], colour).items()
-        views.append(
-            View(result.title, [(term.replace("_", " "), drawn) for term, drawn in panels])
-        )
+        drawn = training_figures(history[result.method], colour)
+        panels = [(term.replace("_", " "), figure) for term, figure in drawn.items()]
+        views.append(View(result.title, panels))
     return Block(
         "training",
         "Line charts of the loss terms by training step.",

@@ -22,10 +22,7 @@ BAND_OPACITY = 0.2
 def read_history(path: Path) -> dict[str, pd.DataFrame]:
     """Read the loss terms of all fits: for each method ``seed``, ``step``, ``term``, ``value``.
 
-    Raises
-    ------
-    StoreError
-        The table is missing or damaged.
+    Raises `StoreError` if the table is missing or damaged.
     """
     return read_csv(path, _by_method, what="loss terms", made_by="sreclip compare")
 

@@ -14,23 +14,13 @@ ARROWS = {"better": "↑", "worse": "↓", "": ""}
 
 @dataclass(frozen=True)
 class DifferenceCell:
-    """One difference, in percentage points.
-
-    Attributes
-    ----------
-    text, interval, p : str
-        The interval is empty if every resample gives the same difference.
-    mark : str
-        ``better``, ``worse`` or empty.
-    detail : str
-        Shown when the reader points at the number.
-    """
+    """One difference, in percentage points."""
 
     text: str
-    interval: str
+    interval: str  # empty if every resample gives the same difference
     p: str
-    mark: str
-    detail: str
+    mark: str  # ``better``, ``worse`` or empty
+    detail: str  # shown when the reader points at the number
 
     @property
     def arrow(self) -> str:
@@ -79,13 +69,7 @@ def difference_view(
         tables.setdefault(row.reference, []).append(row)
     return DifferenceView(
         [_table(titles, these, confidence) for these in tables.values()],
-        _notes(
-            resamples,
-            confidence,
-            several_seeds=max(len(result.seeds) for result in results) > 1,
-            has_best=any(row.reference_kind == BEST_BASELINE for row in rows),
-            oracle=results[0].selection == "oracle",
-        ),
+        _notes(results, rows, resamples, confidence),
     )
 
 
@@ -115,9 +99,10 @@ def _cell(row: Comparison, confidence: float) -> DifferenceCell:
 
 
 def _notes(
-    n: int, confidence: float, *, several_seeds: bool, has_best: bool, oracle: bool
+    results: Sequence[Evaluation], rows: Sequence[Comparison], n: int, confidence: float
 ) -> list[str]:
     level, alpha = f"{100 * confidence:g} %", plain_level(confidence)
+    several_seeds = any(len(result.seeds) > 1 for result in results)
     notes = [
         f"Percentage points: a method's mean over seeds minus the reference's, with the {level} "
         f"percentile interval of a paired bootstrap: {n:,} resamples of the labelled target "
@@ -133,12 +118,12 @@ def _notes(
         "images per class, intervals are too narrow",
         "Known, unknown and H describe the same predictions and are not adjusted for each other",
     ]
-    if has_best:
+    if any(row.reference_kind == BEST_BASELINE for row in rows):
         notes.append(
             "The best baseline is the one with the highest H on these very labels, other than "
             "Zero-shot: that choice favours it"
         )
-    if oracle:
+    if results[0].selection == "oracle":
         notes.append(
             "Settings were chosen with these very labels, which the bootstrap ignores: intervals "
             "and p are more favourable than they should be"

@@ -157,37 +157,25 @@ def _curve_traces(
             **style,
         }
 
-    def marker(points: Points, suffix: str, what: str, **style: Any) -> dict[str, Any]:
-        style["color"] = colour
+    def marker(points: Points, suffix: str, what: str, style: dict[str, Any]) -> dict[str, Any]:
+        style = {"color": colour, **style}
         return trace(points, suffix, what, mode="markers", showlegend=False, marker=style)
 
     area = percent_text(result.metrics["ausuc"])
     as_it_is = [[result.metrics[kind]["mean"]] for kind in ("known", "unknown")]
     line = {"color": colour, "dash": dash, "width": 3 if last else 2}
     edge = {"color": "white", "width": 1.5}
+    full = {"symbol": symbol, "size": 14 if last else 12, "line": edge}
+    hollow = {"symbol": f"{symbol}-open", "size": 12 if last else 10, "line": {"width": 2}}
     traces = [
         trace(curve, f" (AUSUC {area})", "", mode="lines", line=line),
-        marker(
-            as_it_is,
-            ", as it is",
-            " without a bias",
-            symbol=symbol,
-            size=14 if last else 12,
-            line=edge,
-        ),
+        marker(as_it_is, ", as it is", " without a bias", full),
     ]
     best = best_point(*curve)
     if best is not None:
-        traces.append(
-            marker(
-                [values[[best]] for values in curve],
-                ", best bias",
-                " at the best bias, chosen with the labels: an upper bound",
-                symbol=f"{symbol}-open",
-                size=12 if last else 10,
-                line={"width": 2},
-            )
-        )
+        point = [values[[best]] for values in curve]
+        what = " at the best bias, chosen with the labels: an upper bound"
+        traces.append(marker(point, ", best bias", what, hollow))
     return traces
 
 
@@ -220,39 +208,36 @@ def gains_figure(
 ) -> tuple[Figure, int]:
     """Draw the accuracy of each class minus the baseline's, sorted.
 
-    Returns
-    -------
-    Figure
-        With at most `MOST_BARS` classes, those at both ends of the order.
-    int
-        Number of classes left out.
+    At most `MOST_BARS` classes are shown, those at both ends of the order; the number is that of
+    the classes left out.
     """
+    import pandas as pd
     import plotly.graph_objects as go
 
-    rows = [
-        (after - before, before, after, at)
-        for at, (before, after) in enumerate(
-            zip(baseline.class_accuracy, result.class_accuracy, strict=True)
-        )
-        if before is not None and after is not None
-    ]
-    rows.sort(key=lambda row: (-row[0], result.classes[row[3]]))
+    columns = {"before": baseline.class_accuracy, "after": result.class_accuracy}
+    rows = pd.DataFrame(columns, dtype=float).assign(
+        name=result.classes,
+        known=result.known,
+        images=result.confusion_table.sum(axis=1) / len(result.seeds),
+        gain=lambda row: row["after"] - row["before"],
+    )
+    shown = ["name", "before", "after", "images"]
+    rows = rows.dropna().sort_values(["gain", "name"], ascending=[False, True])
     n_all = len(rows)
     if n_all > MOST_BARS:
-        rows = rows[: MOST_BARS // 2] + rows[-MOST_BARS // 2 :]
+        rows = pd.concat([rows[: MOST_BARS // 2], rows[-MOST_BARS // 2 :]])
     figure = empty_figure(90 + BAR_PIXELS * len(rows), bargap=0.25)
     for kind, is_known in (("known", True), ("unknown", False)):
-        places = [i for i, row in enumerate(rows) if result.known[row[3]] == is_known]
-        if not places:
+        places = np.flatnonzero(rows["known"] == is_known)
+        if not len(places):
             continue
-        picked = [rows[i] for i in places]
-        counts = [result.confusion_table[row[3]].sum() / len(result.seeds) for row in picked]
+        picked = rows.iloc[places]
         figure.add_trace(
             go.Bar(
                 name=f"{kind} class",
                 orientation="h",
-                y=places,
-                x=percent([row[0] for row in picked]),
+                y=places.tolist(),
+                x=percent(picked["gain"].to_numpy()),
                 # The line shows a bar also for a gain of zero.
                 marker={
                     "color": colours[kind],
@@ -260,8 +245,8 @@ def gains_figure(
                     "line": {"color": colours[kind], "width": 1},
                 },
                 customdata=[
-                    [label(result.classes[row[3]], 80), 100 * row[1], 100 * row[2], int(n)]
-                    for row, n in zip(picked, counts, strict=True)
+                    [label(name, 80), 100 * before, 100 * after, int(n)]
+                    for name, before, after, n in picked[shown].to_numpy().tolist()
                 ],
                 hovertemplate="%{customdata[0]}<br>%{customdata[1]:.1f} → %{customdata[2]:.1f} % "
                 "of %{customdata[3]} images<extra></extra>",
@@ -270,7 +255,7 @@ def gains_figure(
     figure.update_xaxes(title=f"gain over {label(baseline.title)}, percent points")
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[label(result.classes[row[3]]) for row in rows],
+        ticktext=[label(name) for name in rows["name"]],
         range=[len(rows) - 0.4, -0.6],
         showgrid=False,
         zeroline=False,

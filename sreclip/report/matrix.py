@@ -21,13 +21,9 @@ UNKNOWN_MARK = "○ "
 def matrix_figure(result: Evaluation, colours: Mapping[str, str]) -> tuple[Figure, int]:
     """Draw which classes are predicted for the images of each class, in percent.
 
-    Returns
-    -------
-    Figure
-        Known classes first, then unknown ones, then a column for rejected images if there are
-        any; with more than `MOST_CLASSES` classes only those with the most mistakes.
-    int
-        Number of classes left out.
+    Known classes come first, then unknown ones, then a column for rejected images if there are
+    any. Of more than `MOST_CLASSES` classes those with the most mistakes are shown; the number is
+    that of the classes left out.
     """
     import plotly.graph_objects as go
 
@@ -42,14 +38,15 @@ def matrix_figure(result: Evaluation, colours: Mapping[str, str]) -> tuple[Figur
     some = totals[order]
     z = np.where(some > 0, 100 * counts[np.ix_(order, columns)] / np.maximum(some, 1), np.nan)
     names = [*result.classes, "rejected"]
-    cell = 26 if len(order) <= MOST_NUMBERED else 16
+    numbered = len(order) <= MOST_NUMBERED
+    cell = 26 if numbered else 16
     figure = empty_figure(150 + cell * len(order))
     texts = [[f"{v:.0f}" if v >= 0.5 else "" for v in row] for row in z]
     figure.add_trace(
         go.Heatmap(
             z=[[None if np.isnan(v) else round(float(v), 1) for v in row] for row in z],
-            text=texts if len(order) <= MOST_NUMBERED else None,
-            texttemplate="%{text}" if len(order) <= MOST_NUMBERED else None,
+            text=texts if numbered else None,
+            texttemplate="%{text}" if numbered else None,
             textfont={"size": 10},
             zmin=0,
             zmax=100,
@@ -65,33 +62,28 @@ def matrix_figure(result: Evaluation, colours: Mapping[str, str]) -> tuple[Figur
             hovertemplate="true: %{customdata[0]}<br>predicted: %{customdata[1]}<br>"
             "%{z:.1f} % (%{customdata[2]} of %{customdata[3]})<extra></extra>",
             # No scale where the cells have room for numbers.
-            showscale=len(order) > MOST_NUMBERED,
+            showscale=not numbered,
             colorbar={"title": {"text": "%"}, "thickness": 10, "outlinewidth": 0},
         )
     )
     n_known = int(result.known[shown].sum())
-    for axis, positions in (("x", len(columns)), ("y", len(order))):
+    for axis, members, title, angle in (
+        ("x", columns, "predicted class", -90),
+        ("y", order, "true class", 0),
+    ):
         edges = [n_known - 0.5] if 0 < n_known < len(order) else []
         if axis == "x" and rejected:
             edges.append(len(order) - 0.5)
         for edge in edges:
             _add_line(figure, axis, edge)
-        members = columns if axis == "x" else order
-        figure.update_layout(
-            {
-                f"{axis}axis": {
-                    "tickvals": list(range(positions)),
-                    "ticktext": [_tick(names[c], result, c, colours) for c in members],
-                    "showgrid": False,
-                    "zeroline": False,
-                    "automargin": True,
-                    "tickangle": -90 if axis == "x" else 0,
-                    "title": {
-                        "text": "predicted class" if axis == "x" else "true class",
-                        "standoff": 10,
-                    },
-                }
-            }
+        figure.layout[f"{axis}axis"].update(
+            tickvals=list(range(len(members))),
+            ticktext=[_tick(names[c], result, c, colours) for c in members],
+            showgrid=False,
+            zeroline=False,
+            automargin=True,
+            tickangle=angle,
+            title={"text": title, "standoff": 10},
         )
     figure.update_yaxes(range=[len(order) - 0.5, -0.5])
     figure.update_layout(margin={"t": 30}, meta={"width": cell * len(columns) + 260})

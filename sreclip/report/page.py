@@ -35,7 +35,6 @@ from sreclip.report.table import (
     MINI_NOTE,
     TITLES,
     Cell,
-    MethodRow,
     ResultsTable,
     selection_note,
     table_cells,
@@ -47,7 +46,6 @@ METRIC_GROUPS: dict[str, tuple[str, ...]] = {
     "mean over classes": ("known", "unknown", "all", "h"),
     "fraction of images": ("known_micro", "unknown_micro", "all_micro", "h_micro"),
 }
-PUBLISHED_GROUP = "published"
 METRIC_GROUPS["other"] = tuple(
     name for name in METRICS if not any(name in group for group in METRIC_GROUPS.values())
 )
@@ -63,13 +61,7 @@ class ColumnGroup:
 
 
 def write_page(plan: Plan) -> None:
-    """Write the page of a plan.
-
-    Raises
-    ------
-    StoreError
-        A result that the page shows is missing or damaged.
-    """
+    """Write the page of a plan; `StoreError` if a result on it is missing or damaged."""
     write_text(plan.page["index.html"], render_page(plan))
 
 
@@ -113,13 +105,10 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
     graph = RelationGraph.load(plan.graph["graph.json"])
     colours = params.report.colors.model_dump()
     n_seeds = len(last.seeds)
-    rows = [MethodRow.of(result) for result in results]
     return {
-        "title": params.report.title,
-        "task": params.task.name,
-        "backbone": params.backbone.label,
+        "plan": plan,
+        "params": params,
         "mini_note": MINI_NOTE if params.backbone.name == "mini" else "",
-        "summary": plan.summary,
         "results": results,
         "last": last,
         "baseline": zero_shot_of(results[:-1]),
@@ -130,15 +119,13 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "columns": _columns(results, published),
         "metric_titles": TITLES,
         "metric_meanings": MEANINGS,
-        "warning": last.warning,
         "labels_chose": last.selection == "oracle" or bool(last.warning),
         "literature_notes": literature_notes(published, reference=bool(last.warning)),
-        "selection": last.selection,
         "selection_note": selection_note(last.selection, last.warning),
         "differences": difference_view(
             results, differences, evaluate.bootstrap, evaluate.confidence
         ),
-        "notes": ResultsTable(rows, evaluate.confidence, last.selection, last.warning).notes(),
+        "notes": ResultsTable(results, evaluate.confidence, last.selection, last.warning).notes(),
         "bars": blocks.bars_block(results, colours, n_seeds),
         "curve": blocks.curve_block(results, n_seeds),
         "gains": blocks.gains_block(results, colours),
@@ -146,22 +133,15 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "graph": blocks.graph_block(graph, last.known, colours),
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),
-        "strip_seed": params.report.seed,
-        "strip_wanted": params.report.images,
         "percent_right": plain(100 * fraction_right(last), 1),
         "rejects": list_rejects(plan),
-        "params_yaml": params_yaml(plan),
+        "params_yaml": yaml.safe_dump(
+            params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=90
+        ),
         "keys": flat_keys(stage_keys(plan)),
-        "report_key": plan.page.key,
         "versions": versions(),
         "credits": [line.strip() for line in plan.summary["credits"].splitlines() if line.strip()],
     }
-
-
-def params_yaml(plan: Plan) -> str:
-    """Return all parameters, defaults included, as YAML."""
-    values = plan.params.model_dump(mode="json")
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=90))
 
 
 def _columns(
@@ -169,18 +149,15 @@ def _columns(
 ) -> list[ColumnGroup]:
     """Return groups of the results table, published numbers beside those measured here."""
     numbers = [result.metrics for result in results]
+    cited = {
+        (one.method, one.metric): Cell(one.percent, detail=f"{one.citation}: {one.obtained}")
+        for one in reversed(published)
+    }
     groups = []
     for title, names in METRIC_GROUPS.items():
         groups.append(ColumnGroup(title, names, table_cells(numbers, names)))
-        found = [name for name in names if any(number.metric == name for number in published)]
+        found = [name for name in names if any(metric == name for _, metric in cited)]
         if found:
-            cells = [[_published_cell(r.method, n, published) for n in found] for r in results]
-            groups.append(ColumnGroup(PUBLISHED_GROUP, found, cells))
+            cells = [[cited.get((r.method, name), Cell("")) for name in found] for r in results]
+            groups.append(ColumnGroup("published", found, cells))
     return groups
-
-
-def _published_cell(method: str, metric: str, published: Sequence[PublishedNumber]) -> Cell:
-    for number in published:
-        if (number.method, number.metric) == (method, metric):
-            return Cell(number.percent, detail=f"{number.citation}: {number.obtained}")
-    return Cell("")

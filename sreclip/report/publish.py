@@ -12,9 +12,8 @@ from sreclip.evaluate.stored import read_evaluations
 from sreclip.files import atomic_path, write_json
 from sreclip.plan.plan import Plan
 from sreclip.provenance.keys import code_keys, stage_keys, versions
-from sreclip.provenance.records import Link, chosen_params, keep_records, pack, records_of
+from sreclip.provenance.records import Link, Records, chosen_params, pack, records_of
 from sreclip.provenance.stamps import PAGE, PUBLISHED, published_hashes, stamps
-from sreclip.report.table import MethodRow
 
 
 def publish(plan: Plan) -> None:
@@ -23,10 +22,8 @@ def publish(plan: Plan) -> None:
     Older stamps are removed first and the new one is written last, so that a stamp always belongs
     to the files beside it, also after a kill in the middle.
 
-    Raises
-    ------
-    StoreError
-        A result is missing, in which case nothing changes, or the folder cannot be written.
+    Raises `StoreError` if a result is missing, in which case nothing changes, or the folder cannot
+    be written.
     """
     copies = {
         (plan.page if name == PAGE else plan.comparison)[Path(name).name]: plan.reports / name
@@ -36,7 +33,7 @@ def publish(plan: Plan) -> None:
         if not source.is_file():
             step = "write_page" if source.name == PAGE else "compare_methods"
             raise StoreError(f"{source} is missing", f"make it with: snakemake --cores all {step}")
-    keep_records(plan.reports, plan.results)
+    Records(plan.folder).keep_stamped()
     stamp = _stamp(plan)
     _remove_stamps(plan.reports)
     for source, target in copies.items():
@@ -47,7 +44,6 @@ def publish(plan: Plan) -> None:
 
 def _stamp(plan: Plan) -> dict[str, Any]:
     params = plan.params
-    rows = [MethodRow.of(found) for found in read_evaluations(plan.comparison.inputs)]
     return {
         "task": params.task.name,
         "backbone": params.backbone.label,
@@ -56,7 +52,8 @@ def _stamp(plan: Plan) -> dict[str, Any]:
         "selection": params.train.selection.rule,
         "protocol": params.evaluate.protocol,
         "methods": [
-            {"name": row.name, "title": row.title, "transductive": row.transductive} for row in rows
+            {"name": found.method, "title": found.title, "transductive": found.transductive}
+            for found in read_evaluations(plan.comparison.inputs)
         ],
         "link": asdict(Link.of(plan.publication, plan.folder)),
         "keys": stage_keys(plan),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,12 +52,7 @@ class Strip:
 
     right: list[Shown]
     wrong: list[Shown]
-    unreadable: int = 0
-
-    @property
-    def images(self) -> list[Shown]:
-        """Right ones first."""
-        return [*self.right, *self.wrong]
+    unreadable: int
 
 
 def make_strip(plan: Plan, result: Evaluation) -> Strip:
@@ -100,7 +94,7 @@ def _show(
             uri, width, height = thumbnail_uri(image)
             shown.append(
                 Shown(
-                    path=one.name,
+                    path=one.place.name,
                     uri=uri,
                     width=width,
                     height=height,
@@ -116,25 +110,17 @@ def _show(
 
 
 def thumbnail_uri(image: Image.Image) -> tuple[str, int, int]:
-    """Shrink an image and encode it as PNG or JPEG, whichever is smaller.
-
-    Returns
-    -------
-    str, int, int
-        The data URI, its width and height in pixels.
-    """
+    """Shrink an image; return a data URI, PNG or JPEG, whichever is smaller, width and height."""
     small = image.copy()
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    kind, encoded = min(_encodings(small), key=lambda pair: len(pair[1]))
-    text = base64.b64encode(encoded).decode("ascii")
-    return f"data:image/{kind};base64,{text}", small.width, small.height
-
-
-def _encodings(image: Image.Image) -> Iterable[tuple[str, bytes]]:
+    encodings = {}
     for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": JPEG_QUALITY})):
         buffer = io.BytesIO()
-        image.save(buffer, kind.upper(), **options)
-        yield kind, buffer.getvalue()
+        small.save(buffer, kind.upper(), **options)
+        encodings[kind] = buffer.getvalue()
+    kind, encoded = min(encodings.items(), key=lambda pair: len(pair[1]))
+    text = base64.b64encode(encoded).decode("ascii")
+    return f"data:image/{kind};base64,{text}", small.width, small.height
 
 
 def fraction_right(result: Evaluation) -> float:

@@ -14,31 +14,21 @@ from sreclip.evaluate.sweep import read_sweep
 from sreclip.plan.plan import REFERENCE, Plan
 from sreclip.plan.sweep import AS_CONFIGURED, NOTHING_OFF
 from sreclip.report.numbers import percent_text
-from sreclip.report.table import (
-    MINI_NOTE,
-    TITLES,
-    protocol_notes,
-    selection_note,
-    terminal_table,
-)
+from sreclip.report.table import MINI_NOTE, TITLES, protocol_notes, selection_note, terminal_table
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
 SHOWN = ("known", "unknown", "h", "all", "zsl", "ausuc")
+SHOWN_TITLES = [TITLES[metric] for metric in SHOWN]
 COUNTED = ("known", "unknown", "h")
 
 
 def sweep_view(plan: Plan) -> Table:
     """Return methods and variants over all splits of the sweep.
 
-    Raises
-    ------
-    StoreError
-        The sweep was not run.
-    ConfigError
-        It has only ablations.
+    Raises `StoreError` if the sweep was not run, `ConfigError` if it has only ablations.
     """
     frame = read_sweep(plan)
     frame = frame[frame["ablated"] == ""]
@@ -46,7 +36,7 @@ def sweep_view(plan: Plan) -> Table:
         raise ConfigError(
             "the sweep has only ablations", "see them with: sreclip ablate; or set sweep.methods"
         )
-    columns, notes = ["Method", *_titles()], _notes(plan, frame)
+    columns, notes = ["Method", *SHOWN_TITLES], _notes(plan, frame)
     zero_shot = _by_split(frame[frame["method"] == ZERO_SHOT])
     if len(zero_shot) > 1:
         columns.append("≥ zero-shot")
@@ -66,12 +56,7 @@ def sweep_view(plan: Plan) -> Table:
 def ablation_view(plan: Plan, method: str) -> Table:
     """Return the parts of a method switched off, in turn and together, with the change in H.
 
-    Raises
-    ------
-    StoreError
-        The sweep was not run.
-    ConfigError
-        It has no ablation of the method.
+    Raises `StoreError` if the sweep was not run, `ConfigError` if the method is not ablated in it.
     """
     if method not in plan.params.sweep.ablate:
         raise ConfigError(
@@ -92,16 +77,12 @@ def ablation_view(plan: Plan, method: str) -> Table:
         gain = (_paired(rows, goal) - full).to_numpy()
         cells = [str(part), *_cells(plan, rows)]
         shown.append([*cells, "" if part == NOTHING_OFF else _number(plan, gain, sign=True)])
-    columns = [f"{frame['title'].iloc[0]} without", *_titles(), change]
+    columns = [f"{frame['title'].iloc[0]} without", *SHOWN_TITLES, change]
     return terminal_table(_title(plan), columns, shown, notes)
 
 
 def _title(plan: Plan) -> str:
     return f"Task {plan.params.task.name}, backbone {plan.params.backbone.label}"
-
-
-def _titles() -> list[str]:
-    return [TITLES[metric] for metric in SHOWN]
 
 
 def _notes(plan: Plan, frame: pd.DataFrame) -> list[str]:
@@ -145,9 +126,5 @@ def _number(plan: Plan, values: np.ndarray, *, sign: bool = False) -> str:
 
 
 def _wins(values: pd.DataFrame, zero_shot: pd.DataFrame) -> str:
-    counts = [
-        str(int((values[metric] >= zero_shot[metric] - 1e-9).sum()))
-        for metric in COUNTED
-        if metric in zero_shot
-    ]
-    return " ".join(counts)
+    counted = [metric for metric in COUNTED if metric in zero_shot]
+    return " ".join(str((values[name] >= zero_shot[name] - 1e-9).sum()) for name in counted)

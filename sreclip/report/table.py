@@ -69,42 +69,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method of the table."""
+    """One method of the table, where its `Evaluation` is not at hand."""
 
-    name: str
+    method: str
     title: str
     transductive: bool
     metrics: Mapping[str, Summary]
 
-    @classmethod
-    def of(cls, evaluation: Evaluation) -> MethodRow:
-        """Return the row of an evaluation."""
-        e = evaluation
-        return cls(e.method, e.title, e.transductive, e.metrics)
-
 
 @dataclass(frozen=True)
 class ResultsTable:
-    """What the results table shows of a run.
+    """What the results table shows of a run; what is not known is None."""
 
-    Attributes
-    ----------
-    methods : sequence of MethodRow
-    confidence : float or None
-        Level of the intervals; None if it is not known.
-    selection : str or None
-        The rule by which settings were chosen; None if it is not known.
-    warning : str
-        The warning of the protocol ``reference``, if the numbers are its.
-    arrows : Mapping
-        ``↑`` or ``↓`` beside H, by method.
-    """
-
-    methods: Sequence[MethodRow]
-    confidence: float | None
-    selection: str | None
-    warning: str = ""
-    arrows: Mapping[str, str] = field(default_factory=dict)
+    methods: Sequence[MethodRow | Evaluation]
+    confidence: float | None  # level of the intervals
+    selection: str | None  # the rule by which settings were chosen
+    warning: str = ""  # of the protocol ``reference``, if the numbers are its
+    arrows: Mapping[str, str] = field(default_factory=dict)  # ``↑`` or ``↓`` beside H, by method
 
     def notes(self) -> list[str]:
         """Return the sentences below the table: warning, units, interval, marks, selection."""
@@ -147,12 +128,7 @@ def table_cells(
 ) -> list[list[Cell]]:
     """Return cells by method and metric; the best mean of a column is marked.
 
-    Parameters
-    ----------
-    methods : sequence of Mapping
-        For each method the summaries over seeds by metric, fractions in [0, 1].
-    metrics : sequence of str
-        Columns.
+    ``methods`` has the summaries over seeds of each method by metric, fractions in [0, 1].
     """
     best = {name: _best(methods, name) for name in metrics}
     return [[_cell(numbers, name, best[name]) for name in metrics] for numbers in methods]

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sreclip.config import load_params
 from sreclip.errors import StoreError
-from sreclip.evaluate.literature import (
-    LITERATURE,
-    PublishedNumber,
-    literature_notes,
-    read_literature,
-)
+from sreclip.evaluate.literature import LITERATURE, literature_notes, read_literature
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import read_evaluations
 from sreclip.files import read_json
@@ -41,20 +36,15 @@ def last_results(plan: Plan | None = None, folder: Path = Path()) -> Group:
     """Lay out table and page of a plan, by default of the last run in a project.
 
     The last run is the one that Snakemake started last here; in a clone where nothing was run,
-    what ``reports/`` holds.
-
-    Raises
-    ------
-    StoreError
-        The run has no table, or nothing was run and ``reports/`` is empty.
+    what ``reports/`` holds. Raises `StoreError` if the run has no table, or nothing was run and
+    ``reports/`` is empty.
     """
     from rich.console import Group
     from rich.text import Text
 
     source, page = _source(plan, folder)
-    shown: list[RenderableType | None] = [render_table(source), render_literature(source)]
-    if page is not None:
-        shown.append(Text(f"Page: {page}"))
+    link = None if page is None else Text(f"Page: {page}")
+    shown = (render_table(source), render_literature(source), link)
     return Group(*(part for part in shown if part is not None))
 
 
@@ -81,13 +71,7 @@ def _source(plan: Plan | None, folder: Path) -> tuple[Plan | Path, Path | None]:
 
 
 def render_table(source: Plan | Path) -> Table:
-    """Return the results table of a plan, or of a published ``reports`` folder.
-
-    Raises
-    ------
-    StoreError
-        The results are missing.
-    """
+    """Return the table of a plan, or of a ``reports`` folder; `StoreError` without results."""
     from rich.text import Text
 
     task, backbone, view = _view(source)
@@ -103,7 +87,7 @@ def render_table(source: Plan | Path) -> Table:
         shown = [Text(cell.text("±"), style="bold" if cell.best else "") for cell in cells]
         if any(view.arrows.values()):
             # A space in place of an arrow, so that digits are aligned.
-            shown[METRICS.index("h")].append(view.arrows.get(method.name) or " ")
+            shown[METRICS.index("h")].append(view.arrows.get(method.method) or " ")
         rows.append([label, *shown])
     columns = ["Method", *(TITLES[name] for name in METRICS)]
     return terminal_table(f"Task {task}, backbone {backbone}{bound}", columns, rows, notes)
@@ -114,13 +98,19 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
     from rich.console import Group
     from rich.text import Text
 
-    numbers = _literature(source)
+    if isinstance(source, Plan):
+        path = source.comparison[LITERATURE]
+    else:
+        path = source / "tables" / LITERATURE
+        if not path.exists():  # a report of an earlier version
+            return None
+    numbers = read_literature(path)
     if not numbers:
         return None
     _, _, view = _view(source)
     rows = []
     for method in view.methods:
-        shown = [number for number in numbers if number.method == method.name]
+        shown = [number for number in numbers if number.method == method.method]
         for at, number in enumerate(shown):
             ((cell,),) = table_cells([method.metrics], [number.metric])
             title = "" if at else method.title
@@ -132,30 +122,19 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
     return Group("", table, Text("\n".join(notes), style="italic dim"))
 
 
-def _literature(source: Plan | Path) -> list[PublishedNumber]:
-    """Read published numbers; a report of an earlier version has none."""
-    if isinstance(source, Plan):
-        return read_literature(source.comparison[LITERATURE])
-    path = source / "tables" / LITERATURE
-    return read_literature(path) if path.exists() else []
-
-
 def _view(source: Plan | Path) -> tuple[str, str, ResultsTable]:
     """Return task, backbone and table."""
-    return _of_plan(source) if isinstance(source, Plan) else _of_reports(source)
-
-
-def _of_plan(plan: Plan) -> tuple[str, str, ResultsTable]:
-    evaluations = read_evaluations(plan.comparison.inputs)
-    confidence = plan.params.evaluate.confidence
+    if isinstance(source, Path):
+        return _of_reports(source)
+    evaluations, params = read_evaluations(source.comparison.inputs), source.params
     view = ResultsTable(
-        [MethodRow.of(evaluation) for evaluation in evaluations],
-        confidence,
+        evaluations,
+        params.evaluate.confidence,
         evaluations[0].selection,
         evaluations[0].warning,
-        marks(read_significance(plan.comparison[SIGNIFICANCE]), confidence),
+        marks(read_significance(source.comparison[SIGNIFICANCE]), params.evaluate.confidence),
     )
-    return plan.params.task.name, plan.params.backbone.label, view
+    return params.task.name, params.backbone.label, view
 
 
 def _of_reports(folder: Path) -> tuple[str, str, ResultsTable]:
@@ -168,16 +147,12 @@ def _of_reports(folder: Path) -> tuple[str, str, ResultsTable]:
     arrows = {}
     if confidence is not None and differences.exists():
         arrows = marks(read_significance(differences), confidence)
+    rows = []
+    for name, numbers in methods.items():
+        known = {"title": name, "transductive": False} | about.get(name, {})
+        rows.append(MethodRow(name, known["title"], known["transductive"], numbers))
     view = ResultsTable(
-        [
-            MethodRow(
-                name,
-                about.get(name, {}).get("title", name),
-                about.get(name, {}).get("transductive", False),
-                numbers,
-            )
-            for name, numbers in methods.items()
-        ],
+        rows,
         confidence,
         # Earlier versions had no choice but the last step.
         stamp.get("selection", "last") if stamp else None,

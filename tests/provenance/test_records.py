@@ -14,7 +14,6 @@ from sreclip.provenance.records import (
     Link,
     Record,
     Records,
-    keep_records,
     machine,
     pack,
     record_path,
@@ -48,24 +47,23 @@ def stamp_with(reports: Path, *records: Record) -> None:
 
 
 def test_a_clone_reads_records_from_the_stamp(tmp_path: Path) -> None:
-    results, reports = tmp_path / "results", tmp_path / "reports"
+    reports = tmp_path / "reports"
     stamp_with(reports, record("a"))
     assert Records(tmp_path).get("results/models/a") == record("a")
     assert Records(tmp_path).get("results/models/b") is None
 
-    keep_records(reports, results)
+    Records(tmp_path).keep_stamped()
     (reports / "made-from" / "1.json").unlink()
     assert Records(tmp_path).get("results/models/a") == record("a")
     assert Records(tmp_path).below("results/models") == [record("a")]
 
 
 def test_own_records_are_kept_and_win(tmp_path: Path) -> None:
-    results, reports = tmp_path / "results", tmp_path / "reports"
-    stamp_with(reports, record("a", commit="theirs"))
-    own = record_path("results/models/a", results)
+    stamp_with(tmp_path / "reports", record("a", commit="theirs"))
+    own = record_path("results/models/a", tmp_path / "results")
     own.parent.mkdir(parents=True)
     own.write_text(json.dumps(record("a", commit="ours").to_json()))
-    keep_records(reports, results)
+    Records(tmp_path).keep_stamped()
     assert Records(tmp_path).get("results/models/a") == record("a", commit="ours")
     own.write_text("half a rec")
     assert Records(tmp_path).get("results/models/a") == record("a", commit="theirs")

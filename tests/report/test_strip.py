@@ -33,7 +33,7 @@ def test_half_are_right_and_the_text_is_true(plan: Plan) -> None:
     assert (len(strip.right), len(strip.wrong)) == (4, 4)
     rows = read_predictions(plan.evaluation("sre_clip"), COLUMNS).set_index("path")
     names = [entry.name for entry in plan.classes]
-    for image in strip.images:
+    for image in [*strip.right, *strip.wrong]:
         row = rows.loc[image.path]
         assert image.true == names[int(row["label"])]
         assert image.predicted == names[int(row["predicted"])]
@@ -53,11 +53,11 @@ def test_when_one_kind_runs_out_the_other_fills_up(plan: Plan) -> None:
     n_right = int((rows["label"] == rows["predicted"]).sum())
     strip = strip_of(plan, images=10_000)
     assert len(strip.right) == n_right
-    assert len(strip.images) == len(rows)
+    assert len(strip.right) + len(strip.wrong) == len(rows)
 
 
 def test_none_are_shown_when_none_are_asked_for(plan: Plan) -> None:
-    assert strip_of(plan, images=0).images == []
+    assert strip_of(plan, images=0) == module.Strip([], [], 0)
 
 
 def test_unreadable_images_are_counted(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,9 @@ def test_unreadable_images_are_counted(plan: Plan, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(module, "find_rows", with_strangers)
     strip = strip_of(plan, images=4)
-    assert not {"target/gone.png", "../../outside.png"} & {one.path for one in strip.images}
+    assert not {"target/gone.png", "../../outside.png"} & {
+        one.path for one in [*strip.right, *strip.wrong]
+    }
     assert strip.unreadable >= 2
 
 

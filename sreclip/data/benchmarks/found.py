@@ -42,6 +42,11 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def add_problem(self, what: str, hint: str, items: Sequence[str]) -> None:
+        """Add a problem if there is anything that it is about."""
+        if items:
+            self.problems.append(Problem(what, hint, items))
+
     @property
     def n_images(self) -> int:
         """Number of images."""
@@ -73,24 +78,17 @@ def read_folders(here: Found, side: Side, listing: Listing) -> None:
             aside += 1
         else:
             strange[name.rpartition("/")[0]] += 1
-    if strange:
-        here.problems.append(
-            Problem(
-                f"folders that are no class: {len(strange)}; "
-                f"images in them: {sum(strange.values())}",
-                "rename these folders, or move them away",
-                [_guessed(folder, side) for folder in sorted(strange)],
-            )
-        )
+    here.add_problem(
+        f"folders that are no class: {len(strange)}; images in them: {sum(strange.values())}",
+        "rename these folders, or move them away",
+        [_guessed(folder, side) for folder in sorted(strange)],
+    )
     twice = [" and ".join(sorted(folders)) for folders in at.values() if len(folders) > 1]
-    if twice:
-        here.problems.append(
-            Problem(
-                f"classes with more than one folder: {len(twice)}",
-                "name the folder that counts, or move the others away",
-                twice,
-            )
-        )
+    here.add_problem(
+        f"classes with more than one folder: {len(twice)}",
+        "name the folder that counts, or move the others away",
+        twice,
+    )
     if aside:
         here.notes.append(f"images of classes that are not in this version: {aside}")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sreclip.data.benchmarks.found import Found, Problem, class_folder
+from sreclip.data.benchmarks.found import Found, class_folder
 from sreclip.data.benchmarks.spec import Side
 from sreclip.data.class_list import read_utf8
 from sreclip.data.listing import Listing
@@ -99,9 +99,6 @@ class Resolver:
 class _LineError(Exception):
     """What is wrong with a line, the way out, and how to name the line."""
 
-    def __init__(self, what: str, hint: str, item: object) -> None:
-        super().__init__(what, hint, str(item))
-
 
 class ListReader:
     """Takes the images that lists name, by class number and folder, which must agree."""
@@ -124,10 +121,9 @@ class ListReader:
                 here.places[self._label(name, line)].append(self._listing.places[name])
             except _LineError as error:
                 what, hint, item = error.args
-                wrong[what, hint].append(item)
-        here.problems += [
-            Problem(f"{len(items)} {what}", hint, items) for (what, hint), items in wrong.items()
-        ]
+                wrong[what, hint].append(str(item))
+        for (what, hint), items in wrong.items():
+            here.add_problem(f"{len(items)} {what}", hint, items)
         for old, new in sorted(self._resolver.prefixes.items()):
             here.notes.append(f"{old} of the list is {new or '.'} here")
         left = len(self._listing.places) - len(self._seen)

@@ -15,31 +15,18 @@ from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
 class Side:
     """One domain of a benchmark.
 
-    Attributes
-    ----------
-    title : str
-        Name for messages.
-    places : sequence of str
-        Folders or archives below the root where it usually lies, the surest first.
-    folders : Mapping
-        Label of each class folder; classes that are not here have no images in this domain.
-    aside : set of str
-        Class folders that may be there as well and are left out.
-    total : int or None
-        Published number of images.
-    counts : Mapping
-        Published number of images by label, if it is published per class.
-    numbers : sequence of int or None
-        Label that each number of the published lists of images means; None if only the folders
-        in the lists say it.
+    ``places`` are folders or archives below the root where it usually lies, the surest first.
+    ``folders`` has the label of each class folder; other classes have no images in this domain.
+    ``numbers`` has the label that each number of the published lists of images means, and is None
+    if only the folders in the lists say it.
     """
 
-    title: str
+    title: str  # for messages
     places: Sequence[str]
     folders: Mapping[str, int]
-    aside: set[str]
-    total: int | None
-    counts: Mapping[int, int]
+    aside: set[str]  # class folders that may be there as well and are left out
+    total: int | None  # published number of images
+    counts: Mapping[int, int]  # the same by label, if it is published per class
     numbers: Sequence[int] | None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sreclip.data.benchmarks.found import Found, Problem, read_folders
 from sreclip.data.benchmarks.lists import ListReader, read_synsets
-from sreclip.data.benchmarks.spec import Benchmark, Side
+from sreclip.data.benchmarks.spec import Benchmark
 from sreclip.data.listing import ignored_files, list_images
 from sreclip.data.manifest import DOMAINS, Domain
 from sreclip.data.place import resolve_inside
@@ -65,7 +65,12 @@ def survey(benchmark: Benchmark, settings: Mapping[str, Any]) -> Survey:
             read_folders(here, side, listing)
         if listing.ignored:
             here.notes.append(ignored_files(listing.ignored))
-        _look_for_classes(here, side, benchmark)
+        empty = {name: label for name, label in side.folders.items() if not here.places.get(label)}
+        here.add_problem(
+            f"{len(empty)} of {len(side.folders)} classes have no image",
+            "get the rest, or use the folder task with a class list of your own",
+            [f"{benchmark.classes[label].name} ({name})" for name, label in empty.items()],
+        )
         found[domain] = here
     _refuse_shared(found)
     return Survey(benchmark, root, found)
@@ -122,29 +127,14 @@ def find_starts(
     return root, starts
 
 
-def _look_for_classes(here: Found, side: Side, benchmark: Benchmark) -> None:
-    missing = {name: label for name, label in side.folders.items() if not here.places.get(label)}
-    if missing:
-        here.problems.append(
-            Problem(
-                f"{len(missing)} of {len(side.folders)} classes have no image",
-                "get the rest, or use the folder task with a class list of your own",
-                [f"{benchmark.classes[label].name} ({name})" for name, label in missing.items()],
-            )
-        )
-
-
 def _refuse_shared(found: Mapping[Domain, Found]) -> None:
     source, target = (
         {place.name for places in found[domain].places.values() for place in places}
         for domain in DOMAINS
     )
     both = sorted(source & target)
-    if both:
-        found["target"].problems.append(
-            Problem(
-                f"{len(both)} images are listed in the source as well",
-                "an image with a label must not be in the test: remove them from one list",
-                both,
-            )
-        )
+    found["target"].add_problem(
+        f"{len(both)} images are listed in the source as well",
+        "an image with a label must not be in the test: remove them from one list",
+        both,
+    )
