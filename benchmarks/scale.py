@@ -264,7 +264,7 @@ def check(run: Run) -> Checks:
         (evaluation["n_images"], evaluation["n_rejected"]) == (len(labels), refused),
         f"counts: {len(labels):,} labelled target images, {refused} of them rejected",
     )
-    html = plan.page.read_text(encoding="utf-8")
+    html = plan.page["index.html"].read_text(encoding="utf-8")
     shown = [f"{100 * reported[name]['h']['mean']:.1f}" for name in run.methods]
     say(all(h in html for h in shown), "the page shows these H")
     return Checks(tuple(lines), all(verdicts))

@@ -82,7 +82,7 @@ def two_columns(text: str) -> dict[str, str]:
 
 def test_extraction_beside_a_plain_loop(tmp_path: Path) -> None:
     out = tmp_path / "extraction.md"
-    settings = ["--model", "ViT-S-32-alt", "--pictures", "9", "--batch", "4", "--rounds", "1"]
+    settings = ["--model", "ViT-S-32-alt", "--images", "9", "--batch", "4", "--rounds", "1"]
     settings += ["--threads", "1", "--precision", "bfloat16"]
     done = run_file("extraction.py", *settings, "--out", str(out))
     assert done.returncode == 0, done.stderr
@@ -95,10 +95,10 @@ def test_extraction_beside_a_plain_loop(tmp_path: Path) -> None:
     assert re.fullmatch(r"read \d+%, decode .*model \d+%, write \d+%; .*", rows["work of ours"])
 
 
-def test_extraction_of_no_pictures_is_refused(tmp_path: Path) -> None:
+def test_extraction_of_no_images_is_refused(tmp_path: Path) -> None:
     done = run_file("extraction.py", "--root", str(tmp_path), "--model", "ViT-S-32-alt")
     assert done.returncode == 1
-    assert f"no pictures below {tmp_path}" in done.stderr
+    assert f"no images below {tmp_path}" in done.stderr
 
 
 def test_reading_beside_plain_reads(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class Project:
 
 def jobs_run(printed: str) -> Counter[str]:
     """Count the jobs that snakemake calls have printed a line of, by rule."""
-    return Counter(re.findall(r"^\[ *\d+/\d+\] (\w+)", printed, re.MULTILINE))
+    return Counter(re.findall(r"^ *\d+/\d+  (\w+) ", printed, re.MULTILINE))
 
 
 TARGETS = {"all", "graph", "extract_features", "train", "evaluate", "sweep"}
