@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -144,6 +145,10 @@ def test_too_many_rejects_stop_the_run(mixed: Project, stopped: Stopped) -> None
     assert any(f"{path}: " in stopped.printed for path in UNREADABLE)
     logs = "".join(path.read_text() for path in (mixed.folder / "logs").rglob("*.log"))
     assert "Traceback" not in stopped.printed + logs
+    # The failed job says why, once; a place in the rules would say nothing.
+    assert re.search(r"^failed: train_method \w+ \(log: logs/train_method/", stopped.printed, re.M)
+    for noise in ("RuleException", "CalledProcessError", ".smk", "Shutting down"):
+        assert noise not in stopped.printed
 
 
 def test_what_the_stopped_run_left_is_whole(stopped: Stopped, done: Project) -> None:
