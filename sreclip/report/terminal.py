@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sreclip.config import load_params
-from sreclip.errors import StoreError
+from sreclip.errors import ConfigError, StoreError
 from sreclip.evaluate.literature import LITERATURE, literature_notes, read_literature
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import read_evaluations
@@ -58,7 +58,13 @@ def _source(plan: Plan | None, folder: Path) -> tuple[Plan | Path, Path | None]:
         page = reports / PAGE
         return reports, page if page.exists() and is_as_published(reports) else None
     if plan is None:
-        plan = Plan(load_params(runs[0]), folder)
+        try:
+            plan = Plan(load_params(runs[0]), folder)
+        except ConfigError as error:
+            raise StoreError(
+                f"the last run ({runs[0]}) was made by another version of sreclip",
+                f"run again: {MADE_BY}",
+            ) from error
     if not plan.task.path.exists() or not plan.comparison["metrics.json"].exists():
         raise StoreError(
             f"the run of task {plan.params.task.name} with backbone {plan.params.backbone.label} "

@@ -156,6 +156,15 @@ def test_nothing_at_all(tmp_path: Path) -> None:
         last_results(None, tmp_path)
 
 
+def test_a_run_of_another_version(tmp_path: Path) -> None:
+    params = tmp_path / "results/params/0123456789ab.yaml"
+    params.parent.mkdir(parents=True)
+    params.write_text("task: {openmoji: {picture_size: 224}}\n")
+    with pytest.raises(StoreError, match="another version of sreclip") as caught:
+        last_results(None, tmp_path)
+    assert caught.value.hint.startswith("run again: snakemake")
+
+
 def test_of_a_clone_what_was_published(project: Plan) -> None:
     assert f"Page: {project.reports}/index.html" in shown(None, project.folder)
     (project.reports / "index.html").write_text("of another run")
