@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 # Beginnings of messages that say nothing about this run, or what the failed job has said better.
@@ -37,9 +39,10 @@ class JobLines(logging.Handler):
     With ``--quiet`` it writes what went wrong alone.
     """
 
-    def __init__(self, *, dryrun: bool, quiet: bool) -> None:
+    def __init__(self, *, dryrun: bool, quiet: bool, shows_logs: bool) -> None:
         super().__init__(logging.WARNING if quiet else logging.INFO)
         self._wants_table = dryrun
+        self._shows_logs = shows_logs
         self._started: dict[int, tuple[str, float]] = {}
         self._finished: list[str] = []
         self._n_targets = 0
@@ -63,13 +66,20 @@ class JobLines(logging.Handler):
                 self._wants_table = False
                 _write(text)
         elif event == "job_error":
-            logs = ", ".join(about.get("log") or [])
-            name, _ = self._started.get(about["jobid"], (_name(about), 0.0))
-            _write(f"failed: {name}" + (f" (log: {logs})" if logs else ""))
-            if about["rule_msg"]:  # what a cluster says of its job
-                _write(f"  {about['rule_msg']}")
+            self._fail(about)
         elif event in ("", "error", "group_error") and text and not text.startswith(NOISE):
             _write(text)
+
+    def _fail(self, about: dict[str, Any]) -> None:
+        """Write which job failed, what a cluster says of it, and its logs if they are wanted."""
+        logs = about.get("log") or []
+        name, _ = self._started.get(about["jobid"], (_name(about), 0.0))
+        _write(f"failed: {name}" + (f" (log: {', '.join(logs)})" if logs else ""))
+        if about["rule_msg"]:
+            _write(f"  {about['rule_msg']}")
+        for path in map(Path, logs if self._shows_logs else ()):
+            with contextlib.suppress(OSError):
+                _write(path.read_text(encoding="utf-8", errors="replace").strip())
 
     def _count(self, done: int, total: int) -> None:
         """Write what has finished since the last time, and how far the run is."""
@@ -91,9 +101,11 @@ def _write(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def one_line_per_job(logger: logging.Logger, *, dryrun: bool, quiet: bool) -> None:
+def one_line_per_job(
+    logger: logging.Logger, *, dryrun: bool, quiet: bool, shows_logs: bool
+) -> None:
     """Let `JobLines` write in place of Snakemake's own handler, unless ``--logger`` replaces it."""
     for handler in list(logger.handlers):
         if handler.name == STREAM_HANDLER:
             logger.removeHandler(handler)
-            logger.addHandler(JobLines(dryrun=dryrun, quiet=quiet))
+            logger.addHandler(JobLines(dryrun=dryrun, quiet=quiet, shows_logs=shows_logs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -39,14 +40,14 @@ WENT_WRONG = [
 
 
 def test_a_line_per_job_and_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    run(JobLines(dryrun=False, quiet=False))
+    run(JobLines(dryrun=False, quiet=False, shows_logs=False))
     first, *rest = capsys.readouterr().err.splitlines()
     assert first.split() == ["1/2", "train_method", "zlap", "0.0", "s"]
     assert rest == WENT_WRONG
 
 
 def test_a_quiet_run_says_what_went_wrong_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    run(JobLines(dryrun=False, quiet=True))
+    run(JobLines(dryrun=False, quiet=True, shows_logs=False))
     assert capsys.readouterr().err.splitlines() == [
         "two images are alike",
         "failed: train_method (log: logs/x.log)",
@@ -55,7 +56,18 @@ def test_a_quiet_run_says_what_went_wrong_alone(capsys: pytest.CaptureFixture[st
 
 
 def test_a_dry_run_ends_with_one_table(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = JobLines(dryrun=True, quiet=False)
+    lines = JobLines(dryrun=True, quiet=False, shows_logs=False)
     for _ in range(2):
         log(lines, "train_method 2", event="run_info", stats={"total": 2})
     assert capsys.readouterr().err == "train_method 2\n"
+
+
+def test_the_log_of_a_failed_job_is_shown_where_it_is_wanted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("sreclip: no such file\n  -> make it\n")
+    lines = JobLines(dryrun=False, quiet=False, shows_logs=True)
+    failure = {"jobid": 2, "log": [str(path), "gone.log"], "rule_name": "train_method"}
+    log(lines, "", logging.ERROR, event="job_error", rule_msg=None, **failure)
+    assert capsys.readouterr().err.splitlines()[1:] == ["sreclip: no such file", "  -> make it"]

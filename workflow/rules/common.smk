@@ -76,7 +76,12 @@ if MAIN:
     ask_patiently()
     if not workflow.output_settings.verbose:
         settings = workflow.output_settings
-        one_line_per_job(logger, dryrun=settings.dryrun, quiet=bool(settings.quiet))
+        one_line_per_job(
+            logger,
+            dryrun=settings.dryrun,
+            quiet=bool(settings.quiet),
+            shows_logs=settings.show_failed_logs,
+        )
     # Published files were edited or removed since: their stamp is there, but means other files.
     stale = not is_as_published(PLAN.reports)
     os.environ[AGAIN_VARIABLE] = f"results/again/{time.time_ns()}" if stale else ""
