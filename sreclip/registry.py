@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -31,11 +31,16 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
     )
 
 
+def registered(kind: str, name: str, allowed: Collection[str]) -> str:
+    """Return ``name`` if it is allowed, else raise `ConfigError`."""
+    if name not in allowed:
+        raise ConfigError(unknown_name(kind, name, allowed))
+    return name
+
+
 def load_registered(kind: str, name: str, registry: Mapping[str, str]) -> Any:
     """Import what ``registry`` has under ``name`` (written ``module:attribute``)."""
-    if name not in registry:
-        raise ConfigError(unknown_name(kind, name, registry))
-    module, _, attribute = registry[name].partition(":")
+    module, _, attribute = registry[registered(kind, name, registry)].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 

@@ -103,8 +103,6 @@ def plan_of(path: Path) -> Plan:
 def registered_method(name: str) -> str:
     """Return the name of a method, if there is one of that name."""
     from sreclip.methods import METHODS
-    from sreclip.registry import unknown_name
+    from sreclip.registry import registered
 
-    if name not in METHODS:
-        raise ConfigError(unknown_name("method", name, METHODS))
-    return name
+    return registered("method", name, METHODS)

@@ -54,10 +54,9 @@ def data_check(
     from sreclip.data.benchmarks.spec import benchmark_of
     from sreclip.data.benchmarks.survey import survey
     from sreclip.data.benchmarks.view import render, to_json
-    from sreclip.registry import unknown_name
+    from sreclip.registry import registered
 
-    if task not in BENCHMARKS:
-        raise ConfigError(unknown_name("benchmark", task, BENCHMARKS))
+    registered("benchmark", task, BENCHMARKS)
     given = {name: value for name, value in options.items() if value}
     if "root" in given:
         values = {"task": {"name": task, task: given}}

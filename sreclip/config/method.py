@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from sreclip.config.section import Section
 from sreclip.refinement import Neighbours, Refinement
-from sreclip.registry import nearest
+from sreclip.registry import did_you_mean
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -60,10 +60,9 @@ class Settings(Section):
         """
         for key in overrides:
             if key not in type(self).model_fields:
-                guess = nearest(key, type(self).model_fields)
                 raise ValueError(
                     f"{key}: unknown key; allowed: {', '.join(type(self).model_fields)}"
-                    + (f" (did you mean {guess!r}?)" if guess else "")
+                    + did_you_mean(key, type(self).model_fields)
                 )
         try:
             return type(self).model_validate(self.model_dump() | dict(overrides))

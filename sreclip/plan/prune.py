@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from sreclip.errors import ConfigError
 from sreclip.plan.plan import Plan
-from sreclip.plan.sweep import all_results
-from sreclip.registry import unknown_name
+from sreclip.plan.sweep import Sweep
+from sreclip.registry import registered
 
 FOLDERS = ("data", "graph", "features", "models", "evaluations", "comparisons", "pages", "sweeps")
+# What results of a sweep are in.
+SWEPT = {"models", "evaluations", "sweeps"}
 
 
 def prune(plan: Plan, folders: Iterable[str]) -> list[Path]:
@@ -19,14 +20,12 @@ def prune(plan: Plan, folders: Iterable[str]) -> list[Path]:
 
     The DVC stages call this, so that the parameters alone decide their outputs; older results stay
     in DVC's cache. Returns what was removed; raises `ConfigError` for a folder that is none of
-    `FOLDERS`.
+    `FOLDERS`, or a sweep that cannot be, before anything is removed.
     """
-    roots = []
-    for name in folders:
-        if name not in FOLDERS:
-            raise ConfigError(unknown_name("folder of results", name, FOLDERS))
-        roots.append(plan.results / name)
-    keep = {result.path.resolve() for result in all_results(plan).values()}
+    names = [registered("folder of results", name, FOLDERS) for name in folders]
+    roots = [plan.results / name for name in names]
+    swept = Sweep(plan).results() if SWEPT & set(names) else ()
+    keep = {result.path.resolve() for result in (*plan.run(), *swept)}
     return [path for root in roots if root.exists() for path in _remove_others(root, keep)]
 
 

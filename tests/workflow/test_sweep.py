@@ -203,6 +203,20 @@ def test_sweep_and_ablation(restored: Project) -> None:
     assert "has no ablation of zero_shot" in wrong.stderr
 
 
+def test_a_sweep_that_cannot_be_stops_no_run_and_loses_no_fit(restored: Project) -> None:
+    """The class car has no source image, so it cannot be known."""
+    fit_method(restored.plan, "zero_shot", progress=False)
+    restored.edit(sweep={"unknown": [["dog"]]})
+    models = restored.plan.results / "models"
+    before = sorted(models.rglob("*"))
+    refused = restored.run("sreclip", "prune", "models", check=False)
+    assert refused.returncode == 2
+    assert "known classes without a source image: car" in refused.stderr
+    assert sorted(models.rglob("*")) == before != []
+    restored.run("sreclip", "prune", "data")
+    restored.snakemake("--dry-run", "all")
+
+
 def test_rules_of_selection_are_compared(restored: Project) -> None:
     restored.edit(
         methods__tip_adapter={}, train__seeds=[0], sweep__unknown=[["car"], ["car", "dog"]]

@@ -47,6 +47,7 @@ configfile: "params.yaml"
 
 
 MAIN = workflow.is_main_process
+OUTPUT = workflow.output_settings
 # A job parses this hours later, when params.yaml may say something else: it reads the parameters
 # that its run was started with, and finds them by the environment.
 RUN_PARAMS = None if MAIN else os.environ.get(RUN_PARAMS_VARIABLE)
@@ -74,13 +75,12 @@ os.environ[RUN_PARAMS_VARIABLE] = str(PARAMS_FILE)
 UNDER = f"{PARAMS.task.name}/{PARAMS.backbone.label}"
 if MAIN:
     ask_patiently()
-    if not workflow.output_settings.verbose:
-        settings = workflow.output_settings
+    if not OUTPUT.verbose:
         one_line_per_job(
             logger,
-            dryrun=settings.dryrun,
-            quiet=bool(settings.quiet),
-            shows_logs=settings.show_failed_logs,
+            dryrun=OUTPUT.dryrun,
+            quiet=bool(OUTPUT.quiet),
+            shows_logs=OUTPUT.show_failed_logs,
         )
     # Published files were edited or removed since: their stamp is there, but means other files.
     stale = not is_as_published(PLAN.reports)
@@ -96,8 +96,11 @@ onstart:
 
 onsuccess:
     shutil.rmtree("results/again", ignore_errors=True)
-    is_quiet = bool(workflow.output_settings.quiet)
-    if not is_quiet and PLAN.task.path.exists() and PLAN.publication.path.exists():
+    if (
+        not OUTPUT.quiet
+        and PLAN.task.path.exists()
+        and PLAN.publication.path.exists()
+    ):
         subprocess.run(["sreclip", "results"], check=False)
 
 
