@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from sreclip.data.place import Place, resolve_inside
-from sreclip.data.walk import IMAGE_SUFFIXES, suffix
+from sreclip.data.walk import HIDDEN_IMAGES, IMAGE_SUFFIXES, is_skipped_folder, suffix
 from sreclip.errors import DataError
 
 # What may hold the class of the image beside it, as WebDataset lays samples out.
@@ -34,7 +34,8 @@ class Archive:
 
     ``path`` is relative to the data root, ``stamp`` its size and modification time when it was
     listed. ``images`` are in the order of the archive; ``labels`` are the members that may hold a
-    class, by name without suffix; ``ignored`` counts other members by suffix, or links and devices.
+    class, by name without suffix; ``ignored`` counts other members by suffix, or links and devices;
+    ``skipped`` counts folders that are skipped by their name, and hidden images, as in `walk`.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Archive:
     images: list[Place] = field(default_factory=list)
     labels: dict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
     ignored: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def compressed_error(path: Path) -> DataError:
@@ -65,8 +67,8 @@ def changed_error(path: Path) -> DataError:
 def list_archive(root: Path, path: str) -> Archive:
     """List the members of a tar archive, ``path`` below the data root.
 
-    Hidden members are skipped as hidden files are. Links, devices and sparse files are counted
-    among the ignored and never followed.
+    Hidden members and those in `SYSTEM_FOLDERS` are skipped as files are. Links, devices and sparse
+    files are counted among the ignored and never followed.
 
     Raises `DataError` if the archive cannot be read, is compressed, damaged, cut off or changes
     meanwhile, or a member's name is absolute, climbs, is not UTF-8 or appears twice.
@@ -75,9 +77,17 @@ def list_archive(root: Path, path: str) -> Archive:
     with opened(full) as handle:
         archive = Archive(path, stamp_of(handle.fileno()))
         seen: set[str] = set()
+        skipped: set[str] = set()
         for info in _headers(full, handle, archive.stamp[0]):
             name = _safe_name(full, info.name)
-            if name is None or info.isdir():
+            folder = _skipped_folder(name, is_folder=info.isdir())
+            if folder:
+                skipped.add(folder)
+                continue
+            if not name or info.isdir():
+                continue
+            if name.rpartition("/")[2].startswith("."):
+                archive.skipped[HIDDEN_IMAGES] += suffix(name) in IMAGE_SUFFIXES
                 continue
             kind = suffix(name)
             is_image = kind in IMAGE_SUFFIXES
@@ -96,6 +106,7 @@ def list_archive(root: Path, path: str) -> Archive:
                 archive.ignored[kind] += 1
         if stamp_of(handle.fileno()) != archive.stamp:
             raise changed_error(full)
+    archive.skipped.update(folder.rpartition("/")[2] for folder in skipped)
     return archive
 
 
@@ -234,8 +245,8 @@ def _damaged(full: Path, what: str) -> DataError:
     )
 
 
-def _safe_name(full: Path, name: str) -> str | None:
-    """Return a member's name without empty parts; None for a hidden one."""
+def _safe_name(full: Path, name: str) -> str:
+    """Return a member's name without empty parts."""
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -248,10 +259,15 @@ def _safe_name(full: Path, name: str) -> str | None:
             f"{full}: the name of member {name!r} leads out of the archive",
             "make it again with names relative to the class folders (tar -C FOLDER -cf ARCHIVE .)",
         )
-    kept = [part for part in parts if part not in ("", ".")]
-    if not kept or any(part.startswith(".") for part in kept):
-        return None
-    return "/".join(kept)
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _skipped_folder(name: str, *, is_folder: bool) -> str:
+    """Return the first folder on a member's way that is skipped by its name, "" without one."""
+    parts = name.split("/")
+    folders = parts if is_folder else parts[:-1]
+    at = next((at for at, part in enumerate(folders) if is_skipped_folder(part)), None)
+    return "" if at is None else "/".join(parts[: at + 1])
 
 
 def _kind(info: tarfile.TarInfo) -> str:

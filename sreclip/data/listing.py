@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -22,18 +22,21 @@ class Listing:
 
     ``places`` are by name: the path below the root; of an image in an archive, as if the archive
     had been unpacked into a folder of its own name (``n01440764.tar`` is the folder ``n01440764``).
-    ``archives`` has sizes and modification times, ``ignored`` counts other files by suffix.
+    ``archives`` has sizes and modification times, ``ignored`` counts other files by suffix,
+    ``skipped`` folders and hidden images by name (see `walk`).
     """
 
     places: dict[str, Place] = field(default_factory=dict)
     archives: dict[str, tuple[int, int]] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def add_archive(self, root: Path, path: str) -> None:
         """Add the images of an archive, ``path`` below the root."""
         archive = list_archive(root, path)
         self.archives[path] = archive.stamp
         self.ignored.update(archive.ignored)
+        self.skipped.update(archive.skipped)
         folder = path.removesuffix(PurePosixPath(path).suffix)
         for place in archive.images:
             name = f"{folder}/{place.member}"
@@ -61,6 +64,7 @@ def list_images(root: Path, start: str) -> Listing:
             listing.places[path] = Place(path)
         archives += [f"{found.folder}/{name}" for name in found.archives]
         listing.ignored.update(suffix(name) for name in found.ignored)
+        listing.skipped.update(found.skipped)
     for path in archives:
         listing.add_archive(root, path)
     return listing
@@ -78,10 +82,14 @@ def refuse_compressed(root: Path, found: Listed) -> None:
             raise compressed_error(root / found.folder / name)
 
 
-def ignored_files(suffixes: Counter[str]) -> str:
-    """Say how many files of which suffix are not images."""
-    kinds = (f"{suffixes[kind]} {kind or 'no suffix'}" for kind in sorted(suffixes))
-    return f"files ignored because they are not images: {', '.join(kinds)}"
+def left_out(ignored: Counter[str], skipped: Counter[str]) -> Iterator[str]:
+    """Say what is not among the images: how many files by suffix, how many folders by name."""
+    if ignored:
+        kinds = (f"{ignored[kind]} {kind or 'no suffix'}" for kind in sorted(ignored))
+        yield f"files ignored because they are not images: {', '.join(kinds)}"
+    names = [f"{count} {name}" for name, count in sorted(skipped.items()) if count]
+    if names:
+        yield f"skipped as hidden, or made by a system or program: {', '.join(names)}"
 
 
 def folders_and_archives(

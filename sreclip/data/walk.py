@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,17 @@ IMAGE_SUFFIXES = frozenset(
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
 )
 
+# Folders that systems and programs make among images, in lower case: thumbnails, recycle bins,
+# snapshots, what was found after a crash. Hidden ones (.thumbnails, .AppleDouble) are skipped as
+# all that is hidden.
+SYSTEM_FOLDERS = frozenset(
+    {"@eadir", "@__thumb", "@tmp", "#recycle", "@recycle", "#snapshot", "@recently-snapshot"}
+    | {"~snapshot", "__macosx", "network trash folder", "temporary items"}
+    | {"thevolumesettingsfolder", "$recycle.bin", "system volume information", "found.000"}
+    | {"lost+found", "lost.dir", "__pycache__"}
+)
+HIDDEN_IMAGES = "hidden images"
+
 # The real folders that lie behind us where a link made the path jump.
 _Trail = tuple[str, ...]
 
@@ -23,13 +35,14 @@ class Listed(NamedTuple):
     """One folder below the root, and the sorted names of its files.
 
     ``ignored`` are the files that are neither images nor archives by their suffix, or not
-    regular files.
+    regular files; ``skipped`` counts folders that are skipped by their name, and hidden images.
     """
 
     folder: str
     images: list[str]
     archives: list[str]
     ignored: list[str]
+    skipped: Counter[str]
 
 
 def suffix(name: str) -> str:
@@ -38,10 +51,15 @@ def suffix(name: str) -> str:
     return (dot + end).lower() if dot else ""
 
 
+def is_skipped_folder(name: str) -> bool:
+    """Tell whether a folder of this name is skipped wherever it lies."""
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
+
+
 def walk(root: Path, start: str) -> Iterator[Listed]:
     """List ``start`` (a folder below ``root``, ``/`` between parts) and all folders below it.
 
-    Hidden files and folders are skipped. Links are followed as long as they stay inside the
+    Hidden files and folders and `SYSTEM_FOLDERS` are skipped unseen. Links are followed as long as they stay inside the
     root. Depth first, in the order of the names, so two walks of one tree are equal.
 
     Raises `DataError` if a link leads out of the root, nowhere, or round in a circle, a name is not
@@ -51,15 +69,15 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
     stack: list[tuple[str, _Trail]] = [(start, ())]
     while stack:
         folder, trail = stack.pop()
-        found = Listed(folder, [], [], [])
-        below, files = _scan(root, folder, real_root, trail)
+        below, files, skipped = _scan(root, folder, real_root, trail)
+        found = Listed(folder, [], [], [], skipped)
         for entry in files:
             kind = suffix(entry.name) if entry.is_file() else ""
             if kind in IMAGE_SUFFIXES:
                 found.images.append(entry.name)
             else:
                 (found.archives if kind == ARCHIVE_SUFFIX else found.ignored).append(entry.name)
-        for names in found[1:]:
+        for names in (found.images, found.archives, found.ignored):
             names.sort()
         yield found
         stack += sorted(((name, jump) for name, jump, _ in below), reverse=True)
@@ -88,7 +106,7 @@ def walk_folders(
         if not open_all and status.st_dev == device and status.st_nlink == 2:
             yield folder, []
             continue
-        below, files = _scan(root, folder, real_root, trail)
+        below, files, _ = _scan(root, folder, real_root, trail)
         yield folder, [entry.name for entry in files if suffix(entry.name) == ARCHIVE_SUFFIX]
         n_real = sum(not is_link for *_, is_link in below)
         counted = n_real > 0 and status.st_nlink == 2 + n_real
@@ -98,23 +116,28 @@ def walk_folders(
 
 def _scan(
     root: Path, folder: str, real_root: str, trail: _Trail
-) -> tuple[list[tuple[str, _Trail, bool]], list[os.DirEntry[str]]]:
-    """Return the folders in a folder, with trails and which are links, and everything else."""
+) -> tuple[list[tuple[str, _Trail, bool]], list[os.DirEntry[str]], Counter[str]]:
+    """Return the folders in a folder, with trails and which are links; its files; what to skip."""
     below: list[tuple[str, _Trail, bool]] = []
     files: list[os.DirEntry[str]] = []
+    skipped: Counter[str] = Counter()
     for entry in _entries(root, folder):
         name = entry.name
+        is_link = entry.is_symlink()
+        if is_skipped_folder(name) and (is_link or entry.is_dir()):
+            skipped[name] += 1
+            continue
         if name.startswith("."):
+            skipped[HIDDEN_IMAGES] += suffix(name) in IMAGE_SUFFIXES
             continue
         if not name.isascii():
             _check_name(folder, name)
-        is_link = entry.is_symlink()
         jump = _follow(entry, real_root, trail) if is_link else trail
         if jump is not None and entry.is_dir(follow_symlinks=is_link):
             below.append((f"{folder}/{name}", jump, is_link))
         else:
             files.append(entry)
-    return below, files
+    return below, files, skipped
 
 
 def _entries(root: Path, folder: str) -> Iterator[os.DirEntry[str]]:

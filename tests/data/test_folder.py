@@ -298,6 +298,58 @@ def test_names_that_are_not_utf8(tmp_path):
     refused(settings, "target/", "not UTF-8")
 
 
+SYSTEM_FOLDERS = [
+    *("@eaDir", "__MACOSX", "lost+found", "#recycle", ".thumbnails", "$RECYCLE.BIN", "@Recycle"),
+    *("System Volume Information", ".AppleDouble", "@eadir", "#snapshot", "LOST.DIR"),
+]
+
+
+@pytest.mark.parametrize("name", SYSTEM_FOLDERS)
+@pytest.mark.parametrize("place", ["source", "source/cat", "source/cat/2024", "target"])
+def test_folders_of_systems_and_programs_hold_no_images(tmp_path, name, place):
+    settings = make(tmp_path, "source/cat/2024/a.jpg", "target/a.jpg", f"{place}/{name}/x/t.jpg")
+    data = prepare(settings)
+    assert {image.place.path for image in data.images} == {"source/cat/2024/a.jpg", "target/a.jpg"}
+    assert [entry.name for entry in data.classes] == ["cat"]
+    assert f"1 {name}" in " ".join(data.notes)
+    assert FolderTask().first_look(settings, Path("unused")).classes == {"cat": 1}
+    assert not any(name in path.parts for path in watched_folders(settings))
+
+
+def test_hidden_images_are_counted(tmp_path):
+    settings = make(tmp_path, "source/cat/a.jpg", "source/cat/._a.jpg", "target/a.jpg", "target/.x")
+    data = prepare(settings)
+    assert len(data.images) == 2
+    assert [note for note in data.notes if "skipped" in note] == [
+        "source: skipped as hidden, or made by a system or program: 1 hidden images"
+    ]
+
+
+def test_a_system_folder_is_neither_opened_nor_followed(tmp_path, monkeypatch):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg", "source/lost+found/x.jpg")
+    (tmp_path / "target/@eaDir").symlink_to("/")
+    scandir = os.scandir
+
+    def denied(path: Path):
+        if Path(path).name in ("lost+found", "@eaDir"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr("sreclip.data.walk.os.scandir", denied)
+    assert {path for path, *_ in listed(settings)} == {"source/cat/a.jpg", "target/a.jpg"}
+    assert watched_folders(settings)
+
+
+def test_an_image_may_be_named_like_a_system_folder(tmp_path):
+    settings = make(tmp_path, "source/cat/found.000", "source/cat/a.jpg", "target/a.jpg")
+    assert "1 .000" in " ".join(prepare(settings).notes)
+
+
+def test_nothing_but_thumbnails_is_no_image(tmp_path):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/@eaDir/a.jpg")
+    refused(settings, "target", "no image at all", "1 @eaDir")
+
+
 def test_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg")
 

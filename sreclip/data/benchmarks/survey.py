@@ -10,7 +10,7 @@ from typing import Any
 from sreclip.data.benchmarks.found import Found, Problem, read_folders
 from sreclip.data.benchmarks.lists import ListReader, read_synsets
 from sreclip.data.benchmarks.spec import Benchmark
-from sreclip.data.listing import ignored_files, list_images
+from sreclip.data.listing import left_out, list_images
 from sreclip.data.manifest import DOMAINS, Domain
 from sreclip.data.place import resolve_inside
 from sreclip.errors import DataError
@@ -63,8 +63,7 @@ def survey(benchmark: Benchmark, settings: Mapping[str, Any]) -> Survey:
             ListReader(side, listing, numbers).read(here)
         else:
             read_folders(here, side, listing)
-        if listing.ignored:
-            here.notes.append(ignored_files(listing.ignored))
+        here.notes += left_out(listing.ignored, listing.skipped)
         empty = {name: label for name, label in side.folders.items() if not here.places.get(label)}
         here.add_problem(
             f"{len(empty)} of {len(side.folders)} classes have no image",

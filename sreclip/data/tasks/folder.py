@@ -19,7 +19,7 @@ from typing import Any
 
 from sreclip.data.archives import list_archive
 from sreclip.data.class_list import display_name, read_class_list
-from sreclip.data.listing import folders_and_archives, ignored_files, refuse_compressed
+from sreclip.data.listing import folders_and_archives, left_out, refuse_compressed
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
 from sreclip.data.place import Place, resolve_inside
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
@@ -116,6 +116,7 @@ class _Found:
     spelled: dict[str, str] = field(default_factory=dict)
     archives: dict[str, tuple[int, int]] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
     _spellings: dict[str, str] = field(default_factory=dict)
 
     def of(self, name: str | None, folder: str) -> list[Place]:
@@ -176,7 +177,9 @@ def _find(root: Path, start: str, names: ClassNames) -> _Found:
             else:
                 places += archive.images
             found.ignored.update(archive.ignored)
+            found.skipped.update(archive.skipped)
         found.ignored.update(suffix(name) for name in listed.ignored)
+        found.skipped.update(listed.skipped)
     return found
 
 
@@ -192,8 +195,11 @@ def _refuse_gaps(root: Path, starts: Mapping[Domain, str], found: Mapping[Domain
     for domain in DOMAINS:
         here = found[domain]
         if not here.loose and not any(here.by_class.values()):
-            ignored = f": {ignored_files(here.ignored)}" if here.ignored else ""
-            raise DataError(f"{root / starts[domain]}: no image at all{ignored}", _LAYOUT_HINT)
+            seen = "; ".join(left_out(here.ignored, here.skipped))
+            raise DataError(
+                f"{root / starts[domain]}: no image at all" + (f": {seen}" if seen else ""),
+                _LAYOUT_HINT,
+            )
     empty = [
         f"{starts[domain]}/{name}"
         for domain in DOMAINS
@@ -264,8 +270,8 @@ def _notes(
     if unlabelled:
         yield f"classes without a source image: {', '.join(unlabelled)}"
     for domain in DOMAINS:
-        if found[domain].ignored:
-            yield f"{starts[domain]}: {ignored_files(found[domain].ignored)}"
+        for note in left_out(found[domain].ignored, found[domain].skipped):
+            yield f"{starts[domain]}: {note}"
 
 
 def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
