@@ -59,8 +59,9 @@ def is_skipped_folder(name: str) -> bool:
 def walk(root: Path, start: str) -> Iterator[Listed]:
     """List ``start`` (a folder below ``root``, ``/`` between parts) and all folders below it.
 
-    Hidden files and folders and `SYSTEM_FOLDERS` are skipped unseen. Links are followed as long as they stay inside the
-    root. Depth first, in the order of the names, so two walks of one tree are equal.
+    Hidden files and folders and `SYSTEM_FOLDERS` are skipped unseen. Links are followed as long as
+    they stay inside the root. Depth first, in the order of the names, so two walks of one tree are
+    equal.
 
     Raises `DataError` if a link leads out of the root, nowhere, or round in a circle, a name is not
     UTF-8, or a folder cannot be read.

@@ -252,10 +252,9 @@ def test_folders_of_systems_and_programs_are_skipped_at_every_level(root: Path) 
     pack(root / "source/a.tar", named(*packed))
     assert listed(root) == FILES | {("source/a.tar/dog/deep/a.jpg", "source", "dog")}
     notes = " ".join(prepare(root).notes)
-    assert (
-        "1 $RECYCLE.BIN, 1 .AppleDouble, 2 @eaDir, 1 __MACOSX, 1 hidden images" in notes
-    ), "@eaDir at the top, and one in dog"
-
+    assert "1 $RECYCLE.BIN, 1 .AppleDouble, 2 @eaDir, 1 __MACOSX, 1 hidden images" in notes, (
+        "@eaDir at the top, and one in dog"
+    )
 
 
 def test_links_and_devices_are_listed_and_not_followed(root):
