@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ def extract_images(
     stored = np.zeros((len(rows), provenance.dim), dtype=provenance.dtype)
     seconds, rounding = Seconds(), 0.0
     rejects: list[Reject] = []
+    notes: Counter[str] = Counter()
     bar = Progress(f"{backbone.label}, {domain} shard {rows_key}", len(rows), progress)
     with contextlib.closing(bar), contextlib.closing(images.reader), _model_threads(threads):
         batches = load_batches(
@@ -97,13 +99,27 @@ def extract_images(
                 Reject(int(row_id[at + i]), images.stored[at + i].place.name, batch.reasons[i])
                 for i in np.flatnonzero(~batch.ok)
             ]
+            notes.update(batch.notes)
             seconds.read += batch.read_s
             seconds.decode += batch.decode_s
             at += len(batch)
             bar.update(len(batch), str(seconds))
     with seconds.spent_on("write"):
-        write_images(out, provenance, row_id, stored, rejects, rows_key=rows_key, domain=domain)
+        write_images(
+            out, provenance, row_id, stored, rejects, rows_key=rows_key, domain=domain, notes=notes
+        )
+    _tell(f"of {len(rows)} {domain} images", rejects, notes)
     return ExtractionReport(seconds, rounding)
+
+
+def _tell(of_how_many: str, rejects: Sequence[Reject], notes: Mapping[str, int]) -> None:
+    """Log what was not as it should be: the counts as warnings, the images for the log file."""
+    if rejects:
+        log.warning("%d %s are rejected, such as %s", len(rejects), of_how_many, rejects[0].path)
+    for reject in rejects:
+        log.info("rejected: %s: %s", reject.path, reject.reason)
+    for note, count in notes.items():
+        log.warning("%d %s: %s", count, of_how_many, note)
 
 
 def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -> float:

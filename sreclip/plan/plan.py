@@ -61,6 +61,8 @@ TABLES = (
     "literature.csv",
 )
 HISTORY = "history.csv"
+# The table of the page that is published: images that extraction rejected.
+REJECTS = "rejects.csv"
 REFERENCE = "reference"
 
 
@@ -358,7 +360,7 @@ class Plan:
             "report", self.comparison.key, report.model_dump(), code_key(ENTRIES["page"])
         )
         path, about = self.under("pages", key), {"title": report.title}
-        return Result("page", path, key, (self.comparison,), ("index.html",), about)
+        return Result("page", path, key, (self.comparison,), ("index.html", REJECTS), about)
 
     @cached_property
     def publication(self) -> Result:

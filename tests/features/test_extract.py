@@ -22,6 +22,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sreclip.data.grey import OWN_RANGE
 from sreclip.errors import DataError, StoreError
 from sreclip.features.dataset import ImageDataset
 from sreclip.features.extract import ExtractionReport
@@ -96,6 +97,39 @@ def test_rejected_images_are_flagged_and_listed(
     assert "empty" in reasons[1]
     assert "not a regular file" in reasons[2]
     assert "200 x 200" in reasons[3]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_rejects_and_notes_are_told_and_kept(
+    root: Path,
+    extract: Extract,
+    fake: SimpleNamespace,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    workers: int,
+) -> None:
+    spoil(root, "0003.png")
+    for name, most in (("0004.tif", 1.01), ("0009.tif", 300), ("0011.tif", 1)):
+        values = np.linspace(0, most, 48, dtype=np.float32).reshape(6, 8)
+        Image.fromarray(values).save(root / "source" / name)
+    files = [f"source/{number:04d}.png" for number in range(12)]
+    rows = fake.manifest_rows(
+        root, [*files, *(f"source/{n}.tif" for n in ("0004", "0009", "0011"))]
+    )
+    with caplog.at_level(logging.INFO):
+        extract(rows, tmp_path / "a.h5", workers=workers)
+    assert open_images([tmp_path / "a.h5"]).notes == {OWN_RANGE: 2}
+    told = {(record.levelname, record.getMessage()) for record in caplog.records}
+    reason = "not an image in a format that is read"
+    assert told == {
+        ("WARNING", "1 of 15 source images are rejected, such as source/0003.png"),
+        ("INFO", f"rejected: source/0003.png: {reason}"),
+        ("WARNING", f"2 of 15 source images: {OWN_RANGE}"),
+    }
+    caplog.clear()
+    extract(fake.manifest_rows(root, files[:3]), tmp_path / "b.h5", workers=workers)
+    assert not caplog.records
+    assert not open_images([tmp_path / "b.h5"]).notes
 
 
 def test_a_shard_of_nothing_but_rejects(
