@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from sreclip.data.grey import to_8_bit
+from sreclip.data.heif import INSTALL_HEIF, can_read_heif, is_heif, register_heif
 from sreclip.data.mending import JPEG_START, PNG_START, ended_jpeg, has_end, plain_png
 from sreclip.errors import DataError
 
@@ -106,7 +107,7 @@ def _decode(content: bytes, max_pixels: int, least_side: int) -> Image.Image:
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels
     try:
-        image = Image.open(io.BytesIO(content), formats=_formats())
+        image = Image.open(io.BytesIO(content), formats=_formats(content))
     except UnidentifiedImageError as error:
         raise RejectedImage(_unidentified_reason(content)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -130,8 +131,18 @@ def _decode(content: bytes, max_pixels: int, least_side: int) -> Image.Image:
     return rgb
 
 
+def _formats(content: bytes) -> tuple[str, ...]:
+    """Return the formats that content may have, of those that are read here."""
+    if not is_heif(content):
+        return _pillow_formats()
+    if not can_read_heif():
+        raise RejectedImage(f"a HEIC image, and pillow-heif is not installed ({INSTALL_HEIF})")
+    register_heif()
+    return ("HEIF",)
+
+
 @cache
-def _formats() -> tuple[str, ...]:
+def _pillow_formats() -> tuple[str, ...]:
     """Return the `_FORMATS` that this build of Pillow has."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
@@ -189,9 +200,9 @@ def _on_white(rgb: Image.Image, hidden: np.ndarray | None) -> Image.Image:
 
 
 def _unidentified_reason(content: bytes) -> str:
-    for start, name in _READ_STARTS.items():
-        if content.startswith(start):
-            return f"a {name} file that is damaged, or of a kind that is not read"
+    name = next((name for start, name in _READ_STARTS.items() if content.startswith(start)), "")
+    if name or is_heif(content):
+        return f"a {name or 'HEIC'} file that is damaged, or of a kind that is not read"
     found = next((name for start, name in _OTHER_STARTS.items() if content.startswith(start)), "")
     return "not an image in a format that is read" + (f", but {found}" if found else "")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sreclip.data.archives import COMPRESSED_SUFFIXES, compressed_error, list_archive
+from sreclip.data.heif import HEIF_SUFFIXES, INSTALL_HEIF, heif_package
 from sreclip.data.manifest import MANIFEST_FILE, read_summary
 from sreclip.data.place import Place
 from sreclip.data.walk import ARCHIVE_SUFFIX, Listed, suffix, walk, walk_folders
@@ -48,7 +49,7 @@ class Listing:
             self.places[name] = place
 
 
-def list_images(root: Path, start: str) -> Listing:
+def list_images(root: Path, start: str, *, outside_links: bool = False) -> Listing:
     """List what lies below ``start``, a folder or an archive below the root.
 
     Raises as `walk` and `list_archive`; `DataError` if an archive is compressed.
@@ -58,7 +59,7 @@ def list_images(root: Path, start: str) -> Listing:
         listing.add_archive(root, start)
         return listing
     archives: list[str] = []
-    for found in walk(root, start):
+    for found in walk(root, start, outside_links=outside_links):
         refuse_compressed(root, found)
         for path in (f"{found.folder}/{name}" for name in found.images):
             listing.places[path] = Place(path)
@@ -82,18 +83,37 @@ def refuse_compressed(root: Path, found: Listed) -> None:
             raise compressed_error(root / found.folder / name)
 
 
+def count_heif(ignored: Counter[str]) -> int:
+    """Return the number of HEIC images among the ignored files."""
+    return sum(ignored[kind] for kind in HEIF_SUFFIXES)
+
+
 def left_out(ignored: Counter[str], skipped: Counter[str]) -> Iterator[str]:
     """Say what is not among the images: how many files by suffix, how many folders by name."""
-    if ignored:
-        kinds = (f"{ignored[kind]} {kind or 'no suffix'}" for kind in sorted(ignored))
-        yield f"files ignored because they are not images: {', '.join(kinds)}"
+    kinds = [kind for kind in sorted(ignored) if kind not in HEIF_SUFFIXES]
+    if kinds:
+        counted = ", ".join(f"{ignored[kind]} {kind or 'no suffix'}" for kind in kinds)
+        yield f"files ignored because they are not images: {counted}"
+    if n_heif := count_heif(ignored):
+        yield f"HEIC images left out: {n_heif}; pillow-heif reads them ({INSTALL_HEIF})"
     names = [f"{count} {name}" for name, count in sorted(skipped.items()) if count]
     if names:
         yield f"skipped as hidden, or made by a system or program: {', '.join(names)}"
 
 
+def newly_readable(prepared: Path) -> list[Path]:
+    """Return what was installed since HEIC images had to be left out of the prepared task.
+
+    It is as if the images were new: the task is to be prepared again.
+    """
+    with contextlib.suppress(StoreError):  # not prepared yet
+        if read_summary(prepared).get("heif_left_out"):
+            return heif_package()
+    return []
+
+
 def folders_and_archives(
-    root: Path, starts: Collection[str], prepared: Path
+    root: Path, starts: Collection[str], prepared: Path, *, outside_links: bool = False
 ) -> tuple[dict[str, list[str]], list[Path]]:
     """Return the folders below all starts (as `walk_folders`), and all archives.
 
@@ -102,7 +122,10 @@ def folders_and_archives(
     """
 
     def below(*, open_all: bool) -> dict[str, list[str]]:
-        found = (walk_folders(root, start, open_all=open_all) for start in starts)
+        found = (
+            walk_folders(root, start, open_all=open_all, outside_links=outside_links)
+            for start in starts
+        )
         return dict(itertools.chain.from_iterable(found))
 
     seen = below(open_all=False)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sreclip.data.heif import HEIF_SUFFIXES, can_read_heif
+from sreclip.data.place import OUTSIDE_LINKS
 from sreclip.errors import DataError
 
 ARCHIVE_SUFFIX = ".tar"
@@ -51,30 +53,36 @@ def suffix(name: str) -> str:
     return (dot + end).lower() if dot else ""
 
 
+def image_suffixes() -> frozenset[str]:
+    """Return the suffixes of images that can be read here."""
+    return IMAGE_SUFFIXES | HEIF_SUFFIXES if can_read_heif() else IMAGE_SUFFIXES
+
+
 def is_skipped_folder(name: str) -> bool:
     """Tell whether a folder of this name is skipped wherever it lies."""
     return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
 
 
-def walk(root: Path, start: str) -> Iterator[Listed]:
+def walk(root: Path, start: str, *, outside_links: bool = False) -> Iterator[Listed]:
     """List ``start`` (a folder below ``root``, ``/`` between parts) and all folders below it.
 
     Hidden files and folders and `SYSTEM_FOLDERS` are skipped unseen. Links are followed as long as
-    they stay inside the root. Depth first, in the order of the names, so two walks of one tree are
-    equal.
+    they stay inside the root, or ``outside_links`` allows others. Depth first, in the order of the
+    names, so two walks of one tree are equal.
 
-    Raises `DataError` if a link leads out of the root, nowhere, or round in a circle, a name is not
-    UTF-8, or a folder cannot be read.
+    Raises `DataError` if a link leads where it may not, nowhere, or round in a circle, a name is
+    not UTF-8, or a folder cannot be read.
     """
-    real_root = os.path.realpath(root)
+    bounds = "/" if outside_links else os.path.realpath(root)
+    kinds = image_suffixes()
     stack: list[tuple[str, _Trail]] = [(start, ())]
     while stack:
         folder, trail = stack.pop()
-        below, files, skipped = _scan(root, folder, real_root, trail)
+        below, files, skipped = _scan(root, folder, bounds, trail)
         found = Listed(folder, [], [], [], skipped)
         for entry in files:
             kind = suffix(entry.name) if entry.is_file() else ""
-            if kind in IMAGE_SUFFIXES:
+            if kind in kinds:
                 found.images.append(entry.name)
             else:
                 (found.archives if kind == ARCHIVE_SUFFIX else found.ignored).append(entry.name)
@@ -85,7 +93,7 @@ def walk(root: Path, start: str) -> Iterator[Listed]:
 
 
 def walk_folders(
-    root: Path, start: str, *, open_all: bool = False
+    root: Path, start: str, *, open_all: bool = False, outside_links: bool = False
 ) -> Iterator[tuple[str, list[str]]]:
     """List the folders of `walk` without looking at every file, in no particular order.
 
@@ -98,7 +106,7 @@ def walk_folders(
 
     Raises as `walk`.
     """
-    real_root = os.path.realpath(root)
+    bounds = "/" if outside_links else os.path.realpath(root)
     # The device of the folder above, if link counts told its subfolders.
     stack: list[tuple[str, _Trail, int | None]] = [(start, (), None)]
     while stack:
@@ -107,7 +115,7 @@ def walk_folders(
         if not open_all and status.st_dev == device and status.st_nlink == 2:
             yield folder, []
             continue
-        below, files, _ = _scan(root, folder, real_root, trail)
+        below, files, _ = _scan(root, folder, bounds, trail)
         yield folder, [entry.name for entry in files if suffix(entry.name) == ARCHIVE_SUFFIX]
         n_real = sum(not is_link for *_, is_link in below)
         counted = n_real > 0 and status.st_nlink == 2 + n_real
@@ -116,7 +124,7 @@ def walk_folders(
 
 
 def _scan(
-    root: Path, folder: str, real_root: str, trail: _Trail
+    root: Path, folder: str, bounds: str, trail: _Trail
 ) -> tuple[list[tuple[str, _Trail, bool]], list[os.DirEntry[str]], Counter[str]]:
     """Return the folders in a folder, with trails and which are links; its files; what to skip."""
     below: list[tuple[str, _Trail, bool]] = []
@@ -129,11 +137,11 @@ def _scan(
             skipped[name] += 1
             continue
         if name.startswith("."):
-            skipped[HIDDEN_IMAGES] += suffix(name) in IMAGE_SUFFIXES
+            skipped[HIDDEN_IMAGES] += suffix(name) in IMAGE_SUFFIXES | HEIF_SUFFIXES
             continue
         if not name.isascii():
             _check_name(folder, name)
-        jump = _follow(entry, real_root, trail) if is_link else trail
+        jump = _follow(entry, bounds, trail) if is_link else trail
         if jump is not None and entry.is_dir(follow_symlinks=is_link):
             below.append((f"{folder}/{name}", jump, is_link))
         else:
@@ -161,13 +169,17 @@ def _check_name(folder: str, name: str) -> None:
         ) from error
 
 
-def _follow(entry: os.DirEntry[str], real_root: str, trail: _Trail) -> _Trail | None:
-    """Check a link; return the trail for the folder it leads to, None when it leads to a file."""
+def _follow(entry: os.DirEntry[str], bounds: str, trail: _Trail) -> _Trail | None:
+    """Check a link, which may lead anywhere below ``bounds``.
+
+    Returns the trail for the folder it leads to, None when it leads to a file.
+    """
     real = os.path.realpath(entry.path)
-    if not _holds(real_root, real):
+    if not _holds(bounds, real):
         raise DataError(
             f"{entry.path}: the link leads out of the data root",
-            "copy the images into the root, or set the root to a folder that holds both",
+            "copy the images into the root, set the root to a folder that holds both, or allow "
+            f"such links: {OUTSIDE_LINKS}",
         )
     if not Path(real).exists():
         raise DataError(f"{entry.path}: the link leads nowhere", "fix or remove it")

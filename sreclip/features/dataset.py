@@ -90,9 +90,11 @@ class ImageDataset(Dataset[Batch]):
         preprocess: Callable[[Image], torch.Tensor],
         max_pixels: int,
         least_side: int = 0,
+        *,
+        outside_links: bool = False,
     ) -> None:
         self.stored = stored_images(rows)
-        self.reader = ImageReader(root)
+        self.reader = ImageReader(root, outside_links=outside_links)
         self.preprocess = preprocess
         self.max_pixels, self.least_side = max_pixels, least_side
         self.rejected: dict[int, str] = {}

@@ -24,7 +24,8 @@ def describe(path: Path) -> dict[str, Any]:
 
     The result holds ``kind``, the attributes, ``data`` (shape and type by name), ``file_bytes``
     and ``checksum`` (``good``, or what is wrong); of images ``rejects`` and ``notes``, of texts
-    ``names`` and ``template_texts``. `StoreError` where even that is damaged, or it is no sealed file.
+    ``names`` and ``template_texts``. `StoreError` where even that is damaged, or it is no sealed
+    file.
     """
     seal = open_sealed(path)
     with seal.hdf5() as file:

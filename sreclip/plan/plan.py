@@ -126,6 +126,11 @@ class Plan:
         """Hashes of images by size and time, on the machine that prepared the task."""
         return self.results / "cache" / f"{self.task.path.name}.hashes.parquet"
 
+    @property
+    def outside_links(self) -> bool:
+        """Whether links may lead out of the data root."""
+        return bool(self.params.task.settings.get("outside_links"))
+
     @cached_property
     def backbone_key(self) -> str:
         """Key of what the parameters say about features."""
