@@ -132,6 +132,31 @@ def test_rejects_and_notes_are_told_and_kept(
     assert not open_images([tmp_path / "b.h5"]).notes
 
 
+def test_images_behind_links_out_of_the_root(
+    root: Path, rows: pd.DataFrame, extract: Extract, tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere.png"
+    (root / "source/0003.png").rename(moved)
+    (root / "source/0003.png").symlink_to(moved)
+    with pytest.raises(DataError, match="leaves the data root"):
+        extract(rows, tmp_path / "a.h5")
+    for workers in (0, 1):
+        extract(rows, tmp_path / "a.h5", outside_links=True, workers=workers)
+        assert open_images([tmp_path / "a.h5"]).ok.all()
+
+
+def test_heic_of_another_machine_is_not_rejected_by_this_one(
+    rows: pd.DataFrame, extract: Extract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.loc[2, "path"] = "source/0002.HEIC"
+    rows.loc[3, ["path", "member"]] = ["source/a.tar", "dog/1.heif"]
+    monkeypatch.setattr("sreclip.features.extract.can_read_heif", lambda: False)
+    with pytest.raises(DataError, match="2 of the 30 images are HEIC") as caught:
+        extract(rows, tmp_path / "a.h5")
+    assert "pip install pillow-heif" in (caught.value.hint or "")
+    assert not (tmp_path / "a.h5").exists()
+
+
 def test_a_shard_of_nothing_but_rejects(
     root: Path, extract: Extract, fake: SimpleNamespace, tmp_path: Path
 ) -> None:
