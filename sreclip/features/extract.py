@@ -139,7 +139,7 @@ def _refuse_heif(rows: pd.DataFrame) -> None:
 def _tell(of_how_many: str, rejects: Sequence[Reject], notes: Mapping[str, int]) -> None:
     """Log what was not as it should be: the counts as warnings, the images for the log file."""
     if rejects:
-        log.warning("%d %s are rejected, such as %s", len(rejects), of_how_many, rejects[0].path)
+        log.warning("rejected: %d %s, such as %s", len(rejects), of_how_many, rejects[0].path)
     for reject in rejects:
         log.info("rejected: %s: %s", reject.path, reject.reason)
     for note, count in notes.items():

@@ -90,5 +90,5 @@ def rejects_line(path: Path) -> str:
     if rows[0]["reason"].startswith(_NOT_KNOWN):
         return f"Rejected images: {rows[0]['reason']}"
     counts = Counter(row["domain"] for row in rows)
-    shown = " and ".join(f"{counts[domain]} {domain}" for domain in DOMAINS if counts[domain])
-    return f"Rejected: {shown} images, listed in {path}"
+    shown = ", ".join(f"{counts[domain]} {domain}" for domain in DOMAINS if counts[domain])
+    return f"Rejected images: {shown}; listed in {path}"

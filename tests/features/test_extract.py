@@ -122,7 +122,7 @@ def test_rejects_and_notes_are_told_and_kept(
     told = {(record.levelname, record.getMessage()) for record in caplog.records}
     reason = "not an image in a format that is read"
     assert told == {
-        ("WARNING", "1 of 15 source images are rejected, such as source/0003.png"),
+        ("WARNING", "rejected: 1 of 15 source images, such as source/0003.png"),
         ("INFO", f"rejected: source/0003.png: {reason}"),
         ("WARNING", f"2 of 15 source images: {OWN_RANGE}"),
     }

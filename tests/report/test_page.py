@@ -309,7 +309,7 @@ def test_rejected_images_are_listed(
     assert lines[0] == ["domain", "path", "reason"]
     assert lines[1:] == [["target", reject.path, reject.reason] for reject in rejected]
     line = rejects.rejects_line(tmp_path / "rejects.csv")
-    assert line.startswith(f"Rejected: {count} target images") if count else line == ""
+    assert line.startswith(f"Rejected images: {count} target;") if count else line == ""
     monkeypatch.setattr("sreclip.report.page.list_rejects", lambda plan: listed)
     text = section(render_page(plan), "rejected")
     if not count:

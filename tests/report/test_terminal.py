@@ -187,10 +187,10 @@ def test_rejects_are_in_the_last_line_if_there_are_any(project: Plan) -> None:
     assert "Rejected images: not known: the feature files" in shown(None, project.folder)
     rejected = [("source", Reject(1, "source/a, b.jpg", "the file is truncated"))]
     for found, line in (
-        (rejected, "Rejected: 1 source images, listed in "),
+        (rejected, "Rejected images: 1 source; listed in "),
         (
             [*rejected, ("target", Reject(2, "target/a.jpg", "too thin"))],
-            "Rejected: 1 source and 1 target images, listed in ",
+            "Rejected images: 1 source, 1 target; listed in ",
         ),
         ([], ""),
     ):

@@ -208,7 +208,7 @@ def test_rejects_are_listed_for_people(done: Project, monkeypatch: pytest.Monkey
     }
     logs = "".join(path.read_text() for path in (done.folder / "logs/extract_images").glob("*.log"))
     assert all(f"rejected: {path}: " in logs for path in UNREADABLE)
-    line = "Rejected: 2 source and 4 target images, listed in reports/tables/rejects.csv"
+    line = "Rejected images: 2 source, 4 target; listed in reports/tables/rejects.csv"
     assert line in done.run("sreclip", "results").stdout
 
 
