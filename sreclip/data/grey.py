@@ -14,9 +14,10 @@ def to_8_bit(image: Image.Image) -> tuple[NDArray[np.uint8], str]:
     """Scale grey samples, ``(height, width)``, to 0..255; say what is worth knowing, or "".
 
     0 becomes black. White is 65535 of 16-bit samples and 4095 of 12-bit ones: the range of their
-    format. 32-bit samples have no agreed range: white is 255 of integers and 1 of floats, or the
-    image's greatest value if that is more, and black its least value if that is negative. So a
-    slightly greater maximum changes an image only slightly. NaN and infinite values become black.
+    format. Other samples, of 32 bits or signed, have no agreed range: white is 255 of integers and
+    1 of floats, or the image's greatest value if that is more, and black its least value if that
+    is negative. So a slightly greater maximum changes an image only slightly. NaN and infinite
+    values become black.
     """
     values = np.asarray(image)
     if image.mode == "I" and _is_unsigned_tiff(image):
@@ -43,7 +44,7 @@ def _format_range(image: Image.Image) -> tuple[float, float]:
     """Return what black and white are as long as the samples are between them."""
     if image.mode.startswith("I;16"):
         return 0.0, 4095.0 if _tiff_tag(image, TiffImagePlugin.BITSPERSAMPLE) == (12,) else 65535.0
-    if image.format == "PPM" and image.mode == "I":  # 16 bits, in Pillow's mode for 32
+    if image.format != "TIFF" and image.mode == "I":  # 16 bits, in Pillow's mode for 32
         return 0.0, 65535.0
     return 0.0, 1.0 if image.mode == "F" else 255.0
 

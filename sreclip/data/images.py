@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from sreclip.data.grey import to_8_bit
 from sreclip.data.heif import INSTALL_HEIF, can_read_heif, is_heif, register_heif
-from sreclip.data.mending import JPEG_START, PNG_START, ended_jpeg, has_end, plain_png
+from sreclip.data.mending import JPEG_START, PNG_START, ended_jpeg, has_end, is_cut_off, plain_png
 from sreclip.errors import DataError
 
 # A backbone scales the short side up to its own size; a thin strip would then fill the memory.
@@ -97,7 +97,7 @@ def _decode_or_reject(content: bytes, max_pixels: int, least_side: int) -> Image
         raise RejectedImage("too large for this machine's memory") from error
     # A damaged file can break a decoder at any line: struct.error, KeyError, zlib.error, ...
     except Exception as error:
-        raise RejectedImage(_decoder_reason(error)) from error
+        raise RejectedImage(_decoder_reason(error, content)) from error
 
 
 def _decode(content: bytes, max_pixels: int, least_side: int) -> Image.Image:
@@ -200,6 +200,8 @@ def _on_white(rgb: Image.Image, hidden: np.ndarray | None) -> Image.Image:
 
 
 def _unidentified_reason(content: bytes) -> str:
+    if is_cut_off(content):
+        return _TRUNCATED
     name = next((name for start, name in _READ_STARTS.items() if content.startswith(start)), "")
     if name or is_heif(content):
         return f"a {name or 'HEIC'} file that is damaged, or of a kind that is not read"
@@ -207,9 +209,9 @@ def _unidentified_reason(content: bytes) -> str:
     return "not an image in a format that is read" + (f", but {found}" if found else "")
 
 
-def _decoder_reason(error: Exception) -> str:
+def _decoder_reason(error: Exception, content: bytes) -> str:
     text = str(error)
-    if "truncated" in text.lower() or isinstance(error, EOFError):
+    if "truncated" in text.lower() or isinstance(error, EOFError) or is_cut_off(content):
         return _TRUNCATED
     # Messages of decoders may quote addresses of objects; the first line is enough for a table.
     first = text.splitlines()[0] if text and " at 0x" not in text else type(error).__name__

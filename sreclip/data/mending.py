@@ -1,4 +1,4 @@
-"""Image files that a viewer shows and a strict decoder refuses, made so that it takes them.
+"""Image files that are not whole: those that a viewer shows are made so that a decoder takes them.
 
 Nothing that decides a pixel is made up: a file of which any is missing stays refused.
 """
@@ -31,6 +31,21 @@ _FILLERS = [
     *(b"\x00\x00\x00\x00", b"\xaa\xaa\xaa\xaa", b"\xfe\xfe\xfe\xfe", b"\x55\x55\x55\x55"),
     *(b"\x92\x49\x24\x92", b"\x33\x33\x33\x33", b"\xc7\x1c\x71\xc7", b"\x6d\xb6\xdb\x6d"),
 ]
+
+
+def is_cut_off(content: bytes) -> bool:
+    """Tell whether a WebP, AVIF, HEIC or JPEG 2000 ends before the size that it gives itself."""
+    if content.startswith(b"RIFF"):
+        return int.from_bytes(content[4:8], "little") + 8 > len(content)
+    at = 0
+    while content[4:8] in (b"ftyp", b"jP  ") and at < len(content):
+        size = int.from_bytes(content[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(content[at + 8 : at + 16], "big")
+        if size == 0:  # up to the end, wherever that is
+            return False
+        at += max(size, 8)
+    return at > len(content)
 
 
 def plain_png(content: bytes) -> bytes:

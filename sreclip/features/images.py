@@ -106,7 +106,7 @@ def open_images(
             row_ids.append(file["row_id"][:])
             oks.append(file["ok"][:].astype(bool))
             rejects += read_rejects(file)
-            notes.update(read_json(file["notes"]))
+            notes.update(read_notes(file))
     _check_alike(paths, headers)
     _check_distinct(paths, row_ids)
     return ImageFeatures(
@@ -117,6 +117,11 @@ def open_images(
 def read_rejects(file: h5py.File) -> list[Reject]:
     """Return the rejects of an open shard."""
     return [Reject(**entry) for entry in read_json(file["rejects"])]
+
+
+def read_notes(file: h5py.File) -> dict[str, int]:
+    """Return the number of images by note of an open shard; earlier versions wrote none."""
+    return dict(read_json(file["notes"])) if "notes" in file else {}
 
 
 def verify_images(path: Path) -> None:

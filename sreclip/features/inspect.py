@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sreclip.errors import StoreError, some
-from sreclip.features.images import read_rejects
+from sreclip.features.images import read_notes, read_rejects
 from sreclip.features.verify import verify_file
 from sreclip.sealed import open_sealed, read_json
 
@@ -33,7 +33,7 @@ def describe(path: Path) -> dict[str, Any]:
         about["data"] = {name: (data.shape, str(data.dtype)) for name, data in file.items()}
         if seal.kind == "images":
             about["rejects"] = read_rejects(file)
-            about["notes"] = read_json(file["notes"])
+            about["notes"] = read_notes(file)
         elif seal.kind == "text":
             about |= {name: read_json(file[name]) for name in ("names", "template_texts")}
     about["file_bytes"] = path.stat().st_size

@@ -4,12 +4,14 @@ import contextlib
 import io
 import os
 import pickle
+import re
 import tarfile
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from sreclip.data import walk as walk_module
 from sreclip.data.manifest import ClassEntry, read_manifest
 from sreclip.data.prepare import prepare_data
 from sreclip.data.reading import ImageReader, stored_images
@@ -398,6 +400,18 @@ def test_folders_of_systems_and_programs_hold_no_images(tmp_path, name, place):
     assert f"1 {name}" in " ".join(data.notes)
     assert FolderTask().first_look(settings, Path("unused")).classes == {"cat": 1}
     assert not any(name in path.parts for path in watched_folders(settings))
+
+
+def test_the_documented_system_folders_are_those_that_are_skipped():
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text()
+    lines = page.partition("folders that systems and programs make")[2].partition("Links to")[0]
+    documented = {
+        name
+        for line in lines.splitlines()[1:]
+        for name in re.split(r"\s{2,}", line.strip())
+        if name
+    }
+    assert {name.casefold() for name in documented} == walk_module.SYSTEM_FOLDERS
 
 
 def test_hidden_images_are_counted(tmp_path):

@@ -97,9 +97,10 @@ def test_transparency_of_heic_is_laid_over_white() -> None:
 
 def test_damaged_heic_is_rejected() -> None:
     whole = heic()
-    assert reason(whole[:100]) == "a HEIC file that is damaged, or of a kind that is not read"
     for length in range(20, len(whole), 97):
-        assert 0 < len(reason(whole[:length])) < 200
+        assert reason(whole[:length]) == "the file is truncated"
+    broken = whole.replace(b"iloc", b"iloX").replace(b"pitm", b"pitX")
+    assert reason(broken) == "a HEIC file that is damaged, or of a kind that is not read"
 
 
 def test_avif_is_no_heic() -> None:

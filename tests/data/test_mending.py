@@ -32,6 +32,13 @@ def encoded(kind: str, image: Image.Image = NOISE, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF", "JPEG2000", "GIF", "BMP", "PPM", "TIFF", "PNG"])
+def test_what_is_cut_off_in_the_middle_is_called_so(kind: str) -> None:
+    whole = encoded(kind)
+    for length in (len(whole) // 3, len(whole) // 2, len(whole) - 60):
+        assert reason(whole[:length]) == "the file is truncated"
+
+
 # PNG
 
 
