@@ -19,6 +19,12 @@ class OpenmojiSettings(Section):
     )
 
 
+_OUTSIDE_LINKS = Field(
+    False,
+    description="Follow links below the root that lead out of it; they are an error otherwise.",
+)
+
+
 class FolderSettings(Section):
     """Your own images: ``source/<class>/*`` and ``target/*``."""
 
@@ -30,6 +36,7 @@ class FolderSettings(Section):
         description="Class list (text, CSV or JSON), below the root or absolute; without it the "
         "classes are the class folders of both domains.",
     )
+    outside_links: bool = _OUTSIDE_LINKS
 
 
 class BenchmarkSettings(Section):
@@ -48,6 +55,7 @@ class BenchmarkSettings(Section):
         "the root or absolute; without them all images in class folders count.",
     )
     target_list: list[str] = Field([], description="The same for the target.")
+    outside_links: bool = _OUTSIDE_LINKS
 
 
 class I2AwaSettings(BenchmarkSettings):

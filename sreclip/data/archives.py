@@ -13,8 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from sreclip.data.heif import HEIF_SUFFIXES
 from sreclip.data.place import Place, resolve_inside
-from sreclip.data.walk import IMAGE_SUFFIXES, suffix
+from sreclip.data.walk import (
+    HIDDEN_IMAGES,
+    IMAGE_SUFFIXES,
+    image_suffixes,
+    is_skipped_folder,
+    suffix,
+)
 from sreclip.errors import DataError
 
 # What may hold the class of the image beside it, as WebDataset lays samples out.
@@ -34,7 +41,9 @@ class Archive:
 
     ``path`` is relative to the data root, ``stamp`` its size and modification time when it was
     listed. ``images`` are in the order of the archive; ``labels`` are the members that may hold a
-    class, by name without suffix; ``ignored`` counts other members by suffix, or links and devices.
+    class, by name without suffix; ``ignored`` counts other members by suffix, or links and devices;
+    ``skipped`` counts folders that are skipped by their name, and hidden images, as in `walk`;
+    ``heif`` are the members that are HEIC where that cannot be read, which are ignored.
     """
 
     path: str
@@ -42,6 +51,8 @@ class Archive:
     images: list[Place] = field(default_factory=list)
     labels: dict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
     ignored: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    heif: list[str] = field(default_factory=list)
 
 
 def compressed_error(path: Path) -> DataError:
@@ -65,8 +76,8 @@ def changed_error(path: Path) -> DataError:
 def list_archive(root: Path, path: str) -> Archive:
     """List the members of a tar archive, ``path`` below the data root.
 
-    Hidden members are skipped as hidden files are. Links, devices and sparse files are counted
-    among the ignored and never followed.
+    Hidden members and those in `SYSTEM_FOLDERS` are skipped as files are. Links, devices and sparse
+    files are counted among the ignored and never followed.
 
     Raises `DataError` if the archive cannot be read, is compressed, damaged, cut off or changes
     meanwhile, or a member's name is absolute, climbs, is not UTF-8 or appears twice.
@@ -74,13 +85,22 @@ def list_archive(root: Path, path: str) -> Archive:
     full = root / path
     with opened(full) as handle:
         archive = Archive(path, stamp_of(handle.fileno()))
+        kinds = image_suffixes()
         seen: set[str] = set()
+        skipped: set[str] = set()
         for info in _headers(full, handle, archive.stamp[0]):
             name = _safe_name(full, info.name)
-            if name is None or info.isdir():
+            folder = _skipped_folder(name, is_folder=info.isdir())
+            if folder:
+                skipped.add(folder)
+                continue
+            if not name or info.isdir():
+                continue
+            if name.rpartition("/")[2].startswith("."):
+                archive.skipped[HIDDEN_IMAGES] += suffix(name) in IMAGE_SUFFIXES | HEIF_SUFFIXES
                 continue
             kind = suffix(name)
-            is_image = kind in IMAGE_SUFFIXES
+            is_image = kind in kinds
             if not info.isreg() or info.sparse is not None:
                 archive.ignored[_kind(info)] += 1
             elif is_image or kind in LABEL_SUFFIXES:
@@ -94,8 +114,11 @@ def list_archive(root: Path, path: str) -> Archive:
                 members.append(Place(path, name, info.offset_data, info.size))
             else:
                 archive.ignored[kind] += 1
+                if kind in HEIF_SUFFIXES:
+                    archive.heif.append(name)
         if stamp_of(handle.fileno()) != archive.stamp:
             raise changed_error(full)
+    archive.skipped.update(folder.rpartition("/")[2] for folder in skipped)
     return archive
 
 
@@ -126,16 +149,19 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 class FileOpener:
-    """Opens files below a root; the last one stays open, since an archive holds many images."""
+    """Opens files below a root; the last one stays open, since an archive holds many images.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    ``outside_links`` is as in `resolve_inside`.
+    """
+
+    def __init__(self, root: Path, *, outside_links: bool = False) -> None:
+        self.root, self.outside_links = root, outside_links
         self._path = ""
         self._handle: BinaryIO | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the open file out: a worker process opens its own."""
-        return {"root": self.root, "_path": "", "_handle": None}
+        return vars(self) | {"_path": "", "_handle": None}
 
     def descriptor(self, path: str) -> int:
         """Open a file, relative to the root.
@@ -144,7 +170,8 @@ class FileOpener:
         """
         if self._handle is None or path != self._path:
             self.close()
-            self._handle = open_regular(resolve_inside(self.root, path))
+            full = resolve_inside(self.root, path, outside_links=self.outside_links)
+            self._handle = open_regular(full)
             self._path = path
         return self._handle.fileno()
 
@@ -234,8 +261,8 @@ def _damaged(full: Path, what: str) -> DataError:
     )
 
 
-def _safe_name(full: Path, name: str) -> str | None:
-    """Return a member's name without empty parts; None for a hidden one."""
+def _safe_name(full: Path, name: str) -> str:
+    """Return a member's name without empty parts."""
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -248,10 +275,15 @@ def _safe_name(full: Path, name: str) -> str | None:
             f"{full}: the name of member {name!r} leads out of the archive",
             "make it again with names relative to the class folders (tar -C FOLDER -cf ARCHIVE .)",
         )
-    kept = [part for part in parts if part not in ("", ".")]
-    if not kept or any(part.startswith(".") for part in kept):
-        return None
-    return "/".join(kept)
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _skipped_folder(name: str, *, is_folder: bool) -> str:
+    """Return the first folder on a member's way that is skipped by its name, "" without one."""
+    parts = name.split("/")
+    folders = parts if is_folder else parts[:-1]
+    at = next((at for at, part in enumerate(folders) if is_skipped_folder(part)), None)
+    return "" if at is None else "/".join(parts[: at + 1])
 
 
 def _kind(info: tarfile.TarInfo) -> str:

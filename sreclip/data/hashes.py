@@ -38,6 +38,7 @@ def hash_images(
     *,
     archives: Mapping[str, tuple[int, int]],
     cache: Path,
+    outside_links: bool = False,
     progress: bool = False,
 ) -> tuple[pd.Series, NDArray[np.int64]]:
     """Return hash and size of each image below ``root``; `UNREADABLE` for one that cannot be read.
@@ -56,7 +57,7 @@ def hash_images(
 
     check_paths(rows["path"], f"images below {root}")
     for folder in sorted(rows["path"].str.replace("/?[^/]*$", "", regex=True).unique()):
-        resolve_inside(root, folder)
+        resolve_inside(root, folder, outside_links=outside_links)
     if rows.empty:
         return pd.Series([], dtype="string"), np.empty(0, dtype=np.int64)
     row_ids = rows["row_id"].to_numpy()
@@ -65,7 +66,7 @@ def hash_images(
 
     def run(part: slice) -> tuple[pa.Array, NDArray[np.int64]]:
         places, seen = places_of(rows.iloc[part]), known.look_up(row_ids[part])
-        with contextlib.closing(FileOpener(root)) as files:
+        with contextlib.closing(FileOpener(root, outside_links=outside_links)) as files:
             done = [
                 _hashed(place, files, archives, before)
                 for place, before in zip(places, seen, strict=True)
@@ -122,7 +123,7 @@ def _status(place: Place, files: FileOpener) -> os.stat_result:
             return os.fstat(files.descriptor(place.path))
         status = os.lstat(full)
         if stat.S_ISLNK(status.st_mode):
-            resolve_inside(files.root, place.path)
+            resolve_inside(files.root, place.path, outside_links=files.outside_links)
             status = os.stat(full)  # noqa: PTH116
     except OSError as error:
         raise _missing_error(full, error) from error

@@ -12,6 +12,9 @@ from sreclip.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+# The setting of a task that allows links out of its root.
+OUTSIDE_LINKS = "set task.NAME.outside_links, NAME being that of the task"
+
 
 class Place(NamedTuple):
     """Where an image's bytes are: a file, or ``size`` bytes from ``offset`` of an archive.
@@ -45,16 +48,17 @@ def image_names(rows: pd.DataFrame) -> pd.Series:
     return rows["path"].where(rows["member"].isna(), rows["path"] + "/" + rows["member"])
 
 
-def resolve_inside(root: Path, relative: str) -> Path:
+def resolve_inside(root: Path, relative: str, *, outside_links: bool = False) -> Path:
     """Join a manifest path to the data root: absolute, links followed; it need not exist.
 
-    Raises `DataError` if the path or a link leaves the root, or links form a circle.
+    Raises `DataError` if the path leaves the root, a link does so and ``outside_links`` does not
+    allow it, or links form a circle.
     """
     try:
         pure = PurePosixPath(relative)
         if not pure.is_absolute() and ".." not in pure.parts:
             full = (root / relative).resolve()
-            if full.is_relative_to(root.resolve()):
+            if outside_links or full.is_relative_to(root.resolve()):
                 return full
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL byte
         raise DataError(
@@ -62,7 +66,8 @@ def resolve_inside(root: Path, relative: str) -> Path:
         ) from error
     raise DataError(
         f"manifest path {relative!r} leaves the data root {root}",
-        "keep images (and the targets of links) under the root",
+        "keep images (and the targets of links) under the root; for links out of it: "
+        f"{OUTSIDE_LINKS}",
     )
 
 

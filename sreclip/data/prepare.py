@@ -53,7 +53,12 @@ def prepare_data(
     rows = image_rows(data)
     data = replace(data, images=())  # rows say the same in a fifth of the memory
     sha256, size = hash_images(
-        data.root, rows, archives=data.archives, cache=hash_cache, progress=progress
+        data.root,
+        rows,
+        archives=data.archives,
+        cache=hash_cache,
+        outside_links=settings.get("outside_links", False),
+        progress=progress,
     )
     rows = rows.assign(size=size, sha256=sha256)
     rows, repeats = settle_duplicates(rows, duplicates)
@@ -164,6 +169,7 @@ def summarise_task(
         "shard_size": shard_size,
         "shards": n_shards,
         "credits": data.credits,
+        "heif_left_out": data.heif_left_out,
         "notes": [*data.notes, *(f"{what}: {count}" for what, count in counted.items() if count)],
     }
 

@@ -34,7 +34,9 @@ class TaskData:
 
     ``classes`` are in label order; labels of target images go to the separate label file.
     ``credits`` say who made the images, and under which terms; ``notes`` are worth knowing;
-    ``archives`` has the size and modification time of each archive when it was listed.
+    ``archives`` has the size and modification time of each archive when it was listed;
+    ``heif_left_out`` is the number of HEIC images that are not among the images because this
+    machine cannot read them.
     """
 
     root: Path
@@ -43,6 +45,7 @@ class TaskData:
     credits: str = ""
     notes: tuple[str, ...] = ()
     archives: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    heif_left_out: int = 0
 
 
 class FirstLook(NamedTuple):

@@ -1,7 +1,7 @@
 """Frozen features: images and texts in, sealed HDF5 files out."""
 
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 """Raise it when a change of code changes the numbers in a feature file; it is part of the key."""
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raise it when the layout of feature files changes; it is part of the key."""

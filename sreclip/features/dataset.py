@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from sreclip.data.images import RejectedImage, read_image
+from sreclip.data.images import NOTE, RejectedImage, read_image
 from sreclip.data.reading import ImageReader, stored_images
 from sreclip.errors import DataError
 
@@ -32,11 +32,13 @@ class Batch:
     """Consecutive images.
 
     ``pixels`` are those of the images that are ok, ``(n_ok, 3, height, width)``, None if there is
-    none; ``reasons`` say why each image is rejected, and are empty where it is ok.
+    none; ``reasons`` say why each image is rejected, and are empty where it is ok; ``notes`` are
+    those of single images.
     """
 
     pixels: torch.Tensor | None
     reasons: list[str]
+    notes: list[str] = field(default_factory=list)
     failure: DataError | None = None  # the first error to stop at
     read_s: float = 0.0  # seconds for reading and hashing
     decode_s: float = 0.0  # seconds for decoding and preprocessing
@@ -58,6 +60,7 @@ class Batch:
         return cls(
             pixels=torch.cat(pixels) if pixels else None,
             reasons=[reason for part in parts for reason in part.reasons],
+            notes=[note for part in parts for note in part.notes],
             failure=next((part.failure for part in parts if part.failure), None),
             read_s=sum(part.read_s for part in parts),
             decode_s=sum(part.decode_s for part in parts),
@@ -87,9 +90,11 @@ class ImageDataset(Dataset[Batch]):
         preprocess: Callable[[Image], torch.Tensor],
         max_pixels: int,
         least_side: int = 0,
+        *,
+        outside_links: bool = False,
     ) -> None:
         self.stored = stored_images(rows)
-        self.reader = ImageReader(root)
+        self.reader = ImageReader(root, outside_links=outside_links)
         self.preprocess = preprocess
         self.max_pixels, self.least_side = max_pixels, least_side
         self.rejected: dict[int, str] = {}
@@ -110,6 +115,7 @@ class ImageDataset(Dataset[Batch]):
             with self.decoding(index):
                 image = read_image(content, max_pixels=self.max_pixels, least_side=self.least_side)
                 item.pixels = self.preprocess(image)[None]
+            item.notes = [image.info[NOTE]] if NOTE in image.info else []
         except RejectedImage as error:
             item.reasons = [error.message]
         except DataError as error:

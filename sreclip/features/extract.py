@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 
 from sreclip.backbones.base import Backbone
 from sreclip.config.models import FeatureSettings
+from sreclip.data.heif import HEIF_SUFFIXES, INSTALL_HEIF, can_read_heif
+from sreclip.data.place import image_names
+from sreclip.errors import DataError
 from sreclip.features.header import Provenance
 from sreclip.features.images import Reject, write_images
 from sreclip.features.progress import Progress, Seconds
@@ -48,6 +52,7 @@ def extract_images(
     settings: FeatureSettings,
     *,
     rows_key: str,
+    outside_links: bool = False,
     threads: int | None = None,
     progress: bool = True,
 ) -> ExtractionReport:
@@ -59,26 +64,36 @@ def extract_images(
     The same images, backbone, libraries, batch size and thread count give the same bytes.
 
     ``rows`` are the manifest rows of the shard, of one domain, in order, and ``rows_key`` is their
-    hash (`sreclip.data.shards.Shard.key`). The backbone's ``preprocess`` runs in the workers; where
-    processes are spawned and not forked it must pickle. ``threads`` are cores for the model, which
-    the decoding processes share; by default all that this process may use. ``progress`` shows a
-    bar on a terminal, or lines elsewhere.
+    hash (`sreclip.data.shards.Shard.key`); ``outside_links`` is as in `resolve_inside`. The
+    backbone's ``preprocess`` runs in the workers; where processes are spawned and not forked it
+    must pickle. ``threads`` are cores for the model, which the decoding processes share; by default
+    all that this process may use. ``progress`` shows a bar on a terminal, or lines elsewhere.
 
-    Raises `DataError` if an image is not the manifest's, or leaves the root; `StoreError` if the
-    file cannot be written, or the backbone's rows are not finite and unit-norm.
+    Raises `DataError` if an image is not the manifest's, leaves the root, or is HEIC, which cannot
+    be read here; `StoreError` if the file cannot be written, or the backbone's rows are not finite
+    and unit-norm.
     """
     from sreclip.features.dataset import ImageDataset
     from sreclip.features.encode import encode_batches
     from sreclip.features.loading import load_batches
 
+    _refuse_heif(rows)
     domain = rows["domain"].iloc[0]
     row_id = rows["row_id"].to_numpy(dtype=np.int64)
     least_side = REDUCED_SIDES * backbone.image_size if settings.reduced_jpeg else 0
     provenance = Provenance.of(backbone, settings.dtype, least_side)
-    images = ImageDataset(rows, root, backbone.preprocess, settings.max_pixels, least_side)
+    images = ImageDataset(
+        rows,
+        root,
+        backbone.preprocess,
+        settings.max_pixels,
+        least_side,
+        outside_links=outside_links,
+    )
     stored = np.zeros((len(rows), provenance.dim), dtype=provenance.dtype)
     seconds, rounding = Seconds(), 0.0
     rejects: list[Reject] = []
+    notes: Counter[str] = Counter()
     bar = Progress(f"{backbone.label}, {domain} shard {rows_key}", len(rows), progress)
     with contextlib.closing(bar), contextlib.closing(images.reader), _model_threads(threads):
         batches = load_batches(
@@ -97,13 +112,38 @@ def extract_images(
                 Reject(int(row_id[at + i]), images.stored[at + i].place.name, batch.reasons[i])
                 for i in np.flatnonzero(~batch.ok)
             ]
+            notes.update(batch.notes)
             seconds.read += batch.read_s
             seconds.decode += batch.decode_s
             at += len(batch)
             bar.update(len(batch), str(seconds))
     with seconds.spent_on("write"):
-        write_images(out, provenance, row_id, stored, rejects, rows_key=rows_key, domain=domain)
+        write_images(
+            out, provenance, row_id, stored, rejects, rows_key=rows_key, domain=domain, notes=notes
+        )
+    _tell(f"of {len(rows)} {domain} images", rejects, notes)
     return ExtractionReport(seconds, rounding)
+
+
+def _refuse_heif(rows: pd.DataFrame) -> None:
+    """Stop where another machine listed HEIC images: they would be rejected by this one alone."""
+    names = image_names(rows).str.lower()
+    n_heif = int(names.str.endswith(tuple(HEIF_SUFFIXES)).sum())
+    if n_heif and not can_read_heif():
+        raise DataError(
+            f"{n_heif} of the {len(rows)} images are HEIC, and pillow-heif is not installed here",
+            f"{INSTALL_HEIF}; or prepare the task again here, which leaves them out",
+        )
+
+
+def _tell(of_how_many: str, rejects: Sequence[Reject], notes: Mapping[str, int]) -> None:
+    """Log what was not as it should be: the counts as warnings, the images for the log file."""
+    if rejects:
+        log.warning("rejected: %d %s, such as %s", len(rejects), of_how_many, rejects[0].path)
+    for reject in rejects:
+        log.info("rejected: %s: %s", reject.path, reject.reason)
+    for note, count in notes.items():
+        log.warning("%d %s: %s", count, of_how_many, note)
 
 
 def _rounding(backbone: Backbone, batch: Batch, features: NDArray[np.float32]) -> float:

@@ -28,7 +28,7 @@ from sreclip.sealed import MADE_BY
 Dtype = Literal["float16", "float32"]
 # Rounding to float16 moves each component by at most 2**-11 of itself, and so the length.
 NORM_TOLERANCE = {"float16": 2e-3, "float32": 1e-3}
-LIBRARIES = ("h5py", "numpy", "open_clip_torch", "pillow", "torch", "torchvision")
+LIBRARIES = ("h5py", "numpy", "open_clip_torch", "pillow", "pillow-heif", "torch", "torchvision")
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ A shard is a sealed file (`sreclip.sealed`) with the attributes of `Header` and 
 
 - ``features``: ``(n_rows, dim)``, unit-norm, float16 by default; zero where not ok;
 - ``row_id``: ``(n_rows,)``, int64, and ``ok``: ``(n_rows,)``, uint8;
-- ``rejects``: JSON bytes, a list of row id, path and reason.
+- ``rejects``: JSON bytes, a list of row id, path and reason;
+- ``notes``: JSON bytes, how many images each thing is true of that is worth knowing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ class ImageFeatures:
     row_id: NDArray[np.int64]
     ok: NDArray[np.bool_]
     rejects: list[Reject]  # in row order
+    notes: Counter[str] = field(default_factory=Counter)  # number of images by note
 
     def __len__(self) -> int:
         return len(self.row_id)
@@ -60,8 +63,11 @@ def write_images(
     *,
     rows_key: str,
     domain: str,
+    notes: Mapping[str, int] | None = None,
 ) -> None:
     """Write a shard: unit-norm ``features`` of type ``provenance.dtype``, zero where rejected.
+
+    ``notes`` has the number of images by note.
 
     Raises `StoreError` if the file cannot be written, or a row is not as it must be.
     """
@@ -71,7 +77,7 @@ def write_images(
         Header.new("images", provenance, rows_key, domain).write(file)
         listed = json_bytes([asdict(reject) for reject in rejects])
         columns = {"features": features, "row_id": row_id, "ok": ok.astype(np.uint8)}
-        add_data(file, columns | {"rejects": listed})
+        add_data(file, columns | {"rejects": listed, "notes": json_bytes(dict(notes or {}))})
 
 
 def open_images(
@@ -86,6 +92,7 @@ def open_images(
     them or in their domain, or share a row.
     """
     headers, parts, rejects = [], [], []
+    notes: Counter[str] = Counter()
     row_ids: list[NDArray[np.int64]] = []
     oks: list[NDArray[np.bool_]] = []
     own = [{"rows_key": key} for key in rows_keys] if rows_keys else [{}] * len(paths)
@@ -99,16 +106,22 @@ def open_images(
             row_ids.append(file["row_id"][:])
             oks.append(file["ok"][:].astype(bool))
             rejects += read_rejects(file)
+            notes.update(read_notes(file))
     _check_alike(paths, headers)
     _check_distinct(paths, row_ids)
     return ImageFeatures(
-        headers[0], FeatureRows(parts), np.concatenate(row_ids), np.concatenate(oks), rejects
+        headers[0], FeatureRows(parts), np.concatenate(row_ids), np.concatenate(oks), rejects, notes
     )
 
 
 def read_rejects(file: h5py.File) -> list[Reject]:
     """Return the rejects of an open shard."""
     return [Reject(**entry) for entry in read_json(file["rejects"])]
+
+
+def read_notes(file: h5py.File) -> dict[str, int]:
+    """Return the number of images by note of an open shard; earlier versions wrote none."""
+    return dict(read_json(file["notes"])) if "notes" in file else {}
 
 
 def verify_images(path: Path) -> None:
@@ -125,7 +138,7 @@ def _row_names(row_id: NDArray[np.int64]) -> list[str]:
 
 def _check_alike(paths: Sequence[Path], headers: Sequence[Header]) -> None:
     for path, header in zip(paths, headers, strict=True):
-        for name in [*(field.name for field in fields(Provenance)), "domain"]:
+        for name in [*(one.name for one in fields(Provenance)), "domain"]:
             one, other = getattr(headers[0], name), getattr(header, name)
             if one != other:
                 raise StoreError(

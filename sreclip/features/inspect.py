@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sreclip.errors import StoreError, some
-from sreclip.features.images import read_rejects
+from sreclip.features.images import read_notes, read_rejects
 from sreclip.features.verify import verify_file
 from sreclip.sealed import open_sealed, read_json
 
@@ -23,8 +23,9 @@ def describe(path: Path) -> dict[str, Any]:
     """Gather what a sealed file says about itself, and whether it is whole.
 
     The result holds ``kind``, the attributes, ``data`` (shape and type by name), ``file_bytes``
-    and ``checksum`` (``good``, or what is wrong); of images ``rejects``, of texts ``names`` and
-    ``template_texts``. `StoreError` where even that is damaged, or it is no sealed file.
+    and ``checksum`` (``good``, or what is wrong); of images ``rejects`` and ``notes``, of texts
+    ``names`` and ``template_texts``. `StoreError` where even that is damaged, or it is no sealed
+    file.
     """
     seal = open_sealed(path)
     with seal.hdf5() as file:
@@ -32,6 +33,7 @@ def describe(path: Path) -> dict[str, Any]:
         about["data"] = {name: (data.shape, str(data.dtype)) for name, data in file.items()}
         if seal.kind == "images":
             about["rejects"] = read_rejects(file)
+            about["notes"] = read_notes(file)
         elif seal.kind == "text":
             about |= {name: read_json(file[name]) for name in ("names", "template_texts")}
     about["file_bytes"] = path.stat().st_size
@@ -64,6 +66,9 @@ def render(path: Path) -> Table:
             add("rejects", len(value))
             for reject in value[:_SHOWN]:
                 add("", f"{reject.path}: {reject.reason}")
+        elif name == "notes":
+            for note, count in value.items():
+                add("note", f"{count} images: {note}")
         elif name == "versions":
             add("made with", some([f"{n} {v}" for n, v in json.loads(value).items()], 10))
         elif isinstance(value, (list, np.ndarray)):

@@ -39,6 +39,7 @@ def extract_shard(
         plan.shard_features(rows_key).path,
         plan.params.features,
         rows_key=rows_key,
+        outside_links=plan.outside_links,
         threads=threads,
         progress=progress,
     )

@@ -61,6 +61,8 @@ TABLES = (
     "literature.csv",
 )
 HISTORY = "history.csv"
+# The table of the page that is published: images that extraction rejected.
+REJECTS = "rejects.csv"
 REFERENCE = "reference"
 
 
@@ -123,6 +125,11 @@ class Plan:
     def hash_cache(self) -> Path:
         """Hashes of images by size and time, on the machine that prepared the task."""
         return self.results / "cache" / f"{self.task.path.name}.hashes.parquet"
+
+    @property
+    def outside_links(self) -> bool:
+        """Whether links may lead out of the data root."""
+        return bool(self.params.task.settings.get("outside_links"))
 
     @cached_property
     def backbone_key(self) -> str:
@@ -358,7 +365,7 @@ class Plan:
             "report", self.comparison.key, report.model_dump(), code_key(ENTRIES["page"])
         )
         path, about = self.under("pages", key), {"title": report.title}
-        return Result("page", path, key, (self.comparison,), ("index.html",), about)
+        return Result("page", path, key, (self.comparison,), ("index.html", REJECTS), about)
 
     @cached_property
     def publication(self) -> Result:

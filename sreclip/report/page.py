@@ -22,13 +22,13 @@ from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import Evaluation, read_evaluations, zero_shot_of
 from sreclip.files import write_text
 from sreclip.graph.relation_graph import RelationGraph
-from sreclip.plan.plan import HISTORY, Plan
+from sreclip.plan.plan import HISTORY, REJECTS, Plan
 from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
 from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
 from sreclip.report.numbers import percent_text, plain
-from sreclip.report.rejects import list_rejects
+from sreclip.report.rejects import Rejects, list_rejects, write_rejects
 from sreclip.report.strip import fraction_right, make_strip
 from sreclip.report.table import (
     MEANINGS,
@@ -61,12 +61,18 @@ class ColumnGroup:
 
 
 def write_page(plan: Plan) -> None:
-    """Write the page of a plan; `StoreError` if a result on it is missing or damaged."""
-    write_text(plan.page["index.html"], render_page(plan))
+    """Write the page of a plan; `StoreError` if a result on it is missing or damaged.
+
+    The table of rejected images is written beside it.
+    """
+    rejects = list_rejects(plan)
+    text = render_page(plan, rejects)
+    write_rejects(plan.page[REJECTS], rejects)
+    write_text(plan.page["index.html"], text)
 
 
-def render_page(plan: Plan) -> str:
-    """Return the page's text; see `write_page`."""
+def render_page(plan: Plan, rejects: Rejects | None = None) -> str:
+    """Return the page's text; see `write_page`. The rejects are read unless they are given."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -81,7 +87,7 @@ def render_page(plan: Plan) -> str:
     environment.filters["percent"] = percent_text
     scripts = {"plotly": get_plotlyjs(), "figures": _resource("figures.js.j2")}
     page = environment.get_template("page.html.j2").render(
-        **_context(plan, read_evaluations(plan.comparison.inputs)),
+        **_context(plan, read_evaluations(plan.comparison.inputs), rejects or list_rejects(plan)),
         style=Markup(_resource("page.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
         script_hashes=[script_hash(text) for text in scripts.values()],
@@ -98,7 +104,7 @@ def script_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
+def _context(plan: Plan, results: list[Evaluation], rejects: Rejects) -> dict[str, Any]:
     params, last, evaluate = plan.params, results[-1], plan.params.evaluate
     published = read_literature(plan.comparison[LITERATURE])
     differences = read_significance(plan.comparison[SIGNIFICANCE])
@@ -134,7 +140,7 @@ def _context(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),
         "percent_right": plain(100 * fraction_right(last), 1),
-        "rejects": list_rejects(plan),
+        "rejects": rejects,
         "params_yaml": yaml.safe_dump(
             params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=90
         ),

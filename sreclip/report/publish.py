@@ -13,7 +13,7 @@ from sreclip.files import atomic_path, write_json
 from sreclip.plan.plan import Plan
 from sreclip.provenance.keys import code_keys, stage_keys, versions
 from sreclip.provenance.records import Link, Records, chosen_params, pack, records_of
-from sreclip.provenance.stamps import PAGE, PUBLISHED, published_hashes, stamps
+from sreclip.provenance.stamps import PUBLISHED, published_hashes, stamps
 
 
 def publish(plan: Plan) -> None:
@@ -26,12 +26,14 @@ def publish(plan: Plan) -> None:
     be written.
     """
     copies = {
-        (plan.page if name == PAGE else plan.comparison)[Path(name).name]: plan.reports / name
+        (plan.page if Path(name).name in plan.page.files else plan.comparison)[Path(name).name]: (
+            plan.reports / name
+        )
         for name in PUBLISHED
     }
     for source in copies:
         if not source.is_file():
-            step = "write_page" if source.name == PAGE else "compare_methods"
+            step = "write_page" if source.name in plan.page.files else "compare_methods"
             raise StoreError(f"{source} is missing", f"make it with: snakemake --cores all {step}")
     Records(plan.folder).keep_stamped()
     stamp = _stamp(plan)

@@ -81,7 +81,8 @@ def _show(
     rows = rows.head((MOST_TRIES + 1) * wanted)
     stored = stored_images(find_rows(plan.task.path, rows["row_id"].tolist()))
     columns = (rows["label"], rows["predicted"], rows["confidence"])
-    with contextlib.closing(ImageReader(Path(plan.summary["root"]))) as reader:
+    root, outside = Path(plan.summary["root"]), plan.outside_links
+    with contextlib.closing(ImageReader(root, outside_links=outside)) as reader:
         for one, label, predicted, confidence in zip(stored, *map(list, columns), strict=True):
             if len(shown) == wanted:
                 break

@@ -11,10 +11,11 @@ from sreclip.evaluate.literature import LITERATURE, literature_notes, read_liter
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import read_evaluations
 from sreclip.files import read_json
-from sreclip.plan.plan import Plan
+from sreclip.plan.plan import REJECTS, Plan
 from sreclip.plan.run import snapshots
 from sreclip.provenance.stamps import PAGE, is_as_published, stamps, task_numbers
 from sreclip.report.differences import marks
+from sreclip.report.rejects import rejects_line
 from sreclip.report.table import (
     MINI_NOTE,
     TITLES,
@@ -33,7 +34,7 @@ METRICS = ("known", "unknown", "h", "all", "zsl", "ausuc", "ece")
 
 
 def last_results(plan: Plan | None = None, folder: Path = Path()) -> Group:
-    """Lay out table and page of a plan, by default of the last run in a project.
+    """Lay out table, page and number of rejects of a plan, by default of a project's last run.
 
     The last run is the one that Snakemake started last here; in a clone where nothing was run,
     what ``reports/`` holds. Raises `StoreError` if the run has no table, or nothing was run and
@@ -44,7 +45,13 @@ def last_results(plan: Plan | None = None, folder: Path = Path()) -> Group:
 
     source, page = _source(plan, folder)
     link = None if page is None else Text(f"Page: {page}")
-    shown = (render_table(source), render_literature(source), link)
+    rejects = "" if page is None else rejects_line(_rejects_beside(page))
+    shown = (
+        render_table(source),
+        render_literature(source),
+        link,
+        Text(rejects) if rejects else None,
+    )
     return Group(*(part for part in shown if part is not None))
 
 
@@ -74,6 +81,12 @@ def _source(plan: Plan | None, folder: Path) -> tuple[Plan | Path, Path | None]:
     if plan.publication.path in stamps(plan.reports) and is_as_published(plan.reports):
         return plan, plan.reports / PAGE
     return plan, plan.page[PAGE] if plan.page[PAGE].exists() else None
+
+
+def _rejects_beside(page: Path) -> Path:
+    """Return the table of rejects that belongs to a page, published or not."""
+    published = page.with_name("tables") / REJECTS
+    return published if published.exists() else page.with_name(REJECTS)
 
 
 def render_table(source: Plan | Path) -> Table:

@@ -243,6 +243,20 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
     return info
 
 
+def test_folders_of_systems_and_programs_are_skipped_at_every_level(root: Path) -> None:
+    packed = [
+        *("@eaDir/dog.jpg/SYNOPHOTO_THUMB_M.jpg", "dog/@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg"),
+        *("dog/@eaDir/b.jpg/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/dog/._a.jpg", "dog/._a.jpg"),
+        *("$RECYCLE.BIN/S-1-5/x.jpg", "cat/.AppleDouble/a.jpg", "dog/deep/a.jpg"),
+    ]
+    pack(root / "source/a.tar", named(*packed))
+    assert listed(root) == FILES | {("source/a.tar/dog/deep/a.jpg", "source", "dog")}
+    notes = " ".join(prepare(root).notes)
+    assert "1 $RECYCLE.BIN, 1 .AppleDouble, 2 @eaDir, 1 __MACOSX, 1 hidden images" in notes, (
+        "@eaDir at the top, and one in dog"
+    )
+
+
 def test_links_and_devices_are_listed_and_not_followed(root):
     pack(
         root / "source/a.tar",
@@ -258,7 +272,8 @@ def test_links_and_devices_are_listed_and_not_followed(root):
     )
     assert listed(root) == FILES | {("source/a.tar/dog/a.jpg", "source", "dog")}
     notes = " ".join(prepare(root).notes)
-    assert "1 .json, 2 .txt, 3 device, 2 link" in notes
+    assert "1 .json, 1 .txt, 3 device, 2 link" in notes
+    assert "1 .git, 1 __MACOSX, 2 hidden images" in notes
 
 
 @pytest.mark.parametrize("name", ["/etc/a.jpg", "../a.jpg", "dog/../../a.jpg", "/dog/a.txt"])

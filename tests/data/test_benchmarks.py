@@ -587,6 +587,22 @@ def test_domainnet_by_its_own_lists(tmp_path):
     assert "disagrees with the folder" in told and "real_train.txt, line 2" in told
 
 
+def test_a_wrong_line_is_named_wherever_it_stands(tmp_path):
+    # DomainNet's lists number the classes, and only the folders say which number is which.
+    classes = read_benchmark_classes("domainnet")
+    folders = [item.folder for item in classes[:3]]
+    put(tmp_path, [f"real/{folder}/{n}.jpg" for folder in folders for n in range(3)])
+    put(tmp_path, [f"sketch/{folders[0]}/1.jpg"])
+    right = [(f"real/{folder}/{n}.jpg", at) for at, folder in enumerate(folders) for n in range(3)]
+    for wrong in range(len(right)):
+        lines = list(right)
+        lines[wrong] = (right[wrong][0], (right[wrong][1] + 1) % 3)
+        write_list(tmp_path / "list.txt", lines)
+        told = problems(look("domainnet", tmp_path, source_list=["list.txt"]), "source")
+        assert "1 lines have a class number that disagrees with the folder" in told
+        assert f"list.txt, line {wrong + 1} (" in told
+
+
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_parameters_without_a_root(name):
     with pytest.raises(ConfigError, match=f"task.{name}.root is needed"):

@@ -1,13 +1,20 @@
 """The folder task: layouts that work, and a clear message for each that does not."""
 
+import contextlib
+import io
 import os
+import pickle
+import re
+import tarfile
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from sreclip.data.manifest import ClassEntry
+from sreclip.data import walk as walk_module
+from sreclip.data.manifest import ClassEntry, read_manifest
 from sreclip.data.prepare import prepare_data
+from sreclip.data.reading import ImageReader, stored_images
 from sreclip.data.task import TaskData
 from sreclip.data.tasks import TASKS, load_task
 from sreclip.data.tasks.folder import FolderTask
@@ -19,6 +26,14 @@ def make(root: Path, *paths: str) -> dict[str, str | None]:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(path.encode())
     return {"root": str(root), "source": "source", "target": "target", "classes": None}
+
+
+def pack(path: Path, *names: str) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            tar.addfile(info, io.BytesIO(name.encode()))
 
 
 def prepare(settings: dict) -> TaskData:
@@ -278,6 +293,77 @@ def test_links_that_lead_astray(linked, tmp_path, link, leads_to, words):
     refused(settings, link, words)
 
 
+def test_a_domain_may_be_a_link_inside_the_root(linked):
+    settings, root, _ = linked
+    (root / "photos").symlink_to("store")
+    make(root, "elsewhere/c.jpg")
+    (root / "store/owl").symlink_to("../elsewhere")
+    assert listed(settings | {"source": "photos"}) == {
+        ("photos/dog/b.jpg", "source", "dog"),
+        ("photos/owl/c.jpg", "source", "owl"),
+        ("target/a.jpg", "target", None),
+    }
+
+
+def test_links_out_of_the_root_are_followed_where_a_setting_allows_it(linked, tmp_path):
+    settings, root, outside = linked
+    settings |= {"outside_links": True}
+    make(outside, "photos/owl/1.jpg")
+    (root / "source/more").symlink_to(outside / "more")
+    (root / "target/x.jpg").symlink_to(outside / "x.jpg")
+    pack(outside / "fox.tar", "2.jpg")
+    (root / "source/fox").mkdir()
+    (root / "source/fox/fox.tar").symlink_to(outside / "fox.tar")
+    expected = {"source/cat/a.jpg", "source/more/y.jpg", "target/a.jpg", "target/x.jpg"}
+    data = prepare(settings)
+    assert {image.place.name for image in data.images} == expected | {"source/fox/fox.tar/2.jpg"}
+    assert root / "source/more" in watched_folders(settings)
+    more = {"shard_size": 9, "duplicates": "error", "hash_cache": tmp_path / "hashes.parquet"}
+    prepare_data("folder", settings, tmp_path / "task", **more)
+    assert FolderTask().is_as_prepared(settings, tmp_path / "task")
+    stored = stored_images(read_manifest(tmp_path / "task"))
+    with contextlib.closing(ImageReader(root, outside_links=True)) as reader:
+        sent = pickle.loads(pickle.dumps(reader))  # noqa: S301 - as a decoding process gets it
+        read = {image.place.name: sent.read(image) for image in stored}
+    assert read["target/x.jpg"] == b"x.jpg" and read["source/more/y.jpg"] == b"more/y.jpg"
+    assert read["source/fox/fox.tar/2.jpg"] == b"2.jpg"
+    assert len(read) == 5
+    with contextlib.closing(ImageReader(root)) as reader:
+        for image in stored:
+            if image.place.path in ("target/x.jpg", "source/more/y.jpg", "source/fox/fox.tar"):
+                with pytest.raises(DataError, match="leaves the data root"):
+                    reader.read(image)
+    (root / "away").symlink_to(outside / "photos")
+    found = listed(settings | {"source": "away"})
+    assert ("away/owl/1.jpg", "source", "owl") in found
+
+
+@pytest.mark.parametrize(
+    ("link", "leads_to", "words"),
+    [
+        ("source/cat/up", ".", "back to a folder above"),
+        ("source/cat/up", "/", "back to a folder above"),
+        ("source/cat/b.jpg", "root/gone.jpg", "leads nowhere"),
+        ("source/cat/more", "outside/more", "back to a folder above"),
+    ],
+)
+def test_links_that_lead_astray_where_links_out_are_allowed(
+    linked, tmp_path, link, leads_to, words
+):
+    settings, root, outside = linked
+    (root / link).symlink_to(tmp_path / leads_to)
+    (outside / "more/round").symlink_to(outside)
+    refused(settings | {"outside_links": True}, words)
+
+
+def test_domains_that_are_one_folder_outside(linked):
+    settings, root, outside = linked
+    (root / "one").symlink_to(outside)
+    (root / "two").symlink_to(outside / "more")
+    refused(settings | {"outside_links": True, "source": "one", "target": "two"}, "overlap")
+    refused(settings | {"outside_links": True, "target": "../outside"}, "leaves the data root")
+
+
 def test_a_domain_that_is_a_link_out(linked):
     settings, root, outside = linked
     (root / "away").symlink_to(outside)
@@ -296,6 +382,70 @@ def test_names_that_are_not_utf8(tmp_path):
     assert ("target/Käse.jpg", "target", None) in listed(settings)
     Path(os.fsdecode(os.fsencode(tmp_path / "target") + b"/\xff.jpg")).touch()
     refused(settings, "target/", "not UTF-8")
+
+
+SYSTEM_FOLDERS = [
+    *("@eaDir", "__MACOSX", "lost+found", "#recycle", ".thumbnails", "$RECYCLE.BIN", "@Recycle"),
+    *("System Volume Information", ".AppleDouble", "@eadir", "#snapshot", "LOST.DIR"),
+]
+
+
+@pytest.mark.parametrize("name", SYSTEM_FOLDERS)
+@pytest.mark.parametrize("place", ["source", "source/cat", "source/cat/2024", "target"])
+def test_folders_of_systems_and_programs_hold_no_images(tmp_path, name, place):
+    settings = make(tmp_path, "source/cat/2024/a.jpg", "target/a.jpg", f"{place}/{name}/x/t.jpg")
+    data = prepare(settings)
+    assert {image.place.path for image in data.images} == {"source/cat/2024/a.jpg", "target/a.jpg"}
+    assert [entry.name for entry in data.classes] == ["cat"]
+    assert f"1 {name}" in " ".join(data.notes)
+    assert FolderTask().first_look(settings, Path("unused")).classes == {"cat": 1}
+    assert not any(name in path.parts for path in watched_folders(settings))
+
+
+def test_the_documented_system_folders_are_those_that_are_skipped():
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text()
+    lines = page.partition("folders that systems and programs make")[2].partition("Links to")[0]
+    documented = {
+        name
+        for line in lines.splitlines()[1:]
+        for name in re.split(r"\s{2,}", line.strip())
+        if name
+    }
+    assert {name.casefold() for name in documented} == walk_module.SYSTEM_FOLDERS
+
+
+def test_hidden_images_are_counted(tmp_path):
+    settings = make(tmp_path, "source/cat/a.jpg", "source/cat/._a.jpg", "target/a.jpg", "target/.x")
+    data = prepare(settings)
+    assert len(data.images) == 2
+    assert [note for note in data.notes if "skipped" in note] == [
+        "source: skipped as hidden, or made by a system or program: 1 hidden images"
+    ]
+
+
+def test_a_system_folder_is_neither_opened_nor_followed(tmp_path, monkeypatch):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/a.jpg", "source/lost+found/x.jpg")
+    (tmp_path / "target/@eaDir").symlink_to("/")
+    scandir = os.scandir
+
+    def denied(path: Path):
+        if Path(path).name in ("lost+found", "@eaDir"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr("sreclip.data.walk.os.scandir", denied)
+    assert {path for path, *_ in listed(settings)} == {"source/cat/a.jpg", "target/a.jpg"}
+    assert watched_folders(settings)
+
+
+def test_an_image_may_be_named_like_a_system_folder(tmp_path):
+    settings = make(tmp_path, "source/cat/found.000", "source/cat/a.jpg", "target/a.jpg")
+    assert "1 .000" in " ".join(prepare(settings).notes)
+
+
+def test_nothing_but_thumbnails_is_no_image(tmp_path):
+    settings = make(tmp_path, "source/cat/a.jpg", "target/@eaDir/a.jpg")
+    refused(settings, "target", "no image at all", "1 @eaDir")
 
 
 def test_folder_that_cannot_be_listed(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Every kind of image is read as a viewer shows it, or rejected with a reason."""
 
 import io
+import itertools
 import pickle
 import struct
 import zlib
@@ -12,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
+from sreclip.data.grey import NEARLY_BLACK, OWN_RANGE
 from sreclip.data.images import RejectedImage, read_image
 
 WHITE = (255, 255, 255)
@@ -215,6 +217,86 @@ def test_one_bit_and_grey(tmp_path):
 def test_float_tiff(tmp_path, values, expected):
     path = save(tmp_path / "a.tif", Image.fromarray(np.array([values], np.float32)))
     assert pixels(path)[0, :, 0].tolist() == expected
+
+
+def grey_of(path: Path, values: np.ndarray) -> list[int]:
+    return pixels(save(path, Image.fromarray(values[None])))[0, :, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 100, 255], [0, 100, 255]),  # as the same image in 8 bits
+        ([0, 10, 20], [0, 10, 20]),
+        ([0, 150, 300], [0, 128, 255]),
+        ([0, 1 << 30, (1 << 31) - 1], [0, 128, 255]),
+        ([-100, 0, 255], [0, 72, 255]),
+        ([-1, 127, 255], [0, 128, 255]),
+    ],
+)
+def test_int32_tiff(tmp_path, values, expected):
+    assert grey_of(tmp_path / "a.tif", np.array(values, np.int32)) == expected
+
+
+def test_unsigned_32_bit_tiff(tmp_path):
+    path = save(tmp_path / "a.tif", Image.fromarray(np.array([[0, -(1 << 31), -1]], np.int32)))
+    content = path.read_bytes()
+    kind = struct.pack("<HHII", 339, 3, 1, 2)  # the entry that says: samples are signed
+    assert content.count(kind) == 1
+    path.write_bytes(content.replace(kind, struct.pack("<HHII", 339, 3, 1, 1)))
+    assert pixels(path)[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+@pytest.mark.parametrize("maximum", [1, 2, 255, 256, 300, 65535, 65536, 1e6])
+def test_a_slightly_greater_maximum_changes_grey_slightly(tmp_path, maximum, kind):
+    """Both ends of the range, in steps of a hundredth: no cliff anywhere."""
+    ramp = np.linspace(0, 0.99, 50) * maximum
+    step = max(maximum / 100, 1 if kind is np.int32 else 0)
+    found = []
+    for more in (-step, 0, step):
+        high = grey_of(tmp_path / "a.tif", np.append(ramp, maximum + more).astype(kind))
+        low = grey_of(tmp_path / "b.tif", np.append(ramp, [maximum, more]).astype(kind))
+        found.append(np.array([*high[:50], *low[:50]]))
+    for one, other in itertools.pairwise(found):
+        assert np.abs(one - other).max() <= 255 * step / maximum + 1
+
+
+def test_float_images_stay_near_those_of_one_more_or_less(tmp_path):
+    rng = np.random.default_rng(0).random((20, 30)).astype(np.float32)
+    rng[0, 0] = 1
+    whole = pixels(save(tmp_path / "a.tif", Image.fromarray(rng))).astype(int)
+    assert np.array_equal(whole[:, :, 0], np.rint(rng * 255))
+    over = pixels(save(tmp_path / "b.tif", Image.fromarray(rng * np.float32(1.01)))).astype(int)
+    assert np.abs(whole - over).max() <= 3
+    dark = pixels(save(tmp_path / "c.tif", Image.fromarray(rng / 4))).astype(int)
+    assert np.abs(dark - whole / 4).max() <= 1, "a dark image stays dark"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "note"),
+    [
+        ([0.0, 1.0], np.float32, None),
+        ([0.0, 1.01], np.float32, OWN_RANGE),
+        ([-0.5, 0.5], np.float32, OWN_RANGE),
+        ([0, 255], np.int32, None),
+        ([0, 256], np.int32, OWN_RANGE),
+        ([0, 65535], np.uint16, None),
+        ([0, 4096], np.uint16, None),
+        ([0, 4095], np.uint16, NEARLY_BLACK),
+        ([0, 0], np.uint16, None),
+        ([0, 200], np.uint8, None),
+    ],
+)
+def test_what_is_said_of_grey_values(tmp_path, values, kind, note):
+    path = save(tmp_path / "a.tif", Image.fromarray(np.array([values], kind)))
+    assert read(path).info == ({"note": note} if note else {})
+
+
+def test_16_bit_pgm_keeps_its_range(tmp_path):
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5 3 1 65535\n" + np.array([0, 257, 32768], ">u2").tobytes())
+    assert pixels(path)[0, :, 0].tolist() == [0, 1, 128]
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif", "mpo"])

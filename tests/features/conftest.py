@@ -46,7 +46,7 @@ def extract(root: Path) -> Callable[..., ExtractionReport]:
     def run(rows: pd.DataFrame, out: Path, **settings: object) -> ExtractionReport:
         folder = settings.pop("root", root)
         backbone = settings.pop("backbone", None) or fake_backbone.FakeBackbone()
-        others = {"rows_key": "rows", "progress": False}
+        others = {"rows_key": "rows", "progress": False, "outside_links": False}
         others = {name: settings.pop(name, value) for name, value in others.items()}
         features = FeatureSettings(**{"batch_size": 7, "workers": 0, **settings})
         return extract_images(rows, folder, backbone, out, features, **others)

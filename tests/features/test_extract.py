@@ -22,6 +22,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sreclip.data.grey import OWN_RANGE
 from sreclip.errors import DataError, StoreError
 from sreclip.features.dataset import ImageDataset
 from sreclip.features.extract import ExtractionReport
@@ -96,6 +97,64 @@ def test_rejected_images_are_flagged_and_listed(
     assert "empty" in reasons[1]
     assert "not a regular file" in reasons[2]
     assert "200 x 200" in reasons[3]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_rejects_and_notes_are_told_and_kept(
+    root: Path,
+    extract: Extract,
+    fake: SimpleNamespace,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    workers: int,
+) -> None:
+    spoil(root, "0003.png")
+    for name, most in (("0004.tif", 1.01), ("0009.tif", 300), ("0011.tif", 1)):
+        values = np.linspace(0, most, 48, dtype=np.float32).reshape(6, 8)
+        Image.fromarray(values).save(root / "source" / name)
+    files = [f"source/{number:04d}.png" for number in range(12)]
+    rows = fake.manifest_rows(
+        root, [*files, *(f"source/{n}.tif" for n in ("0004", "0009", "0011"))]
+    )
+    with caplog.at_level(logging.INFO):
+        extract(rows, tmp_path / "a.h5", workers=workers)
+    assert open_images([tmp_path / "a.h5"]).notes == {OWN_RANGE: 2}
+    told = {(record.levelname, record.getMessage()) for record in caplog.records}
+    reason = "not an image in a format that is read"
+    assert told == {
+        ("WARNING", "rejected: 1 of 15 source images, such as source/0003.png"),
+        ("INFO", f"rejected: source/0003.png: {reason}"),
+        ("WARNING", f"2 of 15 source images: {OWN_RANGE}"),
+    }
+    caplog.clear()
+    extract(fake.manifest_rows(root, files[:3]), tmp_path / "b.h5", workers=workers)
+    assert not caplog.records
+    assert not open_images([tmp_path / "b.h5"]).notes
+
+
+def test_images_behind_links_out_of_the_root(
+    root: Path, rows: pd.DataFrame, extract: Extract, tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere.png"
+    (root / "source/0003.png").rename(moved)
+    (root / "source/0003.png").symlink_to(moved)
+    with pytest.raises(DataError, match="leaves the data root"):
+        extract(rows, tmp_path / "a.h5")
+    for workers in (0, 1):
+        extract(rows, tmp_path / "a.h5", outside_links=True, workers=workers)
+        assert open_images([tmp_path / "a.h5"]).ok.all()
+
+
+def test_heic_of_another_machine_is_not_rejected_by_this_one(
+    rows: pd.DataFrame, extract: Extract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.loc[2, "path"] = "source/0002.HEIC"
+    rows.loc[3, ["path", "member"]] = ["source/a.tar", "dog/1.heif"]
+    monkeypatch.setattr("sreclip.features.extract.can_read_heif", lambda: False)
+    with pytest.raises(DataError, match="2 of the 30 images are HEIC") as caught:
+        extract(rows, tmp_path / "a.h5")
+    assert "pip install pillow-heif" in (caught.value.hint or "")
+    assert not (tmp_path / "a.h5").exists()
 
 
 def test_a_shard_of_nothing_but_rejects(

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from sreclip.errors import StoreError
+from sreclip.features import images as images_module
 from sreclip.features.header import Provenance
 from sreclip.features.images import Reject, open_images, write_images
+from sreclip.features.inspect import describe
 from sreclip.features.verify import verify_file
 
 DIM = 512
@@ -214,3 +216,17 @@ def test_rows_that_cannot_be_features_are_not_written(
     monkeypatch.undo()
     with pytest.raises(StoreError, match="row_id 11 is not finite"):
         verify_file(path)
+
+
+def test_a_shard_of_an_earlier_version_has_no_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = images_module.add_data
+    monkeypatch.setattr(
+        images_module,
+        "add_data",
+        lambda file, columns: real(file, {k: v for k, v in columns.items() if k != "notes"}),
+    )
+    write(tmp_path / "a.h5", 3)
+    assert open_images([tmp_path / "a.h5"]).notes == {}
+    assert describe(tmp_path / "a.h5")["notes"] == {}

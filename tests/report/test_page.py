@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import csv
 import dataclasses
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 import sreclip
+from sreclip.data.grey import OWN_RANGE
 from sreclip.evaluate.metrics import METRICS
 from sreclip.features.images import Reject
 from sreclip.plan.plan import Plan
@@ -283,13 +286,16 @@ def test_rejected_images_without_features_are_counted(page: str) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 300])
 def test_rejected_images_are_listed(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch, count: int
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
 ) -> None:
     rejected = [Reject(i, f"target/<b>{i}.jpg", "the file is truncated") for i in range(count)]
     monkeypatch.setattr(
         rejects,
         "open_domain",
-        lambda plan, domain: SimpleNamespace(rejects=rejected if domain == "target" else []),
+        lambda plan, domain: SimpleNamespace(
+            rejects=rejected if domain == "target" else [],
+            notes=Counter({OWN_RANGE: count} if count and domain == "source" else {}),
+        ),
     )
     monkeypatch.setattr(Path, "exists", lambda path, **_: True)
     listed = rejects.list_rejects(plan)
@@ -297,13 +303,21 @@ def test_rejected_images_are_listed(
     assert listed.count == count
     assert len(listed.rows) == min(count, rejects.MOST_ROWS)
     monkeypatch.undo()
+    rejects.write_rejects(tmp_path / "rejects.csv", listed)
+    with (tmp_path / "rejects.csv").open(newline="") as file:
+        lines = list(csv.reader(file))
+    assert lines[0] == ["domain", "path", "reason"]
+    assert lines[1:] == [["target", reject.path, reject.reason] for reject in rejected]
+    line = rejects.rejects_line(tmp_path / "rejects.csv")
+    assert line.startswith(f"Rejected images: {count} target;") if count else line == ""
     monkeypatch.setattr("sreclip.report.page.list_rejects", lambda plan: listed)
     text = section(render_page(plan), "rejected")
     if not count:
         assert "every image could be decoded" in text
     else:
         assert "target/<b>0.jpg the file is truncated" in text
-        assert ("And 100 more." in text) == (count > rejects.MOST_ROWS)
+        assert ("And 100 more, all in" in text) == (count > rejects.MOST_ROWS)
+        assert f"{OWN_RANGE}." in text
 
 
 def test_credits_become_paragraphs(small: Callable[..., str]) -> None:

@@ -17,10 +17,12 @@ from sreclip.errors import StoreError
 from sreclip.evaluate.literature import read_literature
 from sreclip.evaluate.metrics import METRICS
 from sreclip.evaluate.significance import COLUMNS, read_significance
-from sreclip.plan.plan import Plan
+from sreclip.features.images import Reject
+from sreclip.plan.plan import REJECTS, Plan
 from sreclip.plan.run import snapshot_path, write_snapshot
 from sreclip.report.page import write_page
 from sreclip.report.publish import publish
+from sreclip.report.rejects import Rejects, write_rejects
 from sreclip.report.table import MINI_NOTE
 from sreclip.report.terminal import last_results, render_literature, render_table
 from tests.report.conftest import CAVEATS, CITED, WARNING, words
@@ -178,6 +180,25 @@ def test_the_last_run_and_its_page(project: Plan) -> None:
     said = shown(None, project.folder)
     assert "SRE-CLIP" in said
     assert f"Page: {project.page['index.html']}" in said, "its own, not one beside other numbers"
+
+
+def test_rejects_are_in_the_last_line_if_there_are_any(project: Plan) -> None:
+    write_snapshot(project.params, project.results)
+    assert "Rejected images: not known: the feature files" in shown(None, project.folder)
+    rejected = [("source", Reject(1, "source/a, b.jpg", "the file is truncated"))]
+    for found, line in (
+        (rejected, "Rejected images: 1 source; listed in "),
+        (
+            [*rejected, ("target", Reject(2, "target/a.jpg", "too thin"))],
+            "Rejected images: 1 source, 1 target; listed in ",
+        ),
+        ([], ""),
+    ):
+        write_rejects(project.page[REJECTS], Rejects(found))
+        publish(project)
+        said = shown(None, project.folder)
+        assert (line in said) if line else ("ejected" not in said)
+        assert not line or f"listed in {project.reports}/tables/rejects.csv" in said
 
 
 def test_a_later_run_without_a_table_is_not_answered_by_an_earlier_one(project: Plan) -> None:

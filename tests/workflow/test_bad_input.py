@@ -201,6 +201,16 @@ def test_rejects_are_listed_for_people(done: Project, monkeypatch: pytest.Monkey
         assert word in after[:200], after[:200]
     assert not any(f"{path}: " in shown for path in ODD)
 
+    table = pd.read_csv(done.folder / "reports/tables/rejects.csv").set_index("path")
+    assert dict.fromkeys(UNREADABLE, True) == {
+        path: UNREADABLE[path] in row["reason"] and path.startswith(row["domain"])
+        for path, row in table.iterrows()
+    }
+    logs = "".join(path.read_text() for path in (done.folder / "logs/extract_images").glob("*.log"))
+    assert all(f"rejected: {path}: " in logs for path in UNREADABLE)
+    line = "Rejected images: 2 source, 4 target; listed in reports/tables/rejects.csv"
+    assert line in done.run("sreclip", "results").stdout
+
 
 def test_rejects_take_no_part_in_training_and_count_as_wrong(done: Project) -> None:
     fit = json.loads(only(done.folder, "results/models/*/*/sre_clip-*/fit.json").read_text())

@@ -2,11 +2,12 @@ rule write_page:
     input:
         inputs_of(f"results/pages/{UNDER}/{{key}}"),
     output:
-        report(
+        page=report(
             f"results/pages/{UNDER}/{{key}}/index.html",
             caption="../report/page.rst",
             category="Page",
         ),
+        rejects=f"results/pages/{UNDER}/{{key}}/rejects.csv",
     log:
         "logs/write_page/{key}.log",
     benchmark:

@@ -32,7 +32,7 @@ class Found:
 
     ``start`` is a folder or archive below the root; ``lists`` say which images count, without
     them all in class folders do; ``places`` has the images by label, ``archives`` their sizes and
-    modification times; ``notes`` are worth knowing.
+    modification times; ``notes`` are worth knowing; ``heif_left_out`` is as in `TaskData`.
     """
 
     start: str
@@ -41,6 +41,7 @@ class Found:
     archives: dict[str, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    heif_left_out: int = 0
 
     def add_problem(self, what: str, hint: str, items: Sequence[str]) -> None:
         """Add a problem if there is anything that it is about."""

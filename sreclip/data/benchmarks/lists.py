@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -59,6 +59,10 @@ def read_synsets(path: Path, labels: Mapping[str, int]) -> list[int]:
     return numbers
 
 
+def _all_lines(lists: Sequence[Path]) -> Iterator[Line]:
+    return (line for path in lists for line in read_list(path))
+
+
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     text = read_utf8(path, "list", "give its path below the root, or an absolute path")
     for number, line in enumerate(text.splitlines(), start=1):
@@ -109,13 +113,15 @@ class ListReader:
         self._resolver = Resolver(listing.places)
         # Where each image was named first.
         self._seen: dict[str, str] = {}
-        # The label that a number was first seen with, and where.
+        # The label that a number means by the folders, and the first line that says so.
         self._meant: dict[int, tuple[int, str]] = {}
 
     def read(self, here: Found) -> None:
         """Read the lists of a domain; what is wrong becomes its problems."""
+        if self._numbers is None:
+            self._meant = self._meanings(here.lists)
         wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for line in (line for path in here.lists for line in read_list(path)):
+        for line in _all_lines(here.lists):
             try:
                 name = self._image(line)
                 here.places[self._label(name, line)].append(self._listing.places[name])
@@ -129,6 +135,29 @@ class ListReader:
         left = len(self._listing.places) - len(self._seen)
         if left:
             here.notes.append(f"images that no list names, left out: {left}")
+
+    def _meanings(self, lists: Sequence[Path]) -> dict[int, tuple[int, str]]:
+        """Return which label each number means: that of the folders which most lines name.
+
+        Of labels that as many lines name, it is the one that has fewer lines with other numbers.
+        So a wrong line is the odd one out wherever it stands, also as the first.
+        """
+        votes: dict[int, Counter[int]] = defaultdict(Counter)
+        n_lines: Counter[int] = Counter()
+        first: dict[tuple[int, int], str] = {}
+        for line in _all_lines(lists):
+            names = self._resolver.find(line.path)
+            folder = class_folder(names[0], self._side) if len(names) == 1 else None
+            if folder is not None:
+                label = self._side.folders[folder]
+                votes[line.number][label] += 1
+                n_lines[label] += 1
+                first.setdefault((line.number, label), line.where)
+        meant = {
+            number: max(counts, key=lambda label: (counts[label], -n_lines[label]))
+            for number, counts in votes.items()
+        }
+        return {number: (label, first[number, label]) for number, label in meant.items()}
 
     def _image(self, line: Line) -> str:
         """Return the name of the one image that a line means."""
@@ -149,7 +178,7 @@ class ListReader:
         """Return the label that folder and number agree on."""
         folder = class_folder(name, self._side)
         by_folder = None if folder is None else self._side.folders[folder]
-        by_number, first = self._meaning(line, by_folder)
+        by_number, first = self._meaning(line)
         if by_folder is not None and by_folder != by_number:
             raise _LineError(
                 "lines have a class number that disagrees with the folder",
@@ -164,18 +193,16 @@ class ListReader:
             )
         return by_number
 
-    def _meaning(self, line: Line, by_folder: int | None) -> tuple[int, str]:
+    def _meaning(self, line: Line) -> tuple[int, str]:
         """Return the label of a line's number, and the line that told it, if one did."""
         if self._numbers is None:
-            label, first = self._meant.get(line.number, (by_folder, ""))
-            if label is None:
+            if line.number not in self._meant:
                 raise _LineError(
                     "lines have a class number that nothing explains",
                     "give the list of WordNet ids in the order of the numbers (synsets)",
                     line,
                 )
-            self._meant.setdefault(line.number, (label, line.where))
-            return label, first
+            return self._meant[line.number]
         if line.number >= len(self._numbers):
             raise _LineError("lines have a class number that is too large", "fix the list", line)
         return self._numbers[line.number], ""

@@ -10,7 +10,7 @@ from typing import Any
 from sreclip.data.benchmarks.found import Found, Problem, read_folders
 from sreclip.data.benchmarks.lists import ListReader, read_synsets
 from sreclip.data.benchmarks.spec import Benchmark
-from sreclip.data.listing import ignored_files, list_images
+from sreclip.data.listing import count_heif, left_out, list_images
 from sreclip.data.manifest import DOMAINS, Domain
 from sreclip.data.place import resolve_inside
 from sreclip.errors import DataError
@@ -55,7 +55,7 @@ def survey(benchmark: Benchmark, settings: Mapping[str, Any]) -> Survey:
     for domain in DOMAINS:
         side = benchmark.sides[domain]
         here = Found(starts[domain], list_paths(settings, domain))
-        listing = list_images(root, here.start)
+        listing = list_images(root, here.start, outside_links=settings["outside_links"])
         here.archives = listing.archives
         if here.lists:
             synsets = synsets_path(settings)
@@ -63,8 +63,8 @@ def survey(benchmark: Benchmark, settings: Mapping[str, Any]) -> Survey:
             ListReader(side, listing, numbers).read(here)
         else:
             read_folders(here, side, listing)
-        if listing.ignored:
-            here.notes.append(ignored_files(listing.ignored))
+        here.notes += left_out(listing.ignored, listing.skipped)
+        here.heif_left_out = count_heif(listing.ignored)
         empty = {name: label for name, label in side.folders.items() if not here.places.get(label)}
         here.add_problem(
             f"{len(empty)} of {len(side.folders)} classes have no image",
@@ -105,7 +105,11 @@ def find_starts(
     for domain in DOMAINS:
         side, named = benchmark.sides[domain], settings[f"{domain}_folder"]
         usual = [named] if named else side.places
-        there = [place for place in usual if resolve_inside(root, place).exists()]
+        there = [
+            place
+            for place in usual
+            if resolve_inside(root, place, outside_links=settings["outside_links"]).exists()
+        ]
         if not there:
             raise DataError(
                 f"{root}: {side.title} is not there (looked for {', '.join(usual)})",

@@ -8,7 +8,7 @@ from typing import Any
 
 from sreclip.data.benchmarks.spec import benchmark_of
 from sreclip.data.benchmarks.survey import find_starts, list_paths, survey, synsets_path
-from sreclip.data.listing import folders_and_archives, is_archive
+from sreclip.data.listing import folders_and_archives, is_archive, newly_readable
 from sreclip.data.manifest import DOMAINS
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
 from sreclip.errors import DataError
@@ -54,6 +54,7 @@ class BenchmarkTask(Task):
             benchmark.credits,
             tuple(notes),
             found.found["source"].archives | found.found["target"].archives,
+            sum(here.heif_left_out for here in found.found.values()),
         )
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
@@ -62,12 +63,16 @@ class BenchmarkTask(Task):
         root, starts = find_starts(benchmark, settings)
         alone = [start for start in starts.values() if is_archive(root, start)]
         seen, archives = folders_and_archives(
-            root, [start for start in starts.values() if start not in alone], folder
+            root,
+            [start for start in starts.values() if start not in alone],
+            folder,
+            outside_links=settings["outside_links"],
         )
         inputs = {root / name for name in (*alone, *seen)}.union(
             archives,
             *(list_paths(settings, domain) for domain in DOMAINS),
             filter(None, [synsets_path(settings)]),
+            newly_readable(folder),
         )
         with_source = set(benchmark.sides["source"].folders.values())
         classes = {

@@ -19,7 +19,14 @@ from typing import Any
 
 from sreclip.data.archives import list_archive
 from sreclip.data.class_list import display_name, read_class_list
-from sreclip.data.listing import folders_and_archives, ignored_files, refuse_compressed
+from sreclip.data.heif import INSTALL_HEIF
+from sreclip.data.listing import (
+    count_heif,
+    folders_and_archives,
+    left_out,
+    newly_readable,
+    refuse_compressed,
+)
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
 from sreclip.data.place import Place, resolve_inside
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
@@ -48,7 +55,10 @@ class FolderTask(Task):
         root, starts = _layout(settings)
         list_path = _class_list(settings)
         listed = read_class_list(list_path) if list_path else None
-        found = {domain: _find(root, starts[domain], ClassNames(listed)) for domain in DOMAINS}
+        outside = settings.get("outside_links", False)
+        found = {
+            domain: _find(root, starts[domain], ClassNames(listed), outside) for domain in DOMAINS
+        }
         _refuse_gaps(root, starts, found)
         _refuse_twins(found["source"].spelled | found["target"].spelled)
         if listed is None:
@@ -70,6 +80,7 @@ class FolderTask(Task):
             classes,
             notes=tuple(_notes(starts, found, classes, label_of)),
             archives=found["source"].archives | found["target"].archives,
+            heif_left_out=sum(count_heif(here.ignored) for here in found.values()),
         )
 
     def first_look(self, settings: Mapping[str, Any], folder: Path) -> FirstLook:
@@ -81,7 +92,8 @@ class FolderTask(Task):
         """
         root, starts = _layout(settings)
         list_path = _class_list(settings)
-        seen, archives = folders_and_archives(root, starts.values(), folder)
+        outside = settings.get("outside_links", False)
+        seen, archives = folders_and_archives(root, starts.values(), folder, outside_links=outside)
         folders = {
             domain: {
                 display_name(name.removeprefix(f"{start}/").partition("/")[0])
@@ -91,6 +103,7 @@ class FolderTask(Task):
             for domain, start in starts.items()
         }
         inputs = [*sorted(root / name for name in seen), *sorted(archives)]
+        inputs += newly_readable(folder)
         if list_path is None:
             listed = {name: name for domain in DOMAINS for name in sorted(folders[domain])}
         else:
@@ -108,7 +121,8 @@ class _Found:
     """What lies below one domain's folder.
 
     ``by_class`` has the images of each class folder or class name, one spelling per class, and
-    ``loose`` those without a class; ``spelled`` says where each spelling was seen.
+    ``loose`` those without a class; ``spelled`` says where each spelling was seen; ``heif`` counts
+    HEIC images by class folder where they cannot be read.
     """
 
     by_class: dict[str, list[Place]] = field(default_factory=dict)
@@ -116,6 +130,8 @@ class _Found:
     spelled: dict[str, str] = field(default_factory=dict)
     archives: dict[str, tuple[int, int]] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    heif: Counter[str] = field(default_factory=Counter)
     _spellings: dict[str, str] = field(default_factory=dict)
 
     def of(self, name: str | None, folder: str) -> list[Place]:
@@ -142,15 +158,16 @@ def _layout(settings: Mapping[str, Any]) -> tuple[Path, dict[Domain, str]]:
     if not root.is_dir():
         raise DataError(f"{root}: the data root is missing or not a folder", "fix task.folder.root")
     starts: dict[Domain, str] = {}
+    outside = settings.get("outside_links", False)
     for domain in DOMAINS:
         name = settings[domain]
-        if not resolve_inside(root, name).is_dir():
+        if not resolve_inside(root, name, outside_links=outside).is_dir():
             raise DataError(
                 f"{root / name}: the {domain} folder is missing",
                 f"{_LAYOUT_HINT}; set task.folder.{domain} if yours has another name",
             )
         starts[domain] = PurePosixPath(name).as_posix()
-    one, other = (resolve_inside(root, starts[domain]) for domain in DOMAINS)
+    one, other = (resolve_inside(root, starts[domain], outside_links=outside) for domain in DOMAINS)
     if one.is_relative_to(other) or other.is_relative_to(one):
         raise DataError(
             f"{root}: source {starts['source']!r} and target {starts['target']!r} overlap",
@@ -159,10 +176,10 @@ def _layout(settings: Mapping[str, Any]) -> tuple[Path, dict[Domain, str]]:
     return root, starts
 
 
-def _find(root: Path, start: str, names: ClassNames) -> _Found:
+def _find(root: Path, start: str, names: ClassNames, outside_links: bool) -> _Found:
     found = _Found()
     depth = len(PurePosixPath(start).parts)
-    for listed in walk(root, start):
+    for listed in walk(root, start, outside_links=outside_links):
         refuse_compressed(root, listed)
         class_folder = next(iter(listed.folder.split("/")[depth : depth + 1]), None)
         places = found.of(class_folder, start)
@@ -173,10 +190,18 @@ def _find(root: Path, start: str, names: ClassNames) -> _Found:
             if class_folder is None:
                 for class_name, place in with_classes(root, archive, start, names):
                     found.of(class_name, archive.path).append(place)
+                folders = [name.rpartition("/")[0].partition("/")[0] for name in archive.heif]
             else:
                 places += archive.images
+                folders = [class_folder] * len(archive.heif)
             found.ignored.update(archive.ignored)
-        found.ignored.update(suffix(name) for name in listed.ignored)
+            found.heif.update(filter(None, folders))
+            found.skipped.update(archive.skipped)
+        kinds = Counter(suffix(name) for name in listed.ignored)
+        found.ignored.update(kinds)
+        if class_folder is not None:
+            found.heif[class_folder] += count_heif(kinds)
+        found.skipped.update(listed.skipped)
     return found
 
 
@@ -192,17 +217,27 @@ def _refuse_gaps(root: Path, starts: Mapping[Domain, str], found: Mapping[Domain
     for domain in DOMAINS:
         here = found[domain]
         if not here.loose and not any(here.by_class.values()):
-            ignored = f": {ignored_files(here.ignored)}" if here.ignored else ""
-            raise DataError(f"{root / starts[domain]}: no image at all{ignored}", _LAYOUT_HINT)
-    empty = [
-        f"{starts[domain]}/{name}"
-        for domain in DOMAINS
-        for name, places in found[domain].by_class.items()
-        if not places
-    ]
+            seen = "; ".join(left_out(here.ignored, here.skipped))
+            raise DataError(
+                f"{root / starts[domain]}: no image at all" + (f": {seen}" if seen else ""),
+                _LAYOUT_HINT,
+            )
+    empty, n_heif = [], 0
+    for domain in DOMAINS:
+        here = found[domain]
+        for name in {**here.by_class, **here.heif}:
+            if not here.of(name, starts[domain]):
+                only = f" ({here.heif[name]} HEIC images)" if here.heif[name] else ""
+                empty.append(f"'{starts[domain]}/{name}'{only}")
+                n_heif += here.heif[name]
+    if n_heif:
+        raise DataError(
+            f"class folders without an image that can be read: {some(empty)}",
+            f"pillow-heif reads HEIC: {INSTALL_HEIF}",
+        )
     if empty:
         raise DataError(
-            f"class folders without an image: {_some(empty)}",
+            f"class folders without an image: {some(empty)}",
             "put images in or remove the folder; a class known by name alone belongs in the "
             "class list (task.folder.classes)",
         )
@@ -264,8 +299,8 @@ def _notes(
     if unlabelled:
         yield f"classes without a source image: {', '.join(unlabelled)}"
     for domain in DOMAINS:
-        if found[domain].ignored:
-            yield f"{starts[domain]}: {ignored_files(found[domain].ignored)}"
+        for note in left_out(found[domain].ignored, found[domain].skipped):
+            yield f"{starts[domain]}: {note}"
 
 
 def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
