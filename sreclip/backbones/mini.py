@@ -103,6 +103,13 @@ class SentenceEncoder:
         ]
         return torch.cat(rows) if rows else torch.zeros(0, self.model.config.hidden_size)
 
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Count tokens before anything is cut off."""
+        items = self.tokenizer.encode_batch(texts)
+        return [
+            sum(sum(part.attention_mask) for part in (item, *item.overflowing)) for item in items
+        ]
+
     def _batch(self, texts: list[str]) -> torch.Tensor:
         encoded = self.tokenizer.encode_batch(texts)
         ids = torch.tensor([item.ids for item in encoded], device=self.device)
@@ -119,6 +126,8 @@ class MiniBackbone:
     fitted map M; text features are ``normalise(t - s)`` with sentence vectors t and their mean s.
     """
 
+    network = "EfficientNet-lite0 and all-MiniLM-L6-v2"
+    context_length = MAX_TOKENS
     precision = "float32"
     image_size = RESIZED
     preprocessing = (
@@ -158,6 +167,10 @@ class MiniBackbone:
     def encode_text(self, texts: list[str]) -> torch.Tensor:
         """Encode texts to unit-norm ``(n_texts, 384)``."""
         return unit_rows(self.sentences.sentences(texts) - self.text_mean)
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Count the tokens of each text, with those that mark its start and end."""
+        return self.sentences.count_tokens(texts)
 
 
 def load(settings: Mapping[str, Any], label: str, device: str) -> MiniBackbone:

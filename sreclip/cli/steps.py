@@ -55,6 +55,7 @@ def _made(plan: Plan, result: Result) -> None:
     from sreclip.provenance.records import write_record
 
     write_record(plan, result)
+    plan.fingerprints.save()
     log.info("%s", result.path)
 
 

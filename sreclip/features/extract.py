@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sreclip.backbones.base import Backbone
 from sreclip.config.models import FeatureSettings
-from sreclip.features.header import Provenance
+from sreclip.features.header import Provenance, check_finite
 from sreclip.features.images import Reject, write_images
 from sreclip.features.progress import Progress, Seconds
 
@@ -65,7 +65,8 @@ def extract_images(
     bar on a terminal, or lines elsewhere.
 
     Raises `DataError` if an image is not the manifest's, or leaves the root; `StoreError` if the
-    file cannot be written, or the backbone's rows are not finite and unit-norm.
+    file cannot be written, or the backbone's rows are not of unit length; `ConfigError` if they are
+    not finite.
     """
     from sreclip.features.dataset import ImageDataset
     from sreclip.features.encode import encode_batches
@@ -92,9 +93,11 @@ def extract_images(
         for batch, features in encode_batches(backbone, batches, seconds):
             if at == 0 and provenance.precision != "float32":
                 rounding = _rounding(backbone, batch, features)
+            names = [images.stored[at + i].place.name for i in range(len(batch))]
+            check_finite(backbone, features, names)
             stored[at : at + len(batch)] = features
             rejects += [
-                Reject(int(row_id[at + i]), images.stored[at + i].place.name, batch.reasons[i])
+                Reject(int(row_id[at + i]), names[i], batch.reasons[i])
                 for i in np.flatnonzero(~batch.ok)
             ]
             seconds.read += batch.read_s

@@ -17,7 +17,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.backbones import BACKBONES
 from sreclip.config.models import Params
 from sreclip.data import PREPARE_VERSION
 from sreclip.data.manifest import (
@@ -31,10 +30,10 @@ from sreclip.data.manifest import (
 )
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
-from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import content_key
 from sreclip.methods import METHODS
-from sreclip.plan.code import code_key, shipped_files_key
+from sreclip.plan.code import code_key
+from sreclip.plan.fingerprints import Fingerprints, backbone_key
 from sreclip.plan.results import Result
 from sreclip.plan.split import known_mask
 
@@ -95,7 +94,16 @@ class Plan:
         """Return the plan of the same task with other sections of the parameters."""
         plan = replace(self, params=self.params.model_copy(update=sections))
         if not {"task", "backbone", "features"} & sections.keys():
-            for name in ("task", "classes", "shards", "summary", "backbone_key", "_images"):
+            shared = (
+                "task",
+                "classes",
+                "shards",
+                "summary",
+                "fingerprints",
+                "backbone_key",
+                "_images",
+            )
+            for name in shared:
                 if name in vars(self):
                     vars(plan)[name] = vars(self)[name]
         return plan
@@ -125,17 +133,14 @@ class Plan:
         return self.results / "cache" / f"{self.task.path.name}.hashes.parquet"
 
     @cached_property
+    def fingerprints(self) -> Fingerprints:
+        """Hashes of local weights by size and times, on this machine."""
+        return Fingerprints(self.results / "cache" / "weights.json")
+
+    @cached_property
     def backbone_key(self) -> str:
-        """Key of what the parameters say about features."""
-        backbone, features = self.params.backbone, self.params.features
-        return content_key(
-            "backbone",
-            EXTRACTION_VERSION,
-            FORMAT_VERSION,
-            backbone.model_dump(include={"name", backbone.name}),
-            features.model_dump(include={"dtype", "max_pixels", "reduced_jpeg"}),
-            shipped_files_key(BACKBONES[backbone.name].partition(":")[0]),
-        )
+        """Key of what the parameters and local weights say about features."""
+        return backbone_key(self.params, self.fingerprints)
 
     # What the files of the task decide
 

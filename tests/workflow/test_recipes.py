@@ -106,6 +106,8 @@ class Grid:
     dim = 48
     logit_scale = 20.0
     weights_sha256 = "0" * 64
+    network = "none"
+    context_length = 1000
     precision = "float32"
     preprocessing = "resized to 4 x 4"
     image_size = 4
@@ -118,6 +120,9 @@ class Grid:
 
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         return unit_rows(pixels.flatten(1) + 0.1)
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        return [len(text) for text in texts]
 
     def encode_text(self, texts: list[str]) -> torch.Tensor:
         counts = [[1 + text.count(chr(97 + i % 26)) for i in range(48)] for text in texts]
