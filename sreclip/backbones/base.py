@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+
+class Checked(NamedTuple):
+    """What is known of a backbone before it is used.
+
+    ``count_tokens`` and ``context_length`` are as in `Backbone`; the first is None where its
+    tokenizer is not on this machine yet.
+    """
+
+    about: str
+    notes: Sequence[str] = ()
+    count_tokens: Callable[[list[str]], list[int]] | None = None
+    context_length: int = 0
 
 
 class Backbone(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from open_clip.model import (
     resize_pos_embed,
     resize_text_pos_embed,
 )
+from open_clip.pretrained import get_pretrained_cfg
 from open_clip.tokenizer import HFTokenizer
 
 from sreclip.backbones import CHECKPOINT_SUFFIXES, HUB, LOCAL, is_path
@@ -25,7 +27,7 @@ from sreclip.backbones.checkpoint import (
     refuse_other_files,
     short,
 )
-from sreclip.backbones.hub import needed_from_hub
+from sreclip.backbones.hub import WEIGHTS, is_cached, needed_from_hub
 from sreclip.backbones.makes import is_from_transformers, to_open_clip, transformers_companion
 from sreclip.backbones.recipes import (
     Recipe,
@@ -36,11 +38,13 @@ from sreclip.backbones.recipes import (
 )
 from sreclip.errors import ConfigError, some
 from sreclip.files import expanded
+from sreclip.keys import content_key
 from sreclip.registry import did_you_mean
 
 log = logging.getLogger(__name__)
 
 _NAMES_SHOWN = 3
+_NAMES_LISTED = 10
 _POSITIONS = {
     "visual.positional_embedding": "image positions",
     "positional_embedding": "text positions",
@@ -49,10 +53,11 @@ _POSITIONS = {
 
 
 class Built(NamedTuple):
-    """A model with its weights, and whether its activation is QuickGELU."""
+    """A model with its weights, the network in words, and the width of its features."""
 
     model: Any
-    quick_gelu: bool
+    network: str
+    dim: int
 
 
 def model_config(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,9 +74,11 @@ def model_config(settings: Mapping[str, Any]) -> dict[str, Any]:
                 "a local-dir: folder holds it beside the weights",
             )
     elif not name.startswith(HUB) and name not in (models := open_clip.list_models()):
+        near = difflib.get_close_matches(name, models, _NAMES_LISTED, 0)
         raise ConfigError(
             f"open_clip has no model {name!r}{did_you_mean(name, models)}",
-            f"choose from: {', '.join(models)}",
+            f"choose for instance from: {', '.join(near)}; all {len(models)} names: "
+            "open_clip.list_models()",
         )
     with needed_from_hub("the configuration of", name, f"set model: {LOCAL}FOLDER"):
         config: dict[str, Any] = open_clip.get_model_config(open_clip_name(settings))
@@ -114,13 +121,30 @@ def build(settings: Mapping[str, Any]) -> Built:
     config = model_config(settings)
     path = checkpoint_path(settings)
     options = _text_tower(settings, config)
-    built = (
+    model, quick_gelu = (
         _from_file(settings, path, options)
         if path is not None
         else _as_open_clip_does(settings, config, options)
     )
-    _check_finite(built.model, settings)
-    return built
+    _check_finite(model, settings)
+    name = settings["model"]
+    if name.startswith((LOCAL, HUB)):  # a path would make another key on each machine
+        name = f"open_clip_config.json {content_key(config)}"
+    activation = "QuickGELU" if quick_gelu else "GELU"
+    return Built(model, f"{name}, {activation}", int(config["embed_dim"]))
+
+
+def absent_weights(settings: Mapping[str, Any]) -> str | None:
+    """Say what of the Hub is not on this machine yet; None if nothing is missing."""
+    name, tag = settings["model"], settings["pretrained"]
+    if name.startswith(HUB):
+        repository = name.removeprefix(HUB)
+        return None if is_cached(repository, "open_clip_config.json") else name
+    model_config(settings)
+    if checkpoint_path(settings) is not None or name.startswith(LOCAL):
+        return None
+    repository, _, file = get_pretrained_cfg(name, tag).get("hf_hub", "").rpartition("/")
+    return None if is_cached(repository, file or WEIGHTS) else f"{name} {tag}"
 
 
 def load_tokenizer(settings: Mapping[str, Any]) -> Any:
@@ -155,7 +179,9 @@ def _text_tower(settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
     return {"text_cfg": {**text, "hf_model_name": source, "hf_model_pretrained": False}}
 
 
-def _from_file(settings: Mapping[str, Any], path: Path, options: Mapping[str, Any]) -> Built:
+def _from_file(
+    settings: Mapping[str, Any], path: Path, options: Mapping[str, Any]
+) -> tuple[Any, bool]:
     name = settings["model"]
     openai = {
         published_sha256(each, "openai")
@@ -178,12 +204,12 @@ def _from_file(settings: Mapping[str, Any], path: Path, options: Mapping[str, An
             **options,
         )
     _fill(model, to_open_clip(state, path), path, name)
-    return Built(model, recipe.quick_gelu)
+    return model, recipe.quick_gelu
 
 
 def _as_open_clip_does(
     settings: Mapping[str, Any], config: Mapping[str, Any], options: Mapping[str, Any]
-) -> Built:
+) -> tuple[Any, bool]:
     """Load a tag, a folder or a model of the Hub, whose activation and preprocessing are known."""
     name, tag = open_clip_name(settings), settings["pretrained"]
     recipe = Recipe.of(bool(config.get("quick_gelu", False)), {})
@@ -216,7 +242,7 @@ def _as_open_clip_does(
                 "the folder holds open_clip_config.json and open_clip_model.safetensors (or "
                 "open_clip_pytorch_model.bin) of one model",
             ) from error
-    return Built(model, recipe.quick_gelu)
+    return model, recipe.quick_gelu
 
 
 def _fill(model: Any, state: State, path: Path, name: str) -> None:

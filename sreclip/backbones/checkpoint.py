@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -122,7 +123,8 @@ def _read_torchscript(path: Path, trusted_sha256: set[str]) -> State:
             "from safetensors.torch import save_file; "
             f"save_file(torch.jit.load('{path.name}').state_dict(), 'weights.safetensors')\"",
         )
-    state = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    with warnings.catch_warnings(action="ignore"):  # to load an archive is deprecated
+        state = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
     for about in ("input_resolution", "context_length", "vocab_size"):
         state.pop(about, None)
     return state

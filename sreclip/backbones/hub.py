@@ -9,11 +9,25 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import huggingface_hub.constants as hub
+from huggingface_hub import try_to_load_from_cache
 
 from sreclip.backbones.checkpoint import short
 from sreclip.errors import ConfigError
 
+WEIGHTS = "open_clip_pytorch_model.bin"
+SAFE_FORMS = {WEIGHTS: ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")}
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def use_cache_alone() -> None:
+    """Ask the Hub nothing in this process."""
+    hub.HF_HUB_OFFLINE = True
+
+
+def is_cached(repository: str, file: str) -> bool:
+    """Tell whether the Hub's cache has a file, in one of the forms that open_clip takes."""
+    names = {file, *SAFE_FORMS.get(file, ())}
+    return any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
 
 
 def use_cache_alone_if_unreachable() -> None:
@@ -27,7 +41,7 @@ def use_cache_alone_if_unreachable() -> None:
     try:
         socket.getaddrinfo(host, 443)
     except OSError:
-        hub.HF_HUB_OFFLINE = True
+        use_cache_alone()
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from sreclip.backbones.base import Checked
 from sreclip.backbones.weights import unit_rows, usable_device
 from sreclip.errors import ConfigError, StoreError
 from sreclip.files import file_sha256
@@ -180,6 +181,12 @@ def load(settings: Mapping[str, Any], label: str, device: str) -> MiniBackbone:
     missing, `StoreError` if the fitted map is missing or damaged.
     """
     return MiniBackbone(label, usable_device(device))
+
+
+def check(settings: Mapping[str, Any], label: str) -> Checked:
+    """See that the weights are there; raises as `load`."""
+    backbone = MiniBackbone(label, torch.device("cpu"))
+    return Checked(backbone.network, (), backbone.count_tokens, backbone.context_length)
 
 
 def read_map() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

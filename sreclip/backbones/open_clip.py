@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
-from sreclip.backbones.building import Built, build, load_tokenizer, model_config
+from sreclip.backbones.base import Checked
+from sreclip.backbones.building import Built, absent_weights, build, load_tokenizer
+from sreclip.backbones.hub import use_cache_alone
 from sreclip.backbones.weights import state_sha256, unit_rows, usable_device
+from sreclip.errors import ConfigError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,8 +37,8 @@ class OpenClipBackbone:
         self.label = label
         self.precision = settings["precision"]
         self.weights_sha256 = state_sha256(model.state_dict())
-        self.network = f"{settings['model']}, {'QuickGELU' if built.quick_gelu else 'GELU'}"
-        self.dim = int(model_config(settings)["embed_dim"])
+        self.network = built.network
+        self.dim = built.dim
         self.logit_scale = float(model.logit_scale.detach().exp())
         self.device = device
         self.autocast_dtype = PRECISIONS[self.precision]
@@ -92,6 +95,20 @@ class OpenClipBackbone:
         if self.autocast_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+
+def check(settings: Mapping[str, Any], label: str) -> Checked:
+    """Load what is on this machine; raises as `load`, except for what is still to be fetched."""
+    use_cache_alone()
+    if (absent := absent_weights(settings)) is not None:
+        return Checked(settings["model"], (f"{absent} will be downloaded at first use",))
+    backbone = load(settings, label, "cpu")
+    about = f"{backbone.network}; {backbone.preprocessing}"
+    try:
+        length = backbone.context_length
+    except ConfigError as error:
+        return Checked(about, (error.message,))
+    return Checked(about, (), backbone.count_tokens, length)
 
 
 def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,7 +15,7 @@ from sreclip.files import expanded
 from sreclip.registry import load_registered
 
 if TYPE_CHECKING:
-    from sreclip.backbones.base import Backbone
+    from sreclip.backbones.base import Backbone, Checked
 
 
 Triple = tuple[float, float, float]
@@ -37,6 +38,11 @@ class BackboneModel(Section):
     def files_sha256(self) -> str | None:
         """The SHA-256 that the files must have, if one is set."""
         return None
+
+    @property
+    def paths(self) -> set[str]:
+        """Settings that say where the files are, and nothing else."""
+        return set()
 
 
 class PreprocessingSettings(Section):
@@ -98,25 +104,40 @@ class OpenClipSettings(BackboneModel):
         """Model and weights."""
         label = f"{self.model}-{Path(self.pretrained).stem}"
         if self.model.startswith((LOCAL, HUB)):
-            label = Path(self.model).name
+            folder = Path(self.model)
+            # In the Hub's cache a folder's own name is a hash.
+            snapshot = folder.parent.name == "snapshots"
+            label = folder.parents[1].name.removeprefix("models--") if snapshot else folder.name
         return re.sub(r"[^\w.+-]", "_", label)
 
     @property
     def files(self) -> list[Path]:
         """Local files that decide the features."""
+        found = _files_in(self.tokenizer) if self.tokenizer is not None else []
         if self.model.startswith(LOCAL):
-            folder = expanded(self.model.removeprefix(LOCAL))
-            return sorted(path for path in folder.glob("*") if path.is_file())
-        if self.model.startswith(HUB) or not is_path(self.pretrained):
-            return []
-        path = expanded(self.pretrained)
-        beside = [path.with_name(name) for name in CONFIGURATIONS]
-        return [path, *(other for other in beside if other.is_file())]
+            folder = self.model.removeprefix(LOCAL)
+            return [*(_files_in(folder) or [expanded(folder) / CONFIGURATIONS[0]]), *found]
+        if not self.model.startswith(HUB) and is_path(self.pretrained):
+            path = expanded(self.pretrained)
+            beside = [path.with_name(name) for name in CONFIGURATIONS]
+            return [path, *(other for other in beside if other.is_file()), *found]
+        return found
 
     @property
     def files_sha256(self) -> str | None:
         """The SHA-256 that the files must have, if one is set."""
         return self.sha256
+
+    @property
+    def paths(self) -> set[str]:
+        """Settings that say where the files are, and nothing else."""
+        local_model = {"model"} if self.model.startswith(LOCAL) else set()
+        local_weights = {"pretrained"} if is_path(self.pretrained) else set()
+        return {"sha256", "tokenizer", *local_model, *local_weights}
+
+
+def _files_in(folder: str) -> list[Path]:
+    return sorted(path for path in expanded(folder).glob("*") if path.is_file())
 
 
 class MiniSettings(BackboneModel):
@@ -142,6 +163,12 @@ class BackboneSettings(Section):
     def label(self) -> str:
         """Name in results and paths."""
         return self.chosen.label or self.name
+
+    def check(self) -> Checked:
+        """Tell what can be known of the backbone without a network; raises as `load`."""
+        module = importlib.import_module(BACKBONES[self.name].partition(":")[0])
+        checked: Checked = module.check(self.chosen.model_dump(), self.label)
+        return checked
 
     def load(self, device: str) -> Backbone:
         """Load the backbone on a device such as ``cpu`` or ``cuda:0``.

@@ -75,10 +75,11 @@ def fingerprint(files: Sequence[Path], pinned: str | None, known: Fingerprints) 
         raise ConfigError(f"open_clip: {where} at {missing[0]}", way_out)
     if missing:
         return pinned
-    hashes = {path.name: known.sha256(path) for path in files}
-    lines = "".join(f"{found}  {name}\n" for name, found in sorted(hashes.items()))
-    whole = hashlib.sha256(lines.encode()).hexdigest()
-    found = hashes.popitem()[1] if len(hashes) == 1 else whole
+    hashes = [known.sha256(path) for path in files]
+    found = hashes[0]
+    if len(files) > 1:
+        lines = (f"{each}  {path.name}\n" for each, path in zip(hashes, files, strict=True))
+        found = hashlib.sha256("".join(lines).encode()).hexdigest()
     if pinned is not None and found != pinned:
         raise ConfigError(
             f"{files[0]} has the SHA-256 {found}, but {_SHA256} is {pinned}",
@@ -93,17 +94,19 @@ def weights_sha256(params: Params, known: Fingerprints) -> str | None:
     return fingerprint(backbone.files, backbone.files_sha256, known)
 
 
-def backbone_key(params: Params, known: Fingerprints) -> str:
+def backbone_key(params: Params, weights: str | None) -> str:
     """Return the key of everything but the images, names and templates that decides features.
 
-    Raises as `fingerprint`.
+    ``weights`` is the `fingerprint` of local weights.
     """
-    backbone, weights = params.backbone, weights_sha256(params, known)
+    backbone = params.backbone
+    settings = backbone.chosen.model_dump(exclude=backbone.chosen.paths if weights else set())
     return content_key(
         "backbone",
         EXTRACTION_VERSION,
         FORMAT_VERSION,
-        backbone.model_dump(include={"name", backbone.name}, exclude={"open_clip": {"sha256"}}),
+        backbone.name,
+        settings,
         params.features.model_dump(include={"dtype", "max_pixels", "reduced_jpeg"}),
         shipped_files_key(BACKBONES[backbone.name].partition(":")[0]),
         *([weights] if weights else []),

@@ -33,7 +33,7 @@ from sreclip.errors import DataError
 from sreclip.keys import content_key
 from sreclip.methods import METHODS
 from sreclip.plan.code import code_key
-from sreclip.plan.fingerprints import Fingerprints, backbone_key
+from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.results import Result
 from sreclip.plan.split import known_mask
 
@@ -61,6 +61,10 @@ TABLES = (
 )
 HISTORY = "history.csv"
 REFERENCE = "reference"
+
+
+# What stays with another split, method or sweep.
+_SHARED = {"task", "classes", "shards", "summary", "weights_sha256", "backbone_key", "_images"}
 
 
 def fit_code(method: str) -> str:
@@ -94,18 +98,7 @@ class Plan:
         """Return the plan of the same task with other sections of the parameters."""
         plan = replace(self, params=self.params.model_copy(update=sections))
         if not {"task", "backbone", "features"} & sections.keys():
-            shared = (
-                "task",
-                "classes",
-                "shards",
-                "summary",
-                "fingerprints",
-                "backbone_key",
-                "_images",
-            )
-            for name in shared:
-                if name in vars(self):
-                    vars(plan)[name] = vars(self)[name]
+            vars(plan).update({name: vars(self)[name] for name in _SHARED & vars(self).keys()})
         return plan
 
     # What the parameters alone decide
@@ -138,9 +131,14 @@ class Plan:
         return Fingerprints(self.results / "cache" / "weights.json")
 
     @cached_property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of the backbone's local files; None if it has none."""
+        return weights_sha256(self.params, self.fingerprints)
+
+    @cached_property
     def backbone_key(self) -> str:
         """Key of what the parameters and local weights say about features."""
-        return backbone_key(self.params, self.fingerprints)
+        return backbone_key(self.params, self.weights_sha256)
 
     # What the files of the task decide
 

@@ -197,6 +197,7 @@ class Archive(torch.nn.Module):
         return x
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
 def test_openai_own_archive_is_opened_by_its_hash_alone(
     saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ from typing import Any
 import torch
 from torchvision.transforms import functional as tf
 
+from sreclip.backbones.base import Checked
 from sreclip.backbones.weights import unit_rows, usable_device
 
 
@@ -127,6 +128,10 @@ class Grid:
     def encode_text(self, texts: list[str]) -> torch.Tensor:
         counts = [[1 + text.count(chr(97 + i % 26)) for i in range(48)] for text in texts]
         return unit_rows(torch.tensor(counts, dtype=torch.float32))
+
+
+def check(settings: Mapping[str, Any], label: str) -> Checked:
+    return Checked(Grid.network)
 
 
 def load(settings: Mapping[str, Any], label: str, device: str) -> Grid:
