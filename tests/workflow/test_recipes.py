@@ -195,6 +195,7 @@ def test_a_method_a_task_and_a_backbone_by_their_recipes(extended: Project) -> N
         methods={"run": ["zero_shot", "class_mean"], "class_mean": {"mix": 0.75}},
         train={"seeds": [0]},
     )
+    assert "backbone grid: none" in extended.run("sreclip", "check").stderr
     printed = extended.snakemake("all")
     assert "train_method class_mean" in printed
     found = json.loads((extended.folder / "reports/metrics.json").read_text())
