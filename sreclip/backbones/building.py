@@ -71,7 +71,8 @@ def model_config(settings: Mapping[str, Any]) -> dict[str, Any]:
         if not (folder / "open_clip_config.json").is_file():
             raise ConfigError(
                 f"open_clip: no open_clip_config.json in {folder}",
-                "a local-dir: folder holds it beside the weights",
+                "a local-dir: folder holds it beside the weights; for weights of transformers set "
+                "model to open_clip's name and pretrained to their file",
             )
     elif not name.startswith(HUB) and name not in (models := open_clip.list_models()):
         near = difflib.get_close_matches(name, models, _NAMES_LISTED, 0)
