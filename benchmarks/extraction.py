@@ -98,11 +98,14 @@ def random_backbone(name: str, precision: str, device: str) -> OpenClipBackbone:
     import open_clip
     import torch
 
+    from sreclip.backbones.building import Built
     from sreclip.backbones.open_clip import OpenClipBackbone
+    from sreclip.config.backbones import OpenClipSettings
 
     torch.manual_seed(0)
-    model = open_clip.create_model(name)
-    return OpenClipBackbone(model, name, f"{name}-random", precision, torch.device(device))
+    built = Built(open_clip.create_model(name), name, open_clip.get_model_config(name)["embed_dim"])
+    settings = OpenClipSettings(model=name, precision=precision).model_dump()
+    return OpenClipBackbone(built, settings, f"{name}-random", torch.device(device))
 
 
 class Plain:

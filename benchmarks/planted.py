@@ -184,6 +184,7 @@ def provenance(plan: Plan, dtype: str) -> Any:
     return Provenance(
         backbone=plan.params.backbone.label,
         weights_sha256=hashlib.sha256(b"planted").hexdigest(),
+        network="planted",
         preprocessing="planted",
         precision="float32",
         dtype=dtype,

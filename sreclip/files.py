@@ -131,6 +131,11 @@ def read_csv(
         ) from error
 
 
+def expanded(path: str) -> Path:
+    """Return a path that a user wrote, with ``~`` and variables such as ``$HOME`` filled in."""
+    return Path(os.path.expandvars(path)).expanduser()
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal, read in chunks."""
     with path.open("rb") as handle:

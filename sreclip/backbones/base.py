@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+
+class Checked(NamedTuple):
+    """What is known of a backbone before it is used.
+
+    ``count_tokens`` and ``context_length`` are as in `Backbone`; the first is None where its
+    tokenizer is not on this machine yet.
+    """
+
+    about: str
+    notes: Sequence[str] = ()
+    count_tokens: Callable[[list[str]], list[int]] | None = None
+    context_length: int = 0
 
 
 class Backbone(Protocol):
@@ -22,6 +36,8 @@ class Backbone(Protocol):
         The model's own factor from cosine to logits (about 100 for CLIP).
     weights_sha256 : str
         Hash of every parameter that decides the features; part of their content key.
+    network : str
+        Architecture and activation in words; part of the content key.
     precision : str
         Number format of the forward pass: ``float32``, ``bfloat16`` or ``float16``.
     preprocessing : str
@@ -30,12 +46,15 @@ class Backbone(Protocol):
         Pixels of the short side after the transform's resizing, before it crops.
     device : torch.device
         Where the model is.
+    context_length : int
+        Tokens that the text tower reads; what is longer would lose its end.
     """
 
     label: str
     dim: int
     logit_scale: float
     weights_sha256: str
+    network: str
     precision: str
     preprocessing: str
     image_size: int
@@ -50,6 +69,13 @@ class Backbone(Protocol):
 
         The rows stay on `device`. ``exact`` asks for float32 arithmetic, whatever `precision` says.
         """
+        ...
+
+    @property
+    def context_length(self) -> int: ...
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Count the tokens of each text, with those that mark its start and end."""
         ...
 
     def encode_text(self, texts: list[str]) -> torch.Tensor:

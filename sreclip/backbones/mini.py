@@ -19,6 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from sreclip.backbones.base import Checked
 from sreclip.backbones.weights import unit_rows, usable_device
 from sreclip.errors import ConfigError, StoreError
 from sreclip.files import file_sha256
@@ -103,6 +104,13 @@ class SentenceEncoder:
         ]
         return torch.cat(rows) if rows else torch.zeros(0, self.model.config.hidden_size)
 
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Count tokens before anything is cut off."""
+        items = self.tokenizer.encode_batch(texts)
+        return [
+            sum(sum(part.attention_mask) for part in (item, *item.overflowing)) for item in items
+        ]
+
     def _batch(self, texts: list[str]) -> torch.Tensor:
         encoded = self.tokenizer.encode_batch(texts)
         ids = torch.tensor([item.ids for item in encoded], device=self.device)
@@ -119,6 +127,8 @@ class MiniBackbone:
     fitted map M; text features are ``normalise(t - s)`` with sentence vectors t and their mean s.
     """
 
+    network = "EfficientNet-lite0 and all-MiniLM-L6-v2"
+    context_length = MAX_TOKENS
     precision = "float32"
     image_size = RESIZED
     preprocessing = (
@@ -159,6 +169,10 @@ class MiniBackbone:
         """Encode texts to unit-norm ``(n_texts, 384)``."""
         return unit_rows(self.sentences.sentences(texts) - self.text_mean)
 
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Count the tokens of each text, with those that mark its start and end."""
+        return self.sentences.count_tokens(texts)
+
 
 def load(settings: Mapping[str, Any], label: str, device: str) -> MiniBackbone:
     """Make the backbone; it has no settings.
@@ -167,6 +181,12 @@ def load(settings: Mapping[str, Any], label: str, device: str) -> MiniBackbone:
     missing, `StoreError` if the fitted map is missing or damaged.
     """
     return MiniBackbone(label, usable_device(device))
+
+
+def check(settings: Mapping[str, Any], label: str) -> Checked:
+    """See that the weights are there; raises as `load`."""
+    backbone = MiniBackbone(label, torch.device("cpu"))
+    return Checked(backbone.network, (), backbone.count_tokens, backbone.context_length)
 
 
 def read_map() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

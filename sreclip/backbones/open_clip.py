@@ -1,27 +1,24 @@
-"""Any CLIP of open_clip, by its pretrained tag or from a checkpoint file."""
+"""Any CLIP of open_clip: by its pretrained tag, from a file, from a folder or from the Hub."""
 
 from __future__ import annotations
 
 import contextlib
-import pickle
 from collections.abc import Mapping
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import open_clip
 import torch
-from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from safetensors import SafetensorError, safe_open
 
+from sreclip.backbones.base import Checked
+from sreclip.backbones.building import Built, absent_weights, build, load_tokenizer
+from sreclip.backbones.hub import use_cache_alone
 from sreclip.backbones.weights import state_sha256, unit_rows, usable_device
 from sreclip.errors import ConfigError
-from sreclip.registry import did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-CHECKPOINT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -33,23 +30,30 @@ class OpenClipBackbone:
     """
 
     def __init__(
-        self, model: Any, name: str, label: str, precision: str, device: torch.device
+        self, built: Built, settings: Mapping[str, Any], label: str, device: torch.device
     ) -> None:
+        model = built.model
+        self.settings = settings
         self.label = label
-        self.precision = precision
+        self.precision = settings["precision"]
         self.weights_sha256 = state_sha256(model.state_dict())
-        self.dim = int(open_clip.get_model_config(name)["embed_dim"])
+        self.network = built.network
+        self.dim = built.dim
         self.logit_scale = float(model.logit_scale.detach().exp())
         self.device = device
-        self.autocast_dtype = PRECISIONS[precision]
+        self.autocast_dtype = PRECISIONS[self.precision]
         self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-        self.model = model.eval().requires_grad_(False).to(device, memory_format=self.layout)
-        self.tokenizer = open_clip.get_tokenizer(name)
         config = model.visual.preprocess_cfg
+        self.model = model.eval().requires_grad_(False).to(device, memory_format=self.layout)
         self.transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
         self.preprocessing = "open_clip val: " + ", ".join(f"{k} {v}" for k, v in config.items())
         size = config["size"]
         self.image_size = size if isinstance(size, int) else min(size)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, loaded at first use: extracting images never needs it."""
+        return load_tokenizer(self.settings)
 
     def preprocess(self, image: Image) -> torch.Tensor:
         """Turn an RGB image into pixels of shape ``(3, height, width)``."""
@@ -71,88 +75,46 @@ class OpenClipBackbone:
             features = self.model.encode_text(tokens)
         return unit_rows(features).cpu()
 
+    @property
+    def context_length(self) -> int:
+        """Tokens that the text tower reads."""
+        return int(self.tokenizer.context_length)
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Count the tokens of each text, with those that mark its start and end."""
+        inner = getattr(self.tokenizer, "tokenizer", None)
+        if inner is None:  # CLIP's own
+            return [len(self.tokenizer.encode(text)) + 2 for text in texts]
+        cleaned = [self.tokenizer.clean_fn(text) for text in texts]
+        if self.tokenizer.tokenizer_mode == "clips":
+            encoded = inner(cleaned, add_special_tokens=False)["input_ids"]
+            return [len(ids) + 3 for ids in encoded]
+        return [len(ids) for ids in inner(cleaned)["input_ids"]]
+
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
 
 
+def check(settings: Mapping[str, Any], label: str) -> Checked:
+    """Load what is on this machine; raises as `load`, except for what is still to be fetched."""
+    use_cache_alone()
+    if (absent := absent_weights(settings)) is not None:
+        return Checked(settings["model"], (f"{absent} will be downloaded at first use",))
+    backbone = load(settings, label, "cpu")
+    about = f"{backbone.network}; {backbone.preprocessing}"
+    try:
+        length = backbone.context_length
+    except ConfigError as error:
+        return Checked(about, (error.message,))
+    return Checked(about, (), backbone.count_tokens, length)
+
+
 def load(settings: Mapping[str, Any], label: str, device: str) -> OpenClipBackbone:
     """Make the backbone of `sreclip.config.backbones.OpenClipSettings`.
 
-    OpenAI's weights need the QuickGELU activation. For the tag it is switched on here; for a
-    checkpoint file choose the model name that ends in ``-quickgelu``.
-
-    Raises `ConfigError` if a setting cannot be used, the checkpoint is missing, unsafe or of
-    another architecture, or the weights cannot be downloaded.
+    Raises `ConfigError` as `sreclip.backbones.building.build`, or if the device is missing.
     """
-    name, pretrained = settings["model"], settings["pretrained"]
     where = usable_device(device)
-    if name not in open_clip.list_models():
-        models = open_clip.list_models()
-        raise ConfigError(
-            f"open_clip has no model {name!r}{did_you_mean(name, models)}",
-            f"choose from: {', '.join(models)}",
-        )
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained in tags:
-        model = _from_tag(name, pretrained)
-    elif pretrained.endswith(CHECKPOINT_SUFFIXES) or "/" in pretrained:
-        model = _from_file(name, Path(pretrained).expanduser())
-    else:
-        raise ConfigError(
-            f"open_clip: {pretrained!r} is not a pretrained tag of {name}"
-            + did_you_mean(pretrained, tags),
-            f"choose from: {', '.join(tags) or 'none'}; or give the path of a checkpoint file "
-            f"({', '.join(CHECKPOINT_SUFFIXES)})",
-        )
-    return OpenClipBackbone(model, name, label, settings["precision"], where)
-
-
-def _from_tag(name: str, tag: str) -> Any:
-    # open_clip only warns when a tag was trained with QuickGELU and the model has not.
-    quick_gelu = bool(get_pretrained_cfg(name, tag).get("quick_gelu", False))
-    try:
-        return open_clip.create_model(
-            name, pretrained=tag, force_quick_gelu=quick_gelu, weights_only=True
-        )
-    except Exception as error:
-        raise ConfigError(
-            f"open_clip: the weights {tag!r} of {name} could not be downloaded ({_short(error)})",
-            "check the network, or copy a checkpoint to this machine and set pretrained to its "
-            "path",
-        ) from error
-
-
-def _from_file(name: str, path: Path) -> Any:
-    if not path.is_file():
-        raise ConfigError(
-            f"open_clip: no checkpoint file at {path}", "check the setting `pretrained`"
-        )
-    _refuse_unsafe(path)
-    try:
-        return open_clip.create_model(name, pretrained=str(path), weights_only=True)
-    except Exception as error:
-        raise ConfigError(
-            f"open_clip: {path} does not fit the model {name} ({_short(error)})",
-            "set `model` to the architecture that the checkpoint was trained with",
-        ) from error
-
-
-def _refuse_unsafe(path: Path) -> None:
-    """Open a checkpoint without running what may be pickled in it."""
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt"):
-                return
-        torch.load(path, map_location="meta", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError, ValueError) as error:
-        raise ConfigError(
-            f"open_clip: {path} is not a plain file of tensors ({_short(error)})",
-            "save its state dict as .safetensors; sreclip does not unpickle other objects",
-        ) from error
-
-
-def _short(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return OpenClipBackbone(build(settings), settings, label, where)

@@ -20,14 +20,13 @@ from sreclip.cli.app import (
     plan_of,
     registered_method,
 )
-from sreclip.errors import ConfigError, DamagedError, StoreError, some
+from sreclip.errors import ConfigError, DamagedError, StoreError
 from sreclip.files import set_aside
 
 if TYPE_CHECKING:
     from sreclip.plan.plan import Plan
     from sreclip.plan.results import Result
 
-SHOWN_CLASSES = 20
 Key = Annotated[
     str | None,
     typer.Option(help="Key of the result, of the run or its sweep; by default that of the run."),
@@ -55,17 +54,19 @@ def _made(plan: Plan, result: Result) -> None:
     from sreclip.provenance.records import write_record
 
     write_record(plan, result)
+    plan.fingerprints.save()
     log.info("%s", result.path)
 
 
 @_step
 def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
-    """Check the parameters, and the split where the task is prepared."""
+    """Check everything that can be known without running: data, classes, backbone, devices."""
     from sreclip.config.load import missing_params
+    from sreclip.plan.check import check_plan
 
     plan = plan_of(params)
     log.info("%s: valid", params)
-    absent = missing_params(params, Path("dvc.yaml"))
+    absent = missing_params(params, Path("dvc.yaml")) if params == DEFAULT_PARAMS else []
     if absent:
         log.info(
             "note: dvc.yaml names parameters that are not in %s: %s; dvc repro needs them there, "
@@ -73,9 +74,7 @@ def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
             params,
             ", ".join(absent),
         )
-    if plan.task.path.exists():
-        shown = some(plan.unknown, SHOWN_CLASSES) or "none"
-        log.info("%d classes, unknown: %s", len(plan.classes), shown)
+    check_plan(plan)
 
 
 @_step

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from sreclip.backbones import BACKBONES
+from sreclip.backbones import BACKBONES, CONFIGURATIONS, HUB, LOCAL, is_path
 from sreclip.config.section import OneOf, Section
+from sreclip.files import expanded
 from sreclip.registry import load_registered
 
 if TYPE_CHECKING:
-    from sreclip.backbones.base import Backbone
+    from sreclip.backbones.base import Backbone, Checked
+
+
+Triple = tuple[float, float, float]
 
 
 class BackboneModel(Section):
@@ -23,13 +29,71 @@ class BackboneModel(Section):
         """Name in results and paths; None for the registered name."""
         return None
 
+    @property
+    def files(self) -> list[Path]:
+        """Local files that decide the features, and that the user may replace."""
+        return []
+
+    @property
+    def files_sha256(self) -> str | None:
+        """The SHA-256 that the files must have, if one is set."""
+        return None
+
+    @property
+    def paths(self) -> set[str]:
+        """Settings that say where the files are, and nothing else."""
+        return set()
+
+
+class PreprocessingSettings(Section):
+    """How images are prepared for weights in a local file; what is left out is found elsewhere."""
+
+    mean: Triple | None = Field(None, description="Mean of red, green and blue, of 0..1.")
+    std: Triple | None = Field(None, description="Standard deviation of the same.")
+    interpolation: Literal["bicubic", "bilinear", "nearest"] | None = Field(
+        None, description="Filter of the resizing."
+    )
+    resize_mode: Literal["shortest", "longest", "squash"] | None = Field(
+        None,
+        description="`shortest`: the short side is resized and the middle cropped; `longest`: the "
+        "long side, and the rest is filled; `squash`: both sides, whatever their ratio.",
+    )
+
 
 class OpenClipSettings(BackboneModel):
     """A CLIP model of open_clip."""
 
-    model: str = Field("ViT-B-16", description="Model name as open_clip lists it.")
+    model: str = Field(
+        "ViT-B-16",
+        description="Model name as open_clip lists it; or `local-dir:FOLDER` or "
+        "`hf-hub:ORG/NAME`, which hold the weights and how to use them.",
+    )
     pretrained: str = Field(
-        "openai", description="Weights tag of that model, or the path of a local checkpoint."
+        "openai",
+        description="Weights tag of that model, or the path of a local checkpoint; not used with "
+        "`local-dir:` and `hf-hub:`.",
+    )
+    tag: str | None = Field(
+        None,
+        description="For a local checkpoint: the tag of the model whose weights the file holds, or "
+        "from which it was trained further. It decides activation and preprocessing.",
+    )
+    quick_gelu: bool | None = Field(
+        None,
+        description="For a local checkpoint: whether its activation is QuickGELU (weights of "
+        "OpenAI, DFN, MetaCLIP) or GELU.",
+    )
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None,
+        description="For a local checkpoint: the SHA-256 that `sreclip check` shows. Another file "
+        "is refused; where the file is missing, results that were made with it are still found.",
+    )
+    tokenizer: str | None = Field(
+        None,
+        description="Folder of the tokenizer's files, for models whose tokenizer comes from the "
+        "Hub, where that cannot be reached; with text towers of transformers (RoBERTa, mT5) also "
+        "of their config.json.",
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Arithmetic of the forward pass."
@@ -38,7 +102,42 @@ class OpenClipSettings(BackboneModel):
     @property
     def label(self) -> str:
         """Model and weights."""
-        return f"{self.model}-{Path(self.pretrained).stem}"
+        label = f"{self.model}-{Path(self.pretrained).stem}"
+        if self.model.startswith((LOCAL, HUB)):
+            folder = Path(self.model)
+            # In the Hub's cache a folder's own name is a hash.
+            snapshot = folder.parent.name == "snapshots"
+            label = folder.parents[1].name.removeprefix("models--") if snapshot else folder.name
+        return re.sub(r"[^\w.+-]", "_", label)
+
+    @property
+    def files(self) -> list[Path]:
+        """Local files that decide the features."""
+        found = _files_in(self.tokenizer) if self.tokenizer is not None else []
+        if self.model.startswith(LOCAL):
+            folder = self.model.removeprefix(LOCAL)
+            return [*(_files_in(folder) or [expanded(folder) / CONFIGURATIONS[0]]), *found]
+        if not self.model.startswith(HUB) and is_path(self.pretrained):
+            path = expanded(self.pretrained)
+            beside = [path.with_name(name) for name in CONFIGURATIONS]
+            return [path, *(other for other in beside if other.is_file()), *found]
+        return found
+
+    @property
+    def files_sha256(self) -> str | None:
+        """The SHA-256 that the files must have, if one is set."""
+        return self.sha256
+
+    @property
+    def paths(self) -> set[str]:
+        """Settings that say where the files are, and nothing else."""
+        local_model = {"model"} if self.model.startswith(LOCAL) else set()
+        local_weights = {"pretrained"} if is_path(self.pretrained) else set()
+        return {"sha256", "tokenizer", *local_model, *local_weights}
+
+
+def _files_in(folder: str) -> list[Path]:
+    return sorted(path for path in expanded(folder).glob("*") if path.is_file())
 
 
 class MiniSettings(BackboneModel):
@@ -55,14 +154,21 @@ class BackboneSettings(Section):
     mini: MiniSettings = MiniSettings()
 
     @property
-    def _chosen(self) -> BackboneModel:
+    def chosen(self) -> BackboneModel:
+        """Settings of the named backbone."""
         chosen: BackboneModel = getattr(self, self.name)
         return chosen
 
     @property
     def label(self) -> str:
         """Name in results and paths."""
-        return self._chosen.label or self.name
+        return self.chosen.label or self.name
+
+    def check(self) -> Checked:
+        """Tell what can be known of the backbone without a network; raises as `load`."""
+        module = importlib.import_module(BACKBONES[self.name].partition(":")[0])
+        checked: Checked = module.check(self.chosen.model_dump(), self.label)
+        return checked
 
     def load(self, device: str) -> Backbone:
         """Load the backbone on a device such as ``cpu`` or ``cuda:0``.
@@ -70,5 +176,5 @@ class BackboneSettings(Section):
         Raises `ConfigError` if it cannot be made from these settings, or not on this machine.
         """
         load = load_registered("backbone", self.name, BACKBONES)
-        backbone: Backbone = load(self._chosen.model_dump(), self.label, device)
+        backbone: Backbone = load(self.chosen.model_dump(), self.label, device)
         return backbone

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from sreclip.config.backbones import BackboneSettings
 from sreclip.config.method import Fraction
 from sreclip.config.methods import MethodsSettings, registered_methods
-from sreclip.config.section import Section
+from sreclip.config.section import Device, Section
 from sreclip.config.tasks import TaskSettings
 
 
@@ -59,7 +59,7 @@ class FeatureSettings(Section):
     )
     batch_size: int = Field(64, ge=1, description="Images per forward pass.")
     workers: int = Field(1, ge=0, description="Decoding processes beside the model.")
-    device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
+    device: Device = Field("cpu", description="`cpu`, `cuda`, `cuda:N` or `mps`.")
     max_rejects: Fraction = Field(
         0.05,
         description="Largest fraction of undecodable images per domain; checked when features are "
@@ -147,7 +147,7 @@ class TrainSettings(Section):
     seeds: list[int] = Field(
         [0, 1, 2, 3, 4], min_length=1, description="One fit per seed; figures are over these."
     )
-    device: str = Field("cpu", description="`cpu`, `cuda` or `cuda:N`.")
+    device: Device = Field("cpu", description="`cpu`, `cuda`, `cuda:N` or `mps`.")
     checkpoints: int = Field(
         0,
         ge=0,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import CoreSchema, core_schema
 
 
@@ -13,6 +14,15 @@ class Section(BaseModel):
     """A section of the parameters: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise ValueError("use cpu, cuda, cuda:N (the N-th GPU, from 0) or mps")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_device)]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from sreclip.config.section import OneOf, Section
 from sreclip.data.benchmarks import describe
 from sreclip.data.tasks import TASKS
+from sreclip.files import expanded
 
 
 class OpenmojiSettings(Section):
@@ -117,6 +118,12 @@ class DomainNetSettings(PairSettings):
         return self
 
 
+def _filled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_filled(each) for each in value]
+    return str(expanded(value)) if isinstance(value, str) and value else value
+
+
 class TaskSettings(Section):
     """Which images and classes."""
 
@@ -139,8 +146,10 @@ class TaskSettings(Section):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings of the chosen task alone."""
-        return getattr(self, self.name).model_dump()
+        """Settings of the chosen task alone, with ``~`` and variables (``$HOME``) filled in."""
+        return {
+            name: _filled(value) for name, value in getattr(self, self.name).model_dump().items()
+        }
 
     @model_validator(mode="after")
     def _has_a_root(self) -> TaskSettings:

@@ -19,7 +19,7 @@ from sreclip.config.models import FeatureSettings
 from sreclip.data.heif import HEIF_SUFFIXES, INSTALL_HEIF, can_read_heif
 from sreclip.data.place import image_names
 from sreclip.errors import DataError
-from sreclip.features.header import Provenance
+from sreclip.features.header import Provenance, check_finite
 from sreclip.features.images import Reject, write_images
 from sreclip.features.progress import Progress, Seconds
 
@@ -70,8 +70,8 @@ def extract_images(
     all that this process may use. ``progress`` shows a bar on a terminal, or lines elsewhere.
 
     Raises `DataError` if an image is not the manifest's, leaves the root, or is HEIC, which cannot
-    be read here; `StoreError` if the file cannot be written, or the backbone's rows are not finite
-    and unit-norm.
+    be read here; `StoreError` if the file cannot be written, or the backbone's rows are not of unit
+    length; `ConfigError` if they are not finite.
     """
     from sreclip.features.dataset import ImageDataset
     from sreclip.features.encode import encode_batches
@@ -107,9 +107,11 @@ def extract_images(
         for batch, features in encode_batches(backbone, batches, seconds):
             if at == 0 and provenance.precision != "float32":
                 rounding = _rounding(backbone, batch, features)
+            names = [images.stored[at + i].place.name for i in range(len(batch))]
+            check_finite(backbone, features, names)
             stored[at : at + len(batch)] = features
             rejects += [
-                Reject(int(row_id[at + i]), images.stored[at + i].place.name, batch.reasons[i])
+                Reject(int(row_id[at + i]), names[i], batch.reasons[i])
                 for i in np.flatnonzero(~batch.ok)
             ]
             notes.update(batch.notes)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import sreclip
 from sreclip.backbones.base import Backbone
-from sreclip.errors import StoreError
+from sreclip.errors import ConfigError, StoreError
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import content_key
 from sreclip.sealed import MADE_BY
@@ -40,6 +40,7 @@ class Provenance:
 
     backbone: str
     weights_sha256: str
+    network: str
     preprocessing: str
     precision: str  # number format of the forward pass
     dtype: str  # number format of the stored rows
@@ -53,6 +54,7 @@ class Provenance:
         return cls(
             backbone=backbone.label,
             weights_sha256=backbone.weights_sha256,
+            network=backbone.network,
             preprocessing=backbone.preprocessing + reduced,
             precision=backbone.precision,
             dtype=dtype,
@@ -68,6 +70,7 @@ class Provenance:
             kind,
             self.backbone,
             self.weights_sha256,
+            self.network,
             self.preprocessing,
             self.precision,
             self.dtype,
@@ -130,6 +133,22 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
+
+
+def check_finite(backbone: Backbone, rows: NDArray[Any], names: Sequence[str]) -> None:
+    """Raise `ConfigError` if the backbone made a row, ``(n_rows, dim)``, that is not finite."""
+    finite = np.isfinite(rows).all(axis=1)
+    if finite.all():
+        return
+    of = f"{backbone.label} gives numbers that are not finite for {names[int(finite.argmin())]!r}"
+    if backbone.precision == "float32":
+        raise ConfigError(of, "check that the weights are of this model, and not damaged")
+    raise ConfigError(
+        f"{of} in {backbone.precision}: the arithmetic overflows",
+        "set the backbone's precision to bfloat16 or float32"
+        if backbone.precision == "float16"
+        else "set the backbone's precision to float32",
+    )
 
 
 def check_rows(rows: NDArray[Any], ok: NDArray[np.bool_], names: Sequence[str], path: Path) -> None:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.backbones.base import Backbone
-from sreclip.errors import StoreError
-from sreclip.features.header import Header, Provenance, check_rows
+from sreclip.errors import DataError, StoreError
+from sreclip.features.header import Header, Provenance, check_finite, check_rows
 from sreclip.keys import content_key
 from sreclip.sealed import add_data, json_bytes, new_sealed, open_sealed, read_json
 
@@ -67,14 +67,17 @@ def encode_texts(
         F_c = \mathrm{unit}\Big(\frac1{PT} \sum_{p,t} e_{cpt}\Big),
 
     so a class with several prompt names is the mean over names and templates, as CLIP averages
-    templates. A prompt that occurs twice is encoded once. Raises `StoreError` if the vectors of a
-    name are not finite or cancel out.
+    templates. A prompt that occurs twice is encoded once.
+
+    Raises `DataError` if a prompt has more tokens than the backbone reads, `ConfigError` if half
+    precision overflows, `StoreError` if the vectors of a name cancel out.
     """
     prompts = [
         [[template.replace("{}", entry) for template in templates] for entry in group]
         for group in prompt_names
     ]
     distinct = list(dict.fromkeys(text for group in prompts for row in group for text in row))
+    _refuse_long(names, prompts, templates, backbone)
     vectors = _encode(distinct, backbone)
     place = {text: index for index, text in enumerate(distinct)}
     shape = (len(names), len(templates), backbone.dim)
@@ -141,7 +144,30 @@ def _encode(texts: list[str], backbone: Backbone) -> NDArray[np.float32]:
         for start in range(0, len(texts), BATCH):
             encoded = backbone.encode_text(texts[start : start + BATCH])
             vectors[start : start + BATCH] = encoded.float().cpu().numpy()
+            check_finite(backbone, vectors[start : start + BATCH], texts[start : start + BATCH])
     return vectors
+
+
+def _refuse_long(
+    names: Sequence[str],
+    prompts: Sequence[Sequence[Sequence[str]]],
+    templates: Sequence[str],
+    backbone: Backbone,
+) -> None:
+    """Raise `DataError` for a prompt whose end the backbone would not read."""
+    limit = backbone.context_length
+    for name, group in zip(names, prompts, strict=True):
+        for row in group:
+            for text, template, n_tokens in zip(
+                row, templates, backbone.count_tokens(list(row)), strict=True
+            ):
+                if n_tokens > limit:
+                    raise DataError(
+                        f"{name!r}: its prompt of the template {template!r} has {n_tokens} tokens, "
+                        f"but {backbone.label} reads only {limit}: {text!r}",
+                        "shorten the template in prompts.templates, or give the class a shorter "
+                        "prompt name in the class list",
+                    )
 
 
 def _unit(vectors: NDArray[np.float64], name: str) -> NDArray[np.float64]:

@@ -17,7 +17,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.backbones import BACKBONES
 from sreclip.config.models import Params
 from sreclip.data import PREPARE_VERSION
 from sreclip.data.manifest import (
@@ -31,10 +30,10 @@ from sreclip.data.manifest import (
 )
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
-from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import content_key
 from sreclip.methods import METHODS
-from sreclip.plan.code import code_key, shipped_files_key
+from sreclip.plan.code import code_key
+from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.results import Result
 from sreclip.plan.split import known_mask
 
@@ -64,6 +63,10 @@ HISTORY = "history.csv"
 # The table of the page that is published: images that extraction rejected.
 REJECTS = "rejects.csv"
 REFERENCE = "reference"
+
+
+# What stays with another split, method or sweep.
+_SHARED = {"task", "classes", "shards", "summary", "weights_sha256", "backbone_key", "_images"}
 
 
 def fit_code(method: str) -> str:
@@ -97,9 +100,7 @@ class Plan:
         """Return the plan of the same task with other sections of the parameters."""
         plan = replace(self, params=self.params.model_copy(update=sections))
         if not {"task", "backbone", "features"} & sections.keys():
-            for name in ("task", "classes", "shards", "summary", "backbone_key", "_images"):
-                if name in vars(self):
-                    vars(plan)[name] = vars(self)[name]
+            vars(plan).update({name: vars(self)[name] for name in _SHARED & vars(self).keys()})
         return plan
 
     # What the parameters alone decide
@@ -132,17 +133,19 @@ class Plan:
         return bool(self.params.task.settings.get("outside_links"))
 
     @cached_property
+    def fingerprints(self) -> Fingerprints:
+        """Hashes of local weights by size and times, on this machine."""
+        return Fingerprints(self.results / "cache" / "weights.json")
+
+    @cached_property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of the backbone's local files; None if it has none."""
+        return weights_sha256(self.params, self.fingerprints)
+
+    @cached_property
     def backbone_key(self) -> str:
-        """Key of what the parameters say about features."""
-        backbone, features = self.params.backbone, self.params.features
-        return content_key(
-            "backbone",
-            EXTRACTION_VERSION,
-            FORMAT_VERSION,
-            backbone.model_dump(include={"name", backbone.name}),
-            features.model_dump(include={"dtype", "max_pixels", "reduced_jpeg"}),
-            shipped_files_key(BACKBONES[backbone.name].partition(":")[0]),
-        )
+        """Key of what the parameters and local weights say about features."""
+        return backbone_key(self.params, self.weights_sha256)
 
     # What the files of the task decide
 

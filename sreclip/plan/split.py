@@ -23,6 +23,11 @@ def known_mask(
     Raises `ConfigError` for a name that is no class, more unknown classes than can be, or a known
     class without a source image.
     """
+    if len(names) < 2:
+        raise ConfigError(
+            f"the task has no other class than {', '.join(names) or 'none'}: nothing to tell apart",
+            "add a folder per class, or a class list with all names",
+        )
     unknown = _unknown(names, source_counts, split)
     mask = np.array([name not in unknown for name in names])
     if not mask.any():

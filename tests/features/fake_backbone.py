@@ -19,6 +19,8 @@ class FakeBackbone:
     """A fixed random projection of downscaled pixels; texts go to vectors seeded by their hash."""
 
     label = "fake"
+    network = "random projection"
+    context_length = 20
     logit_scale = 50.0
     preprocessing = "8 x 8, 0..1"
     image_size = 8
@@ -52,6 +54,9 @@ class FakeBackbone:
         pixels = pixels.to(self.device).flatten(1)
         rows = torch.stack([row.to(dtype) @ matrix for row in pixels]).float()
         return torch.nn.functional.normalize(rows, dim=1)
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
 
     def encode_text(self, texts: list[str]) -> torch.Tensor:
         self.texts_seen += texts

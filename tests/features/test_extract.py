@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from sreclip.data.grey import OWN_RANGE
-from sreclip.errors import DataError, StoreError
+from sreclip.errors import ConfigError, DataError, StoreError
 from sreclip.features.dataset import ImageDataset
 from sreclip.features.extract import ExtractionReport
 from sreclip.features.header import Provenance
@@ -209,8 +209,22 @@ def test_a_backbone_that_breaks_its_promise(
 ) -> None:
     backbone = fake.Backbone()
     backbone.encode_image = lambda pixels: torch.full((len(pixels), 16), torch.nan)
-    with pytest.raises(StoreError, match=f"row_id {rows['row_id'][0]} is not finite"):
+    with pytest.raises(ConfigError, match=r"not finite for 'source/0000\.png'"):
         extract(rows, tmp_path / "a.h5", backbone=backbone)
+    backbone.encode_image = lambda pixels: torch.full((len(pixels), 16), 2.0)
+    with pytest.raises(StoreError, match=f"row_id {rows['row_id'][0]} is not of unit length"):
+        extract(rows, tmp_path / "a.h5", backbone=backbone)
+
+
+def test_half_precision_that_overflows_is_named(
+    rows: pd.DataFrame, extract: Extract, fake: SimpleNamespace, tmp_path: Path
+) -> None:
+    backbone = fake.Backbone(precision="float16")
+    backbone.encode_image = lambda pixels, exact=False: torch.full((len(pixels), 16), torch.nan)
+    with pytest.raises(ConfigError, match="in float16: the arithmetic overflows") as caught:
+        extract(rows, tmp_path / "a.h5", backbone=backbone)
+    assert "bfloat16" in caught.value.hint
+    assert not (tmp_path / "a.h5").exists()
 
 
 def test_lines_in_a_log(

@@ -21,7 +21,7 @@ from sreclip.features.inspect import describe
 from sreclip.features.verify import verify_file
 
 DIM = 512
-MADE_WITH = Provenance("fake", "ab" * 32, "8 x 8", "float32", "float16", 50.0, DIM)
+MADE_WITH = Provenance("fake", "ab" * 32, "random", "8 x 8", "float32", "float16", 50.0, DIM)
 
 
 def unit_rows(count: int, seed: int = 0) -> np.ndarray:
@@ -144,7 +144,7 @@ def test_damage_and_missing_shards_are_named(tmp_path: Path) -> None:
 
 def test_the_key_follows_what_decides_the_numbers() -> None:
     key = MADE_WITH.file_key("images", "rows")
-    keyed = ("backbone", "weights_sha256", "preprocessing", "precision", "dtype")
+    keyed = ("backbone", "weights_sha256", "network", "preprocessing", "precision", "dtype")
     changed = {replace(MADE_WITH, **{name: "x"}).file_key("images", "rows") for name in keyed}
     changed |= {MADE_WITH.file_key("images", "r"), MADE_WITH.file_key("text", "rows")}
     assert len(changed | {key}) == len(keyed) + 3
@@ -165,6 +165,7 @@ def test_what_was_made_from_something_else_is_refused(tmp_path: Path) -> None:
     [
         {"backbone": "mini"},
         {"weights_sha256": "cd" * 32},
+        {"network": "other"},
         {"preprocessing": "9 x 9"},
         {"precision": "bfloat16"},
         {"dtype": "float32"},

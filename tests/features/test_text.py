@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sreclip.errors import StoreError
+from sreclip.errors import DataError, StoreError
 from sreclip.features.header import Header, Provenance
 from sreclip.features.images import open_images
 from sreclip.features.text import encode_texts, read_text, text_rows_key, write_text
@@ -75,6 +75,18 @@ def test_more_names_than_an_attribute_could_hold(fake: SimpleNamespace, tmp_path
     names = [f"a rather long name of a class, number {number}" for number in range(3000)]
     extract(tmp_path / "a.h5", fake.Backbone(), names, [[name] for name in names], ["{}"])
     assert read_text(tmp_path / "a.h5").names == names
+
+
+def test_a_prompt_longer_than_the_context_names_class_and_template(fake: SimpleNamespace) -> None:
+    long = "a photo of " + "very " * 15 + "{}."
+    assert encode_texts(["cat"], [["cat"]], ["{}", long], fake.Backbone()).features.shape == (1, 16)
+    with pytest.raises(
+        DataError, match=r"'lion'.* has 23 tokens, but fake reads only 20"
+    ) as caught:
+        encode_texts(
+            ["cat", "lion"], [["cat"], ["big wild cat or lion"]], ["{}", long], fake.Backbone()
+        )
+    assert repr(long) in caught.value.message
 
 
 def test_vectors_that_cannot_be_used(

@@ -105,7 +105,7 @@ def test_describe_and_render(tree: Tree) -> None:
 def test_inspect_tells_of_damage(tree: Tree, tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(64, 512))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
-    made_with = Provenance("fake", "ab" * 32, "8 x 8", "float32", "float16", 50.0, 512)
+    made_with = Provenance("fake", "ab" * 32, "random", "8 x 8", "float32", "float16", 50.0, 512)
     path = tmp_path / "large.h5"
     write_images(path, made_with, np.arange(64), rows, [], rows_key="r", domain="source")
     flip(path, rows[40].tobytes())

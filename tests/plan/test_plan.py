@@ -15,5 +15,5 @@ def test_each_version_of_feature_files_has_a_folder_of_its_own(
     params = parse_params({"task": {"name": "openmoji"}})
     before = Plan(params).feature_dir
     assert Plan(params).feature_dir == before
-    monkeypatch.setattr(f"sreclip.plan.plan.{version}", 77)
+    monkeypatch.setattr(f"sreclip.plan.fingerprints.{version}", 77)
     assert Plan(params).feature_dir != before

@@ -160,6 +160,8 @@ def make_project(folder: Path) -> Project:
     for name in WORKFLOW_FILES:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    (folder / "weights").mkdir()
+    shutil.copy(ROOT / "weights/README.md", folder / "weights")
     for kind, name in enumerate(CLASSES):
         for number in range(6):
             seed = 100 * kind + number

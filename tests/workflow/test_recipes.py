@@ -97,6 +97,7 @@ from typing import Any
 import torch
 from torchvision.transforms import functional as tf
 
+from sreclip.backbones.base import Checked
 from sreclip.backbones.weights import unit_rows, usable_device
 
 
@@ -106,6 +107,8 @@ class Grid:
     dim = 48
     logit_scale = 20.0
     weights_sha256 = "0" * 64
+    network = "none"
+    context_length = 1000
     precision = "float32"
     preprocessing = "resized to 4 x 4"
     image_size = 4
@@ -119,9 +122,16 @@ class Grid:
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         return unit_rows(pixels.flatten(1) + 0.1)
 
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        return [len(text) for text in texts]
+
     def encode_text(self, texts: list[str]) -> torch.Tensor:
         counts = [[1 + text.count(chr(97 + i % 26)) for i in range(48)] for text in texts]
         return unit_rows(torch.tensor(counts, dtype=torch.float32))
+
+
+def check(settings: Mapping[str, Any], label: str) -> Checked:
+    return Checked(Grid.network)
 
 
 def load(settings: Mapping[str, Any], label: str, device: str) -> Grid:
@@ -185,6 +195,7 @@ def test_a_method_a_task_and_a_backbone_by_their_recipes(extended: Project) -> N
         methods={"run": ["zero_shot", "class_mean"], "class_mean": {"mix": 0.75}},
         train={"seeds": [0]},
     )
+    assert "backbone grid: none" in extended.run("sreclip", "check").stderr
     printed = extended.snakemake("all")
     assert "train_method class_mean" in printed
     found = json.loads((extended.folder / "reports/metrics.json").read_text())

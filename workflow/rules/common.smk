@@ -92,6 +92,7 @@ if shutil.which("sreclip") is None:
 
 onstart:
     write_snapshot(PARAMS)
+    PLAN.fingerprints.save()
 
 
 onsuccess:
