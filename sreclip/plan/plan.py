@@ -8,6 +8,7 @@ all later results carry a key of the code that makes them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -124,6 +125,16 @@ class Plan:
         """Hashes of images by size and time, on the machine that prepared the task."""
         return self.results / "cache" / f"{self.task.path.name}.hashes.parquet"
 
+    @property
+    def seen(self) -> Path:
+        """What the images' folders looked like when this machine prepared the task."""
+        return self.results / "cache" / f"{self.task.path.name}.seen.json"
+
+    @property
+    def backbone_name(self) -> str:
+        """The backbone's label in paths: a checkpoint's name may mean something to Snakemake."""
+        return re.sub(r"[^\w.+=@:/-]+", "_", self.params.backbone.label)
+
     @cached_property
     def backbone_key(self) -> str:
         """Key of what the parameters say about features."""
@@ -216,7 +227,7 @@ class Plan:
     @property
     def feature_dir(self) -> Path:
         """Folder of all features of the backbone."""
-        return self.results / "features" / f"{self.params.backbone.label}-{self.backbone_key}"
+        return self.results / "features" / f"{self.backbone_name}-{self.backbone_key}"
 
     @cached_property
     def graph(self) -> Result:
@@ -382,4 +393,4 @@ class Plan:
 
     def under(self, stage: str, leaf: str) -> Path:
         """Return where a result of this task and backbone is."""
-        return self.results / stage / self.params.task.name / self.params.backbone.label / leaf
+        return self.results / stage / self.params.task.name / self.backbone_name / leaf
