@@ -51,14 +51,11 @@ def is_outdated(
         return True
 
 
-def dated_ahead(look: FirstLook) -> str:
+def note_of_dates(look: FirstLook) -> str:
     """Name what is dated in the future; empty if nothing is."""
-    ahead = time.time() + _AHEAD_S
-    return some([str(path) for path in look.inputs if path.exists() and _time(path) > ahead])
-
-
-def _time(path: Path) -> float:
-    return path.stat().st_mtime
+    latest = time.time() + _AHEAD_S
+    ahead = [str(path) for path in look.inputs if path.exists() and path.stat().st_mtime > latest]
+    return f"note: dated in the future, which does no harm: {some(ahead)}" if ahead else ""
 
 
 def _inputs_key(look: FirstLook) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sreclip.data.changes import dated_ahead, is_outdated, write_seen
+from sreclip.data.changes import is_outdated, note_of_dates, write_seen
 from sreclip.data.prepare import prepare_data
 from sreclip.data.tasks.folder import FolderTask
 
@@ -132,7 +132,7 @@ def test_a_damaged_file_is_no_reason_to_stop(task: Prepared, damaged: str) -> No
 
 
 def test_what_is_dated_in_the_future_is_named(task: Prepared) -> None:
-    assert dated_ahead(task.look) == ""
+    assert note_of_dates(task.look) == ""
     date(task.root / "target", 0.1)
     date(task.root / "source/dog", 3)
-    assert dated_ahead(task.look) == f"{task.root}/source/dog, {task.root}/target"
+    assert note_of_dates(task.look).endswith(f": {task.root}/source/dog, {task.root}/target")

@@ -1,4 +1,4 @@
-"""Names that mean something to Snakemake, DVC, a shell or HTML, in every place that a user names."""
+"""Names that mean something to Snakemake, DVC, a shell or HTML, wherever a user names things."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from sreclip.config import parse_params, read_values
-from sreclip.data.changes import dated_ahead, is_outdated
+from sreclip.data.changes import is_outdated, note_of_dates
 from sreclip.data.task import FirstLook
 from sreclip.data.tasks import load_task
 from sreclip.errors import SreclipError
@@ -88,12 +88,9 @@ if MAIN:
             quiet=bool(OUTPUT.quiet),
             shows_logs=OUTPUT.show_failed_logs,
         )
-    ahead = dated_ahead(LOOK)
-    if ahead and not OUTPUT.quiet and (OUTDATED or not PLAN.task.path.exists()):
-        print(
-            f"note: dated in the future, which does no harm: {ahead}",
-            file=sys.stderr,
-        )
+    note = note_of_dates(LOOK)
+    if note and not OUTPUT.quiet and (OUTDATED or not PLAN.task.path.exists()):
+        print(note, file=sys.stderr)
     # Published files were edited or removed since: their stamp is there, but means other files.
     stale = not is_as_published(PLAN.reports)
     again = f"results/again/{time.time_ns()}"
