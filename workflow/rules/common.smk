@@ -28,7 +28,7 @@ from sreclip.plan.sweep import Sweep, all_results
 from sreclip.provenance.stamps import AGAIN_VARIABLE, is_as_published
 from sreclip.workflow.output import one_line_per_job
 from sreclip.workflow.paths import literal
-from sreclip.workflow.slurm import ask_patiently
+from sreclip.workflow.slurm import ask_patiently, check_folder
 from sreclip.workflow.times import let_times_differ
 
 
@@ -103,6 +103,11 @@ if shutil.which("sreclip") is None:
 
 
 onstart:
+    if workflow.executor_plugin.name == "slurm":
+        try:
+            check_folder(Path.cwd())
+        except SreclipError as error:
+            refuse(error)
     write_snapshot(PARAMS)
 
 
