@@ -46,11 +46,17 @@ def test_the_pipeline_runs(tmp_path: Path, name: str) -> None:
 
 
 def test_dvc_repro_runs(made: Project, tmp_path: Path) -> None:
-    """All names in one, for the folder of the project and of its environment."""
-    name = " ".join(NAMES.values())
-    project = Project(tmp_path / name)
+    """All names in one, but the cache is elsewhere: DVC itself fails over braces in its path."""
+    project = Project(tmp_path / " ".join(NAMES.values()))
     shutil.copytree(made.folder, project.folder, symlinks=True)
     project.edit(report__title="Another")
+    refused = project.run("dvc", "repro", check=False)
+    assert refused.returncode != 0
+    assert "DVC cannot use a cache with braces in its path" in refused.stderr
+    assert "write_page" not in refused.stderr
+
+    shutil.move(project.folder / ".dvc/cache", tmp_path / "cache")
+    project.run("dvc", "cache", "dir", str(tmp_path / "cache"))
     assert project.repro() == {"write_page": 1, "publish_report": 1}
     assert project.changed() == {}
 

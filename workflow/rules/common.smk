@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from sreclip.config import parse_params, read_values
-from sreclip.data.changes import is_outdated, note_of_dates
+from sreclip.data.changes import is_outdated, note_of_dates, write_seen
 from sreclip.data.task import FirstLook
 from sreclip.data.tasks import load_task
 from sreclip.errors import SreclipError
@@ -27,7 +27,7 @@ from sreclip.plan.split import known_mask
 from sreclip.plan.sweep import Sweep, all_results
 from sreclip.provenance.stamps import AGAIN_VARIABLE, is_as_published
 from sreclip.workflow.output import one_line_per_job
-from sreclip.workflow.paths import literal
+from sreclip.workflow.paths import check_cache, literal
 from sreclip.workflow.slurm import ask_patiently, check_folder
 from sreclip.workflow.times import let_times_differ
 
@@ -66,6 +66,8 @@ try:
     # A job does what the main process has found due: it need not walk the images again.
     LOOK = TASK.first_look(*PREPARED) if MAIN else FirstLook([], None)
     OUTDATED = is_outdated(TASK, *PREPARED, LOOK, PLAN.seen)
+    if MAIN:
+        check_cache()
     if LOOK.classes is not None:
         known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)
 except SreclipError as error:
@@ -108,6 +110,10 @@ onstart:
             check_folder(Path.cwd())
         except SreclipError as error:
             refuse(error)
+    prepared = all(path.exists() for path in PLAN.task.outputs)
+    if LOOK.inputs and prepared and not OUTDATED:
+        # Of results that were pulled: the next run need not list the images.
+        write_seen(PLAN.seen, LOOK, PLAN.task.path)
     write_snapshot(PARAMS)
 
 
