@@ -80,10 +80,14 @@ def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
 @_step
 def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
     """List and hash the images of the task, and write a manifest cut into shards."""
+    from sreclip.data.changes import write_seen
     from sreclip.data.prepare import prepare_data as prepare
+    from sreclip.data.tasks import load_task
 
     plan = plan_of(params)
     task = plan.params.task
+    # Before the images are listed: what comes later is then seen to be new.
+    look = load_task(task.name).first_look(task.settings, plan.task.path)
     summary = prepare(
         task.name,
         task.settings,
@@ -93,6 +97,7 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         hash_cache=plan.hash_cache,
         progress=not quiet,
     )
+    write_seen(plan.seen, look, plan.task.path)
     classes, shards, images = (summary[name] for name in ("classes", "shards", "images"))
     counts = f"{images['source']} source and {images['target']} target images"
     log.info("%s: %d classes, %s in %d shards", task.name, classes, counts, shards)

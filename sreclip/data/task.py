@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sreclip.data.manifest import (
-    MANIFEST_FILE,
     ClassEntry,
     Domain,
     read_classes,
@@ -51,7 +50,8 @@ class TaskData:
 class FirstLook(NamedTuple):
     """What is known of a task before it is prepared.
 
-    When one of ``inputs``, files and folders, is newer, the task must be prepared again.
+    When the time of one of ``inputs``, files and folders, is another one, the task must be prepared
+    again (see `sreclip.data.changes`).
     ``classes`` has the class names, with 0 for those without source images; it is None when only
     the preparation can tell.
     """
@@ -98,14 +98,3 @@ class Task(ABC):
             if expected.pop(place.name, None) != size and place.name not in dropped:
                 return False
         return not expected
-
-    def is_as_pulled(self, settings: Mapping[str, Any], folder: Path, hash_cache: Path) -> bool:
-        """Tell whether the task was prepared on another machine and is the same here.
-
-        After a clone and a pull every folder may be newer than the manifest. Then modification
-        times mean nothing, and `is_as_prepared` tells whether images were added or removed. After
-        the first preparation on this machine, which leaves ``hash_cache``, times count.
-        """
-        if hash_cache.exists() or not (folder / MANIFEST_FILE).exists():
-            return False
-        return self.is_as_prepared(settings, folder)

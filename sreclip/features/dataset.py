@@ -34,6 +34,9 @@ class Batch:
     ``pixels`` are those of the images that are ok, ``(n_ok, 3, height, width)``, None if there is
     none; ``reasons`` say why each image is rejected, and are empty where it is ok; ``notes`` are
     those of single images.
+
+    Between processes the pixels are in shared memory, or, if ``in_pipe``, go through the pipe with
+    the rest: slower, but there is always room.
     """
 
     pixels: torch.Tensor | None
@@ -42,6 +45,7 @@ class Batch:
     failure: DataError | None = None  # the first error to stop at
     read_s: float = 0.0  # seconds for reading and hashing
     decode_s: float = 0.0  # seconds for decoding and preprocessing
+    in_pipe: bool = False
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -65,6 +69,17 @@ class Batch:
             read_s=sum(part.read_s for part in parts),
             decode_s=sum(part.decode_s for part in parts),
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if self.in_pipe and self.pixels is not None:
+            state["pixels"] = self.pixels.numpy()  # torch moves a tensor to shared memory
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if isinstance(self.pixels, np.ndarray):
+            self.pixels = torch.from_numpy(self.pixels)
 
     def pin_memory(self) -> Batch:
         """Move the pixels to pinned memory; torch's loader calls this."""

@@ -142,6 +142,11 @@ class Plan:
         """SHA-256 of the backbone's local files; None if it has none."""
         return weights_sha256(self.params, self.fingerprints)
 
+    @property
+    def seen(self) -> Path:
+        """What the images' folders looked like when this machine prepared the task."""
+        return self.results / "cache" / f"{self.task.path.name}.seen.json"
+
     @cached_property
     def backbone_key(self) -> str:
         """Key of what the parameters and local weights say about features."""

@@ -14,6 +14,7 @@ from sreclip.keys import content_key
 PARAMS_FILE = Path("params.yaml")
 # Where the Snakefile tells its jobs the parameters of the run.
 RUN_PARAMS_VARIABLE = "SRECLIP_RUN_PARAMS"
+_TICK_NS = 2_000_000_000  # file systems that count in seconds count in two
 _SNAPSHOT = re.compile(r"[0-9a-f]{12}\.yaml")
 
 
@@ -32,7 +33,13 @@ def write_snapshot(params: Params, results: Path = Path("results")) -> None:
 
     Jobs read this file: an edit of `params.yaml` during a run does not reach the jobs of that run.
     """
-    write_text(snapshot_path(params, results), dump_params(params))
+    path = snapshot_path(params, results)
+    earlier = [other for other in snapshots(results) if other != path]
+    write_text(path, dump_params(params))
+    # A clock that was ahead, once or on another machine, must not make an earlier run the last one.
+    newest = max((other.stat().st_mtime_ns for other in earlier), default=0)
+    if path.stat().st_mtime_ns <= newest:
+        os.utime(path, ns=(newest + _TICK_NS, newest + _TICK_NS))
 
 
 def snapshots(results: Path) -> list[Path]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from logging import Logger
+from pathlib import Path
 
+from sreclip.errors import ConfigError
+
+# What a shell or Slurm replaces in a job's command, or in the path of its log.
+_REPLACED = '%\\"$`'
 States = dict[str, str]
 Question = Callable[[str, Logger], Awaitable[tuple[States | None, float | None]]]
 
@@ -41,6 +46,16 @@ class PatientQuestion:
             self.told |= states.keys()
             states |= dict.fromkeys(self.told - states.keys(), "UNKNOWN")
         return states, seconds
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `ConfigError` if Slurm would wait for ever for jobs in this folder."""
+    found = [character for character in _REPLACED if character in str(folder)]
+    if found:
+        raise ConfigError(
+            f"{folder}: Slurm runs no job in a folder with {' '.join(found)} in its path",
+            "rename the folder, or run without Slurm",
+        )
 
 
 def ask_patiently() -> None:

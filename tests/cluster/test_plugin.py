@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import snakemake_executor_plugin_slurm as plugin
 
-from sreclip.workflow.slurm import ask_patiently
+from sreclip.errors import ConfigError
+from sreclip.workflow.slurm import ask_patiently, check_folder
 
 LOG = logging.getLogger(__name__)
 
@@ -63,3 +64,12 @@ def test_the_plugin_is_changed_once() -> None:
     once = plugin.query_job_status
     ask_patiently()
     assert plugin.query_job_status is once
+
+
+@pytest.mark.parametrize("character", '%\\"$`')
+def test_a_folder_in_which_slurm_would_wait_for_ever_is_refused(character: str) -> None:
+    """Seen with Slurm 22.05: the job is lost, or its log cannot be written and it never starts."""
+    with pytest.raises(ConfigError, match="Slurm runs no job in a folder with") as caught:
+        check_folder(Path(f"/data/a{character}b"))
+    assert f"with {character} in its path" in caught.value.message
+    check_folder(Path("/data/-a 'b' {c}<x> #[x]&;é (1)*?"))

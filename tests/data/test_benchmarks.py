@@ -289,14 +289,13 @@ def test_target_labels_go_to_their_own_file(i2awa):
     assert [I2AWA[label].folder for label in labels] == folders.tolist()
 
 
-def test_a_pulled_benchmark_is_known_by_names_and_sizes(i2awa, tmp_path):
+def test_a_pulled_benchmark_is_known_by_names_and_sizes(i2awa):
     run_preparation(i2awa)
-    asked = (settings_of("i2awa", i2awa), i2awa / "task", tmp_path / "none.parquet")
-    is_as_pulled = TASK.is_as_pulled
-    assert is_as_pulled(*asked)
+    asked = (settings_of("i2awa", i2awa), i2awa / "task")
+    assert TASK.is_as_prepared(*asked)
     image = i2awa / "3D2/beaver-n02363005/0.jpg"
     image.write_bytes(b"other size")
-    assert not is_as_pulled(*asked)
+    assert not TASK.is_as_prepared(*asked)
 
 
 # I2AwA: what is wrong with a tree

@@ -6,7 +6,6 @@ import os
 import pickle
 import re
 import tarfile
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -497,49 +496,6 @@ def test_image_folders_are_all_found_whatever_link_counts_say(tmp_path, monkeypa
 def test_two_runs_are_equal(tmp_path):
     settings = make(tmp_path, *(f"source/c{i % 7}/{i}.jpg" for i in range(60)), "target/a.jpg")
     assert prepare(settings) == prepare(settings)
-
-
-def test_a_pulled_task_is_known_by_names_and_sizes(tmp_path):
-    settings = make(tmp_path / "data", "source/cat/a.jpg", "source/dog/b.jpg", "target/c.jpg")
-    (tmp_path / "data/classes.txt").write_text("cat\ndog\n")
-    settings["classes"] = "classes.txt"
-    folder, cache = tmp_path / "task", tmp_path / "hashes.parquet"
-    is_as_pulled = partial(FolderTask().is_as_pulled, settings, folder, cache)
-    assert not is_as_pulled(), "it is not prepared"
-    (tmp_path / "data/source/cat/a.jpg").write_text("four")
-    (tmp_path / "data/source/dog/b.jpg").write_text("other")
-    prepare_data(
-        "folder",
-        settings,
-        folder,
-        shard_size=4,
-        duplicates="error",
-        hash_cache=tmp_path / "other.parquet",
-    )
-    assert is_as_pulled()
-    cache.touch()
-    assert not is_as_pulled(), "it was prepared here, and times count"
-    cache.unlink()
-
-    def changed(path: str, text: str | None) -> bool:
-        """Whether another text, or none, is noticed; it is put back."""
-        place = tmp_path / "data" / path
-        before = place.read_text() if place.exists() else None
-        place.unlink(missing_ok=True)
-        if text is not None:
-            place.write_text(text)
-        noticed = not is_as_pulled()
-        place.unlink(missing_ok=True)
-        if before is not None:
-            place.write_text(before)
-        assert is_as_pulled()
-        return noticed
-
-    assert changed("target/new.jpg", "new")
-    assert changed("source/cat/a.jpg", None)
-    assert changed("source/cat/a.jpg", "another size")
-    assert changed("classes.txt", "dog\ncat\n")
-    assert not changed("target/notes.txt", "not an image")
 
 
 def test_registry():

@@ -43,14 +43,11 @@ def test_prepare_is_enough(root: Path, tmp_path: Path, monkeypatch: pytest.Monke
     settings, folder, cache = {"root": str(root)}, tmp_path / "task", tmp_path / "hashes.parquet"
     task = Plain()
     assert task.first_look(settings, folder) == FirstLook([], None)
-    assert not task.is_as_pulled(settings, folder, cache), "it is not prepared"
-    other = tmp_path / "elsewhere.parquet"
     summary = prepare_data(
-        "plain", settings, folder, shard_size=4, duplicates="error", hash_cache=other
+        "plain", settings, folder, shard_size=4, duplicates="error", hash_cache=cache
     )
     assert summary["images"] == {"source": 2, "target": 1}
-    assert task.is_as_pulled(settings, folder, cache)
-    assert not task.is_as_pulled(settings, folder, other), "it was prepared here"
+    assert task.is_as_prepared(settings, folder)
     assert not task.is_as_prepared({**settings, "names": ("cat", "cow")}, folder)
     (root / "target/c.jpg").write_bytes(b"other size")
     assert not task.is_as_prepared(settings, folder)

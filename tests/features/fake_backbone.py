@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,10 @@ from sreclip.data.manifest import COLUMNS, row_id
 
 
 class FakeBackbone:
-    """A fixed random projection of downscaled pixels; texts go to vectors seeded by their hash."""
+    """A fixed random projection of downscaled pixels; texts go to vectors seeded by their hash.
+
+    Pixels may be ``enlarged`` again, which changes no feature.
+    """
 
     label = "fake"
     network = "random projection"
@@ -32,8 +36,10 @@ class FakeBackbone:
         delay: float = 0.0,
         precision: str = "float32",
         device: str = "cpu",
+        enlarged: int = 1,
     ) -> None:
         self.dim, self.delay, self.precision = dim, delay, precision
+        self.enlarged = enlarged
         matrix = np.random.default_rng(seed).normal(size=(3 * 8 * 8, dim)).astype(np.float32)
         self.device = torch.device(device)
         self.matrix = torch.from_numpy(matrix).to(self.device)
@@ -42,7 +48,8 @@ class FakeBackbone:
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         small = np.asarray(image.resize((8, 8), Image.Resampling.BILINEAR), dtype=np.float32)
-        return torch.from_numpy(small / 255).permute(2, 0, 1).contiguous()
+        large = small.repeat(self.enlarged, axis=0).repeat(self.enlarged, axis=1)
+        return torch.from_numpy(large / 255).permute(2, 0, 1).contiguous()
 
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         if self.delay:
@@ -51,7 +58,7 @@ class FakeBackbone:
         dtype = torch.float32 if exact else getattr(torch, self.precision)
         # Row by row, so that the numbers cannot depend on the size of the batch.
         matrix = self.matrix.to(dtype)
-        pixels = pixels.to(self.device).flatten(1)
+        pixels = pixels[:, :, :: self.enlarged, :: self.enlarged].to(self.device).flatten(1)
         rows = torch.stack([row.to(dtype) @ matrix for row in pixels]).float()
         return torch.nn.functional.normalize(rows, dim=1)
 
@@ -102,13 +109,14 @@ if __name__ == "__main__":
     from sreclip.features.extract import extract_images
 
     data, target = Path(sys.argv[1]), Path(sys.argv[2])
+    own, settings = json.loads(sys.argv[3])
     files = [path.relative_to(data).as_posix() for path in data.rglob("*.png")]
     extract_images(
         manifest_rows(data, files),
         data,
-        FakeBackbone(dim=512, delay=0.2),
+        FakeBackbone(**own),
         target,
-        FeatureSettings(batch_size=100, workers=1),
+        FeatureSettings(**settings),
         rows_key="rows",
         progress=False,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import pickle
@@ -249,7 +250,8 @@ def test_kills_at_random_moments_leave_no_file_and_the_next_run_is_the_same(
     """Three here, and three in tests/workflow/test_faults.py."""
     root, out = tmp_path / "many", tmp_path / "out" / "a.h5"
     fake.make_images(root, 700)
-    program = [sys.executable, str(fake.program), str(root), str(out)]
+    options = [{"dim": 512, "delay": 0.2}, {"batch_size": 100, "workers": 1}]
+    program = [sys.executable, str(fake.program), str(root), str(out), json.dumps(options)]
     chance = random.Random(0)
     # The model takes 0.2 s for each of the seven batches, and says when it begins one. After the
     # last one the file is written.

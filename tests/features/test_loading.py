@@ -83,10 +83,10 @@ def test_an_image_that_hangs_the_decoder_is_rejected(
 def test_only_time_at_one_image_counts() -> None:
     watch = Watch(2, limit_s=1.0)
     for row in range(5):
-        watch._table[0] = torch.tensor([11, row])
+        watch._table[0, :2] = torch.tensor([11, row])
         watch.waited(0.8)
     watch.waited(0.1)
-    watch._table[1] = torch.tensor([12, 40])
+    watch._table[1, :2] = torch.tensor([12, 40])
     with pytest.raises(HangingDecoderError) as caught:
         watch.waited(0.9)
     assert caught.value.stuck == {11: 4}

@@ -32,6 +32,17 @@ def test_the_last_run_is_first(folder: Path) -> None:
     assert read_run_params(snapshot_path(runs[1])) == runs[1]
 
 
+def test_a_run_dated_in_the_future_is_not_the_last_for_ever(folder: Path) -> None:
+    runs = [params(lr) for lr in (0.1, 0.2, 0.3)]
+    write_snapshot(runs[0])
+    os.utime(snapshot_path(runs[0]), ns=(4 * 10**18, 4 * 10**18))
+    for run in runs[1:]:
+        write_snapshot(run)
+        assert snapshots(Path("results"))[0] == snapshot_path(run)
+    write_snapshot(runs[0])
+    assert snapshots(Path("results"))[0] == snapshot_path(runs[0])
+
+
 def test_a_file_goes_over_params_yaml_section_by_section(folder: Path) -> None:
     Path("params.yaml").write_text("methods: {sre_clip: {lr: 0.1, steps: 7}}\n")
     Path("mine.yaml").write_text("methods: {sre_clip: {lr: 0.5}}\n")

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from sreclip.config import parse_params, read_values
+from sreclip.data.changes import is_outdated, note_of_dates, write_seen
 from sreclip.data.task import FirstLook
 from sreclip.data.tasks import load_task
 from sreclip.errors import SreclipError
@@ -26,7 +27,9 @@ from sreclip.plan.split import known_mask
 from sreclip.plan.sweep import Sweep, all_results
 from sreclip.provenance.stamps import AGAIN_VARIABLE, is_as_published
 from sreclip.workflow.output import one_line_per_job
-from sreclip.workflow.slurm import ask_patiently
+from sreclip.workflow.paths import check_cache, literal
+from sreclip.workflow.slurm import ask_patiently, check_folder
+from sreclip.workflow.times import let_times_differ
 
 
 def refuse(error):
@@ -62,17 +65,22 @@ try:
     TASK, PREPARED = load_task(PARAMS.task.name), (PARAMS.task.settings, PLAN.task.path)
     # A job does what the main process has found due: it need not walk the images again.
     LOOK = TASK.first_look(*PREPARED) if MAIN else FirstLook([], None)
-    # A clone's folders may all be newer than the results that were pulled into it.
-    PULLED = bool(LOOK.inputs) and TASK.is_as_pulled(*PREPARED, PLAN.hash_cache)
-    IMAGES = ancient(LOOK.inputs) if PULLED else LOOK.inputs
+    OUTDATED = is_outdated(TASK, *PREPARED, LOOK, PLAN.seen)
+    if MAIN:
+        check_cache()
     if LOOK.classes is not None:
         known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)
 except SreclipError as error:
     refuse(error)
 
+# Where the Snakefile tells its jobs that the images' folders are not as they were.
+PREPARE_AGAIN_VARIABLE = "SRECLIP_PREPARE_AGAIN"
 PARAMS_FILE = snapshot_path(PARAMS)
 os.environ[RUN_PARAMS_VARIABLE] = str(PARAMS_FILE)
 UNDER = f"{PARAMS.task.name}/{PARAMS.backbone.label}"
+HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+ENVIRONMENT = literal(HERE.parent / "envs/sreclip.yaml")
+let_times_differ()
 if MAIN:
     ask_patiently()
     if not OUTPUT.verbose:
@@ -82,15 +90,30 @@ if MAIN:
             quiet=bool(OUTPUT.quiet),
             shows_logs=OUTPUT.show_failed_logs,
         )
+    note = note_of_dates(LOOK)
+    if note and not OUTPUT.quiet and (OUTDATED or not PLAN.task.path.exists()):
+        print(note, file=sys.stderr)
     # Published files were edited or removed since: their stamp is there, but means other files.
     stale = not is_as_published(PLAN.reports)
-    os.environ[AGAIN_VARIABLE] = f"results/again/{time.time_ns()}" if stale else ""
+    again = f"results/again/{time.time_ns()}"
+    os.environ[AGAIN_VARIABLE] = again if stale else ""
+    os.environ[PREPARE_AGAIN_VARIABLE] = f"{again}-task" if OUTDATED else ""
 if shutil.which("sreclip") is None:
     # Called as .venv/bin/snakemake: the other programs lie beside this Python.
-    shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+    programs = shlex.quote(str(Path(sys.executable).parent))
+    shell.prefix(f"PATH={literal(programs)}:$PATH; ")
 
 
 onstart:
+    if workflow.executor_plugin.name == "slurm":
+        try:
+            check_folder(Path.cwd())
+        except SreclipError as error:
+            refuse(error)
+    prepared = all(path.exists() for path in PLAN.task.outputs)
+    if LOOK.inputs and prepared and not OUTDATED:
+        # Of results that were pulled: the next run need not list the images.
+        write_seen(PLAN.seen, LOOK, PLAN.task.path)
     write_snapshot(PARAMS)
     PLAN.fingerprints.save()
 
@@ -147,7 +170,8 @@ def inputs_of(place):
     return files
 
 
-# A file that is never there, so that asking for it publishes again.
+# Files that are never there, so that asking for them prepares or publishes again.
+PREPARE_AGAIN = list(filter(None, [os.environ.get(PREPARE_AGAIN_VARIABLE)]))
 AGAIN = (
     [f"{os.environ[AGAIN_VARIABLE]}-{{key}}"] if os.environ.get(AGAIN_VARIABLE) else []
 )

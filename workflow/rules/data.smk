@@ -1,14 +1,13 @@
 checkpoint prepare_data:
-    input:
-        IMAGES,
     output:
+        [touch(path) for path in PREPARE_AGAIN],
         PLAN.task.outputs,
     log:
         "logs/prepare_data.log",
     benchmark:
         "logs/benchmarks/prepare_data.tsv"
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=4000,

@@ -12,7 +12,7 @@ rule evaluate_method:
     benchmark:
         "logs/benchmarks/evaluate_method/{method}-{key}.tsv"
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=4000 if REFERENCE_PROTOCOL else 2000,
@@ -48,7 +48,7 @@ rule compare_methods:
         "logs/benchmarks/compare_methods/{key}.tsv"
     localrule: True
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,

@@ -11,7 +11,7 @@ rule extract_images:
     benchmark:
         "logs/benchmarks/extract_images/{key}.tsv"
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: PARAMS.features.workers + 1
     resources:
         mem_mb=4000,
@@ -33,7 +33,7 @@ rule extract_text:
     benchmark:
         "logs/benchmarks/extract_text/{kind}-{key}.tsv"
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=4000,

@@ -9,7 +9,7 @@ rule build_graph:
     benchmark:
         "logs/benchmarks/build_graph/{key}.tsv"
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=4000,

@@ -14,7 +14,7 @@ rule write_page:
         "logs/benchmarks/write_page/{key}.tsv"
     localrule: True
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=2000,
@@ -38,7 +38,7 @@ rule publish_report:
         "logs/benchmarks/publish_report/{key}.tsv"
     localrule: True
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,

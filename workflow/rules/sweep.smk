@@ -10,7 +10,7 @@ rule tabulate_sweep:
         "logs/benchmarks/tabulate_sweep/{key}.tsv"
     localrule: True
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=2000,

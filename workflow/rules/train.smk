@@ -10,7 +10,7 @@ rule train_method:
     benchmark:
         "logs/benchmarks/train_method/{method}-{key}.tsv"
     conda:
-        "../envs/sreclip.yaml"
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=5000,
