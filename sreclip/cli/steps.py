@@ -101,7 +101,9 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         log.warning("note: %s", note)
     plan = plan_of(params)  # now it knows the images
     _made(plan, plan.task)
-    _ = plan.known  # an error where the split does not fit the classes
+    # Errors where the split does not fit the classes, or labels are to choose and there is none.
+    _ = plan.known
+    plan.refuse_missing_labels()
 
 
 @_step
