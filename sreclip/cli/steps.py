@@ -82,6 +82,7 @@ def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
 def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> None:
     """List and hash the images of the task, and write a manifest cut into shards."""
     from sreclip.data.prepare import prepare_data as prepare
+    from sreclip.plan.labels import refuse_missing_labels
 
     plan = plan_of(params)
     task = plan.params.task
@@ -103,7 +104,7 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
     _made(plan, plan.task)
     # Errors where the split does not fit the classes, or labels are to choose and there is none.
     _ = plan.known
-    plan.refuse_missing_labels()
+    refuse_missing_labels(plan.params, summary["target_labels"])
 
 
 @_step
@@ -199,7 +200,7 @@ def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, key: Key =
     """Score one method's target predictions; the only step that reads target labels."""
     from sreclip.evaluate.evaluation import evaluate_method
     from sreclip.evaluate.reference import protocol_warning
-    from sreclip.plan.plan import REFERENCE
+    from sreclip.plan.labels import REFERENCE
     from sreclip.plan.sweep import Sweep
 
     plan = plan_of(params)

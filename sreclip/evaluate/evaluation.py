@@ -22,7 +22,8 @@ from sreclip.evaluate.statistics import summarise
 from sreclip.evaluate.stored import Evaluation, predicted_column, read_fit, write_evaluation
 from sreclip.files import atomic_path
 from sreclip.methods.scores import Scores, read_scores
-from sreclip.plan.plan import REFERENCE, Plan
+from sreclip.plan.labels import REFERENCE
+from sreclip.plan.plan import Plan
 
 CURVE_POINTS = 101
 FROM_FIT = ("method", "title", "citation", "transductive", "baseline", "settings")

@@ -27,7 +27,7 @@ def tabulate_sweep(plan: Plan) -> None:
     """
     import pandas as pd
 
-    if not plan.has_target_labels:
+    if not plan.summary["target_labels"]:
         raise DataError(
             "a sweep compares accuracies, and no target image has a label",
             "put some target images into class folders",

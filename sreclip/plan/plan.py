@@ -30,11 +30,12 @@ from sreclip.data.manifest import (
     read_summary,
 )
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
-from sreclip.errors import ConfigError, DataError
+from sreclip.errors import DataError
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.keys import content_key
 from sreclip.methods import METHODS
 from sreclip.plan.code import code_key, shipped_files_key
+from sreclip.plan.labels import REFERENCE, refuse_missing_labels
 from sreclip.plan.results import Result
 from sreclip.plan.split import known_mask
 
@@ -61,7 +62,6 @@ TABLES = (
     "literature.csv",
 )
 HISTORY = "history.csv"
-REFERENCE = "reference"
 
 
 def fit_code(method: str) -> str:
@@ -160,21 +160,6 @@ class Plan:
         names = [entry.name for entry in self.classes]
         counts = self.summary["source_images"]
         return known_mask(names, [counts[name] for name in names], self.params.split)
-
-    @property
-    def has_target_labels(self) -> bool:
-        """Whether any target image has a label, so that anything can be evaluated."""
-        return bool(self.summary["target_labels"])
-
-    def refuse_missing_labels(self) -> None:
-        """Raise `ConfigError` if the parameters let labels choose, and there is none."""
-        by_oracle = self.params.train.selection.rule == "oracle"
-        if not self.has_target_labels and (by_oracle or self.params.evaluate.protocol == REFERENCE):
-            setting = "selection.rule: oracle" if by_oracle else f"protocol: {REFERENCE}"
-            raise ConfigError(
-                f"{setting} chooses by target labels, and no target image has a label",
-                "leave it out, or put some target images into class folders",
-            )
 
     @property
     def unknown(self) -> list[str]:
@@ -323,8 +308,8 @@ class Plan:
         )
 
     def evaluation(self, method: str) -> Result:
-        """A method's metrics and predictions; raises as `refuse_missing_labels`."""
-        self.refuse_missing_labels()
+        """A method's metrics and predictions; see `refuse_missing_labels`."""
+        refuse_missing_labels(self.params, self.summary["target_labels"])
         fits = tuple(plan.fit(method) for plan in self.candidates(method))
         evaluate, rule = self.params.evaluate, self.params.train.selection.rule
         key = content_key(

@@ -85,8 +85,8 @@ def render_table(source: Plan | Path) -> Table:
     task, backbone, view = _view(source)
     title = f"Task {task}, backbone {backbone}"
     if not any(row.metrics for row in view.methods):
-        rows = [row for row in view.methods if isinstance(row, Evaluation)]
-        return unlabelled_table(title, rows)
+        evaluations = [row for row in view.methods if isinstance(row, Evaluation)]
+        return unlabelled_table(title, evaluations)
     notes = view.notes() + ([MINI_NOTE] if backbone == "mini" else [])
     bound = ": upper bounds, not results" if view.selection == "oracle" else ""
     if view.warning:

@@ -24,7 +24,7 @@ def _hypernym(wnid: str | None) -> str:
 def test_i2awa_senses_are_recovered_from_the_names(i2awa: dict[str, Any]) -> None:
     chosen = choose_senses(i2awa["names"]).wnids
     hits = sum(a == b for a, b in zip(chosen, i2awa["class_wnids"], strict=True))
-    assert hits >= 45
+    assert hits == 49
     by_name = dict(zip(i2awa["names"], chosen, strict=True))
     truth = dict(zip(i2awa["names"], i2awa["class_wnids"], strict=True))
     for name in ("seal", "bat", "mole", "mouse"):
@@ -49,6 +49,12 @@ def test_bass_among_fish_is_a_fish() -> None:
     # Several of its senses are fish, or fish as food.
     above = {wordnet.lemmas(wnid)[0] for wnid in wordnet.ancestors(str(chosen))}
     assert above & {"fish", "seafood"}
+
+
+def test_with_text_all_of_i2awa_are(
+    i2awa: dict[str, Any], encode: Callable[[list[str]], np.ndarray]
+) -> None:
+    assert list(choose_senses(i2awa["names"], encode_text=encode).wnids) == i2awa["class_wnids"]
 
 
 PERSON = "n00007846"

@@ -14,7 +14,8 @@ from sreclip.config import parse_params, read_values
 from sreclip.data.task import FirstLook
 from sreclip.data.tasks import load_task
 from sreclip.errors import SreclipError
-from sreclip.plan.plan import REFERENCE, Plan
+from sreclip.plan.labels import REFERENCE
+from sreclip.plan.plan import Plan
 from sreclip.plan.results import outputs_of
 from sreclip.plan.run import (
     RUN_PARAMS_VARIABLE,
