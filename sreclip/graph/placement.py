@@ -37,7 +37,7 @@ class Placement(NamedTuple):
         shown = [f"{name} (cosine {cosine:.2f})" for name, cosine in self.nearest]
         if self.parents:
             return f"{self.name}: below {', '.join(shown[: len(self.parents)])}"
-        return f"{self.name}: below the root, no class is like it; the nearest is {shown[0]}"
+        return f"{self.name}: below the root, since no class is like it; the nearest is {shown[0]}"
 
 
 def place_unmapped(senses: SenseMap, encode_text: TextEncoder) -> list[Placement]:

@@ -35,5 +35,7 @@ def test_a_class_that_wordnet_lacks_is_said_to_be_where_it_is_and_why() -> None:
     )
     assert "graph.senses" in note
     assert "cybertruck: below truck (cosine 0.42), car (cosine 0.31)\n" in note
-    assert "gizmo: below the root, no class is like it; the nearest is dog (cosine 0.12)" in note
+    assert (
+        "gizmo: below the root, since no class is like it; the nearest is dog (cosine 0.12)" in note
+    )
     assert placement_note([]) == ""
