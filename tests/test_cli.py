@@ -348,3 +348,28 @@ def test_a_bug_keeps_its_traceback(
         main()
     assert stop.value.code == 1
     assert "RuntimeError: a bug" in capsys.readouterr().err
+
+
+def test_senses_of_names_need_no_parameters(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").unlink()
+    done = run("senses", "person", "dog", "cybertruck")
+    assert done.status == 0
+    lines = done.out.splitlines()
+    taken = next(line for line in lines if line.lstrip().startswith("person"))
+    assert "→" in taken and "n00007846" in taken and "6833" in taken
+    assert "organism" in taken and "a human being" in taken
+    assert any("n05217688" in line and "human body" in line for line in lines)
+    assert "cybertruck" in done.out and "not in WordNet" in done.out
+    assert "graph: {senses: {person: n05217688}}" in done.out
+    found = {item["name"]: item for item in json.loads(run("senses", "dog", "--json").out)}
+    assert found["dog"]["wnid"] == found["dog"]["senses"][0]["wnid"] == "n02084071"
+    assert found["dog"]["senses"][0]["hypernyms"] == ["canine", "domestic animal"]
+    assert run("senses").status == 2, "the classes of which task?"
+
+
+def test_senses_heed_pins_and_show_two_names_of_one_sense(run: Run, tmp_path: Path) -> None:
+    values = PARAMS | {"graph": {"senses": {"crane": "n03126707", "heron": "n02008041"}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    found = json.loads(run("senses", "crane", "stork", "car", "automobile", "--json").out)
+    assert [item["wnid"] for item in found[2:]] == ["n02958343", "n02958343"]
+    assert found[0]["wnid"] == "n03126707"

@@ -178,6 +178,42 @@ def show_graph(
 
 
 @app.command(rich_help_panel=LOOKS)
+def senses(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Class names, read as one list.", metavar="NAME...", show_default=False
+        ),
+    ] = None,
+    params: ParamsFile = DEFAULT_PARAMS,
+    as_json: Json = False,
+) -> None:
+    """Print what class names mean in WordNet: the sense that is taken, and the others.
+
+    Without names: those of the prepared task. A parameter file is not needed for names.
+    """
+    from sreclip.data.manifest import ClassEntry
+    from sreclip.graph.build import map_classes
+    from sreclip.graph.sense_view import render, to_json
+
+    if names and params == DEFAULT_PARAMS and not params.exists():
+        from sreclip.config import parse_params
+
+        chosen = parse_params({})
+    else:
+        plan = plan_of(params)
+        chosen = plan.params
+    classes = (
+        [ClassEntry(name, (name,)) for name in dict.fromkeys(names)] if names else plan.classes
+    )
+    found, placements = map_classes(chosen, classes, lenient=True)
+    if as_json:
+        show_json(to_json(found, placements))
+    else:
+        show(render(found, placements))
+
+
+@app.command(rich_help_panel=LOOKS)
 def reference(
     folder: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("docs"),
 ) -> None:

@@ -83,6 +83,7 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
     from sreclip.data.changes import write_seen
     from sreclip.data.prepare import prepare_data as prepare
     from sreclip.data.tasks import load_task
+    from sreclip.plan.labels import refuse_missing_labels
 
     plan = plan_of(params)
     task = plan.params.task
@@ -105,7 +106,9 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
         log.warning("note: %s", note)
     plan = plan_of(params)  # now it knows the images
     _made(plan, plan.task)
-    _ = plan.known  # an error where the split does not fit the classes
+    # Errors where the split does not fit the classes, or labels are to choose and there is none.
+    _ = plan.known
+    refuse_missing_labels(plan.params, summary["target_labels"])
 
 
 @_step
@@ -201,7 +204,7 @@ def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, key: Key =
     """Score one method's target predictions; the only step that reads target labels."""
     from sreclip.evaluate.evaluation import evaluate_method
     from sreclip.evaluate.reference import protocol_warning
-    from sreclip.plan.plan import REFERENCE
+    from sreclip.plan.labels import REFERENCE
     from sreclip.plan.sweep import Sweep
 
     plan = plan_of(params)

@@ -91,7 +91,9 @@ class GraphSettings(Section):
         False, description="Add the ImageNet-1k classes near the hierarchy, as UODTN does."
     )
     allow_unmapped: bool = Field(
-        False, description="Let a class without a WordNet sense join by text similarity."
+        False,
+        description="Let classes that WordNet lacks join below the classes of similar text, or "
+        "below the root where there is none.",
     )
     sense_text_weight: Fraction = Field(
         0.5, description="Weight of text similarity against hierarchy closeness in choosing senses."

@@ -6,11 +6,11 @@ import csv
 import io
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from sreclip.data.class_names import ListedClass, decode_names, display_name
 from sreclip.data.manifest import ClassEntry
 from sreclip.errors import DataError
 from sreclip.registry import did_you_mean
@@ -21,19 +21,6 @@ _FORMATS_HINT = (
     "write one class per line; or CSV with the columns name, prompt_names (separated by ';'), "
     "wnid, folder; or a JSON list of names or of objects with these keys; only the name is needed"
 )
-
-
-class ListedClass(NamedTuple):
-    """One class of the list, the folder name of its images, and file and line of its entry."""
-
-    entry: ClassEntry
-    folder: str
-    where: str
-
-
-def display_name(name: str) -> str:
-    """Write a folder's or a listed name as words: ``polar_bear`` becomes ``polar bear``."""
-    return " ".join(unicodedata.normalize("NFC", name).replace("_", " ").split())
 
 
 def read_utf8(path: Path, what: str, hint: str) -> str:
@@ -51,12 +38,14 @@ def read_class_list(path: Path) -> list[ListedClass]:
     The suffix decides the format: ``.csv``, ``.json``, anything else is plain text, where lines
     that start with ``#`` are comments.
 
+    A name that is a WordNet id is replaced by that of its synset (`decode_names`).
+
     Raises `DataError`, with file and line: not readable, an unknown column, a class without a name
-    or named twice, a folder given twice, something else where a WordNet id belongs.
+    or named twice or by a number, a folder given twice, something else where a WordNet id belongs.
     """
     text = read_utf8(path, "class list", _FORMATS_HINT)
     read = {".csv": _csv_records, ".json": _json_records}.get(path.suffix.lower(), _text_records)
-    classes = [_listed(record, where) for where, record in read(text, path)]
+    classes = decode_names([_listed(record, where) for where, record in read(text, path)])
     if not classes:
         raise DataError(f"{path}: the class list names no class", _FORMATS_HINT)
     _refuse_repeats(classes)

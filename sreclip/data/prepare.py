@@ -141,6 +141,8 @@ def summarise_task(
     empty = image_names(rows[rows["size"] == 0]).tolist()
     unreadable = image_names(rows[rows["sha256"] == UNREADABLE]).tolist()
     within = repeats["within"]
+    target_labels = int(rows["label"][~source].notna().sum())
+    unlabelled = ["no target image has a label: nothing will be evaluated, predictions are counted"]
     counted = {
         "target images dropped because the source has them": len(repeats["dropped"]),
         "images kept in both domains": 0 if repeats["dropped"] else repeats["across"],
@@ -155,7 +157,7 @@ def summarise_task(
         "root": data.root.as_posix(),
         "archives": sorted(data.archives),
         "images": {"source": int(source.sum()), "target": int((~source).sum())},
-        "target_labels": int(rows["label"][~source].notna().sum()),
+        "target_labels": target_labels,
         "source_labels_key": _labels_key(rows[source]),
         "target_labels_key": _labels_key(rows[~source]),
         "classes": len(data.classes),
@@ -170,7 +172,11 @@ def summarise_task(
         "shards": n_shards,
         "credits": data.credits,
         "heif_left_out": data.heif_left_out,
-        "notes": [*data.notes, *(f"{what}: {count}" for what, count in counted.items() if count)],
+        "notes": [
+            *data.notes,
+            *([] if target_labels else unlabelled),
+            *(f"{what}: {count}" for what, count in counted.items() if count),
+        ],
     }
 
 

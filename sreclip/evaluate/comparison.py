@@ -19,6 +19,10 @@ from sreclip.plan.plan import HISTORY, Plan
 
 TRAINING_POINTS = 100
 TRAINING_COLUMNS = ("method", "term", "step", "value")
+CLASS_COLUMNS = ("method", "class", "known", "accuracy")
+CONFUSION_COLUMNS = ("actual", "predicted", "count")
+# Without target labels there are no rows, and what reads the table still finds its columns.
+RESULT_COLUMNS = ("method", "selection", "protocol", "metric", "mean", "n")
 MAIN_METRICS = ("known", "unknown", "h", "ausuc")
 Row = dict[str, Any]
 
@@ -35,10 +39,13 @@ def compare_methods(plan: Plan) -> None:
     """
     evaluations = read_evaluations(plan.comparison.inputs)
     folder, settings = plan.comparison.path, plan.params.evaluate
-    write_csv(folder / "results.csv", [row for e in evaluations for row in _result_rows(e)])
-    write_csv(folder / "curves.csv", _curve_rows(evaluations))
-    write_csv(folder / "per_class.csv", [row for e in evaluations for row in _class_rows(e)])
-    write_csv(folder / "confusion.csv", list(_confusion_rows(evaluations[-1])))
+    methods = plan.params.methods.run
+    rows = [row for e in evaluations for row in _result_rows(e)]
+    write_csv(folder / "results.csv", rows, () if rows else RESULT_COLUMNS)
+    write_csv(folder / "curves.csv", _curve_rows(evaluations), ("known", *methods))
+    classes = [row for e in evaluations for row in _class_rows(e)]
+    write_csv(folder / "per_class.csv", classes, CLASS_COLUMNS)
+    write_csv(folder / "confusion.csv", list(_confusion_rows(evaluations[-1])), CONFUSION_COLUMNS)
     differences = compare_pairs(
         plan.comparison.inputs,
         evaluations,
@@ -48,7 +55,7 @@ def compare_methods(plan: Plan) -> None:
     )
     write_csv(folder / SIGNIFICANCE, [asdict(row) for row in differences], COLUMNS)
     names = [entry.name for entry in plan.classes]
-    task, methods = plan.params.task.name, plan.params.methods.run
+    task = plan.params.task.name
     published = literature.published_numbers(task, names, plan.known, methods)
     write_csv(folder / literature.LITERATURE, [asdict(n) for n in published], literature.COLUMNS)
     history = [row for e in evaluations for row in _history_rows(plan, e)]

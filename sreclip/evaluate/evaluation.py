@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from sreclip.data.manifest import read_manifest, read_target_labels
 from sreclip.data.place import image_names
-from sreclip.errors import DataError
 from sreclip.evaluate.accuracy import class_accuracy, predictions
 from sreclip.evaluate.confusion import confusion
 from sreclip.evaluate.metrics import METRICS, known_unknown_curve, run_metrics
+from sreclip.evaluate.predicted import summarise_predictions
 from sreclip.evaluate.reference import BATCH_SIZE, LAST, best_of, protocol_warning
 from sreclip.evaluate.states import State, reference_states
 from sreclip.evaluate.statistics import summarise
 from sreclip.evaluate.stored import Evaluation, predicted_column, read_fit, write_evaluation
 from sreclip.files import atomic_path
 from sreclip.methods.scores import Scores, read_scores
-from sreclip.plan.plan import REFERENCE, Plan
+from sreclip.plan.labels import REFERENCE
+from sreclip.plan.plan import Plan
 
 CURVE_POINTS = 101
 FROM_FIT = ("method", "title", "citation", "transductive", "baseline", "settings")
@@ -32,16 +33,19 @@ def evaluate_method(plan: Plan, method: str) -> None:
     """Write ``evaluation.json`` and ``predictions.parquet`` of a method.
 
     Images without a label are left out; labelled images that could not be read count as wrong.
+    Without any label there are no metrics, and only the predictions are described.
     With ``train.selection.rule: oracle`` the candidate with the best mean H counts (without an
     unknown image: with the best mean over all classes). With ``evaluate.protocol: reference``
     metrics are as `sreclip.evaluate.reference` says; predictions, curve and confusion are those
-    of the last state. Raises `DataError` if no target image has a label.
+    of the last state. Raises `ConfigError` if labels are to choose and there is none.
     """
+    result = plan.evaluation(method)
     evaluated = [_evaluate(candidate, method) for candidate in plan.candidates(method)]
     metrics = [found["metrics"] for _, found, _ in evaluated]
-    number = int(np.argmax([m["h" if "h" in m else "all"]["mean"] for m in metrics]))
+    number = 0
+    if len(evaluated) > 1:
+        number = int(np.argmax([m["h" if "h" in m else "all"]["mean"] for m in metrics]))
     scores, found, labels = evaluated[number]
-    result = plan.evaluation(method)
     _write_predictions(result["predictions.parquet"], plan, scores, labels)
     rule = plan.params.train.selection.rule
     write_evaluation(result, Evaluation(**found, key=result.key, selection=rule, candidate=number))
@@ -53,12 +57,6 @@ def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[
     scores = read_scores(result["scores.h5"], result.key)
     labels = read_target_labels(plan.task.path, scores.row_id)
     labelled = labels >= 0
-    if not labelled.any():
-        raise DataError(
-            "no target image has a label, so nothing can be evaluated",
-            "put target images into class folders, or stop after training "
-            "(snakemake --cores all train)",
-        )
     fit = read_fit(result)
     if plan.params.evaluate.protocol == REFERENCE:
         states = reference_states(plan, fit, scores, labels)
@@ -73,9 +71,31 @@ def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[
         "n_rejected": int((labelled & ~scores.ok).sum()),
         "classes": list(scores.classes),
         "known": scores.known,
-        **_over_seeds(scores, states, labels, labelled, plan),
+        "predicted": summarise_predictions(
+            [predictions(run, scores.ok) for run in scores.runs],
+            [run.confidence for run in scores.runs],
+            scores.known,
+            plan.params.evaluate.confidence,
+        ),
+        **(
+            _over_seeds(scores, states, labels, labelled, plan)
+            if labelled.any()
+            else _without_labels(scores, plan)
+        ),
     }
     return scores, found, labels
+
+
+def _without_labels(scores: Scores, plan: Plan) -> dict[str, Any]:
+    """Return what `_over_seeds` does, empty."""
+    return {
+        "protocol": {"name": plan.params.evaluate.protocol},
+        "runs": [{} for _ in scores.seeds],
+        "metrics": {},
+        "class_accuracy": [None for _ in scores.classes],
+        "curve": None,
+        "confusion": [],
+    }
 
 
 def _over_seeds(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.evaluate.metrics import ACCURACIES
-from sreclip.plan.plan import REFERENCE
+from sreclip.plan.labels import REFERENCE
 
 LAST = "last"
 # Batch size of the authors' test loaders, whatever that of training.

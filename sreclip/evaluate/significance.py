@@ -87,12 +87,13 @@ def compare_pairs(
     """Compare every method with zero_shot and with the best baseline, in each metric.
 
     ``results`` say where the predictions of each evaluation are; with 0 resamples nothing is
-    compared, nor under the protocol ``reference``, since its numbers do not belong to one set of
-    predictions. The order is by reference, metric and method. See `paired_bootstrap`. Raises
-    `StoreError` if predictions are missing, damaged, or of different images.
+    compared, nor without labels, nor under the protocol ``reference``, since its numbers do not
+    belong to one set of predictions. The order is by reference, metric and method. See
+    `paired_bootstrap`. Raises `StoreError` if predictions are missing, damaged, or of different
+    images.
     """
     wanted = pairs(evaluations)
-    if not resamples or evaluations[0].warning or not wanted:
+    if not resamples or evaluations[0].warning or not wanted or not evaluations[0].n_images:
         return []
     right, labels = _read_right(results, evaluations)
     bootstrap = paired_bootstrap(right, labels, evaluations[0].known, resamples, seed)

@@ -51,6 +51,8 @@ class Evaluation:
     curve: Mapping[str, Sequence[float]] | None
     # Counts over all seeds; see `sreclip.evaluate.confusion.confusion`.
     confusion: Sequence[Sequence[int]]
+    # What the predictions say without labels; see `sreclip.evaluate.predicted`.
+    predicted: Mapping[str, Any]
     key: str
     selection: str  # how settings were chosen: "last", "pseudo_unknown" or "oracle"
     candidate: int  # number of the candidate that "oracle" chose

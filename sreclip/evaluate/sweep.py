@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sreclip.errors import StoreError
+from sreclip.errors import DataError, StoreError
 from sreclip.evaluate.stored import read_evaluation
 from sreclip.files import atomic_path
 from sreclip.plan.plan import Plan
@@ -22,10 +22,16 @@ def tabulate_sweep(plan: Plan) -> None:
 
     Columns: ``task``, ``backbone``, ``method``, ``title``, ``unknown`` (the split, joined by
     ``+``), ``variant``, ``ablated``, ``selection``, ``protocol``, ``seed``, ``metric``,
-    ``value``. Raises `StoreError` if an evaluation is missing or damaged.
+    ``value``. Raises `StoreError` if an evaluation is missing or damaged, `DataError` if no target
+    image has a label.
     """
     import pandas as pd
 
+    if not plan.summary["target_labels"]:
+        raise DataError(
+            "a sweep compares accuracies, and no target image has a label",
+            "put some target images into class folders",
+        )
     sweep = Sweep(plan)
     frame = pd.DataFrame([row for item in sweep.combinations for row in _rows(item)])
     with atomic_path(sweep.table["sweep.csv"]) as temporary:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,9 +13,6 @@ from sreclip.errors import GraphError
 from sreclip.graph.relation_graph import TEXT_PREFIX, RelationGraph, refuse_repeats
 from sreclip.graph.senses import SenseMap
 from sreclip.graph.wordnet import WordNet
-
-# Classes that a class without a sense becomes a child of.
-NEIGHBOURS = 3
 
 
 def build_relation_graph(
@@ -93,17 +91,22 @@ def imagenet_1k() -> tuple[str, ...]:
 def graph_from_senses(
     senses: SenseMap,
     *,
-    text_similarity: np.ndarray | None = None,
+    parents: Mapping[str, Sequence[str]] = MappingProxyType({}),
     include_imagenet: bool = False,
     wordnet: WordNet | None = None,
 ) -> RelationGraph:
     """Return the relation graph of a class list.
 
-    A class without a sense becomes a child of the `NEIGHBOURS` classes with a sense whose text is
-    most similar, by ``text_similarity``, ``(n_classes, n_classes)``. Raises `GraphError` if no
-    class has a sense or the text similarity is missing. See `build_relation_graph` for the rest.
+    A class without a sense becomes a child of the classes with a sense that ``parents`` names for
+    it, or else of the root. Raises `GraphError` if no class has a sense. See
+    `build_relation_graph` for the rest.
     """
     mapped = [i for i, wnid in enumerate(senses.wnids) if wnid is not None]
+    if not mapped:
+        raise GraphError(
+            "WordNet has no noun for any class, so there is nothing to relate",
+            "rename the classes, or pin senses (graph.senses: {name: n00000000})",
+        )
     graph = build_relation_graph(
         [wnid for wnid in senses.wnids if wnid is not None],
         class_names=[senses.names[i] for i in mapped],
@@ -112,22 +115,22 @@ def graph_from_senses(
     )
     if not senses.unmapped:
         return graph
-    if text_similarity is None:
-        raise GraphError(
-            f"classes without a WordNet sense need text similarities: {', '.join(senses.unmapped)}",
-            "pin their senses (graph.senses)",
-        )
+    number = {senses.names[i]: node for node, i in enumerate(mapped)}
+    children = {child for child, _ in graph.edges.tolist()}
+    root = next(node for node in range(graph.n_nodes) if node not in children)
     unmapped = [i for i, wnid in enumerate(senses.wnids) if wnid is None]
     new_nodes = graph.n_nodes + np.arange(len(unmapped))
-    nearest = np.argsort(-text_similarity[np.ix_(unmapped, mapped)], axis=1, kind="stable")
-    nearest = np.sort(nearest[:, :NEIGHBOURS], axis=1)
-    new_edges = np.stack([np.repeat(new_nodes, nearest.shape[1]), nearest.ravel()], axis=1)
+    new_edges = [
+        (node, parent)
+        for node, i in zip(new_nodes.tolist(), unmapped, strict=True)
+        for parent in sorted(number[name] for name in parents.get(senses.names[i], ())) or [root]
+    ]
     class_nodes = np.empty(len(senses.names), dtype=np.int64)
     class_nodes[mapped] = graph.class_nodes
     class_nodes[unmapped] = new_nodes
     return RelationGraph(
         (*graph.wnids, *(TEXT_PREFIX + name for name in senses.unmapped)),
         (*graph.names, *senses.unmapped),
-        np.concatenate([graph.edges, new_edges]),
+        np.concatenate([graph.edges, np.array(new_edges, dtype=np.int64)]),
         class_nodes,
     )

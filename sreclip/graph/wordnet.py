@@ -1,8 +1,8 @@
 """WordNet 3.0 nouns: synsets, lemmas, hypernyms, senses of a name.
 
-The bundled extract (``resources/wordnet_nouns.tsv.gz``, made by ``scripts/make_wordnet_extract.py``
-from Debian's ``wordnet-base``) holds no glosses. A synset is named as in ImageNet: ``n`` and the
-eight-digit offset in WordNet 3.0's ``data.noun``.
+The bundled extract (``resources/wordnet_nouns.tsv.gz``) and the definitions beside it are made by
+``scripts/make_wordnet_extract.py`` from Debian's ``wordnet-base``. A synset is named as in
+ImageNet: ``n`` and the eight-digit offset in WordNet 3.0's ``data.noun``.
 
 Source: G. A. Miller, "WordNet: a lexical database for English", CACM 38(11), 1995; the plural
 rules are those of WordNet's ``morphy`` (manual page morphy(7WN)).
@@ -51,6 +51,9 @@ class WordNet:
         Synsets of a lower-case lemma, most frequent first; may leave out lemmas with one sense.
     exceptions : mapping of str to str
         Irregular plural to its singulars.
+    sense_counts : mapping of str to str
+        How often tagged texts use a lower-case lemma in each of its senses, in the order of
+        ``sense_order``; may leave out lemmas.
     """
 
     def __init__(
@@ -59,19 +62,20 @@ class WordNet:
         hypernyms: Mapping[str, str],
         sense_order: Mapping[str, str] | None = None,
         exceptions: Mapping[str, str] | None = None,
+        sense_counts: Mapping[str, str] | None = None,
     ) -> None:
         self._lemmas = lemmas
         self._hypernyms = hypernyms
         self._sense_order = sense_order or {}
         self._exceptions = exceptions or {}
+        self._sense_counts = sense_counts or {}
         self._depths: dict[str, int] = {}
 
     @staticmethod
     @cache
     def bundled() -> WordNet:
         """Return the extract that ships with the package, read once per process."""
-        resource = files("sreclip.graph") / "resources" / "wordnet_nouns.tsv.gz"
-        return WordNet.from_extract(gzip.decompress(resource.read_bytes()).decode("utf-8"))
+        return WordNet.from_extract(_resource("wordnet_nouns.tsv.gz"))
 
     @classmethod
     def from_extract(cls, text: str) -> WordNet:
@@ -82,7 +86,11 @@ class WordNet:
         hypernyms: dict[str, str] = {}
         for line in synsets.split("\n"):
             wnid, lemmas[wnid], hypernyms[wnid] = line.split("\t")
-        return cls(lemmas, hypernyms, _pairs(senses), _pairs(exceptions))
+        order: dict[str, str] = {}
+        counts: dict[str, str] = {}
+        for line in senses.split("\n"):
+            lemma, order[lemma], counts[lemma] = line.split("\t")
+        return cls(lemmas, hypernyms, order, _pairs(exceptions), counts)
 
     def __contains__(self, wnid: object) -> bool:
         return wnid in self._lemmas
@@ -182,16 +190,43 @@ class WordNet:
         or a hyphen. A plural is tried as written and then as its singulars. A compound that is not
         in WordNet is not cut down to its head noun: see `suggest`.
         """
-        key = _SEPARATORS.sub("_", name.strip().lower())
-        found: dict[str, None] = {}
-        for form in self._singulars(key):
-            for spelling in (form, form.replace("-", "_"), form.replace("_", "-")):
-                found.update(dict.fromkeys(self._senses_of_lemma.get(spelling, ())))
-        if not found:
-            for form in self._singulars(key):
-                lemma = self._lemma_of_letters.get(_PUNCTUATION.sub("", form))
-                found.update(dict.fromkeys(self._senses_of_lemma.get(lemma or "", ())))
-        return tuple(found)
+        return tuple(
+            dict.fromkeys(
+                wnid for lemma in self._lemmas_of(name) for wnid in self._senses_of_lemma[lemma]
+            )
+        )
+
+    def sense_counts(self, name: str) -> dict[str, int]:
+        """Return how often the texts that WordNet's authors tagged use a name in each sense.
+
+        Most senses, and all of a rare name, have no count. Where the name as written is a lemma,
+        its singulars do not count: "glasses" are no frequent "glass".
+        """
+        counts: dict[str, int] = {}
+        for lemma in self._lemmas_of(name)[:1]:
+            uses = map(int, self._sense_counts.get(lemma, "").split())
+            counts = dict(zip(self._senses_of_lemma[lemma], uses, strict=False))
+        return counts
+
+    def is_proper_noun(self, name: str, wnid: str) -> bool:
+        """Tell whether WordNet writes a name in capitals where it has this sense."""
+        forms = {_words(lemma) for lemma in self._lemmas_of(name)}
+        written = [lemma for lemma in self.lemmas(wnid) if lemma.lower() in forms]
+        return bool(written) and all(lemma[:1].isupper() for lemma in written)
+
+    def _lemmas_of(self, name: str) -> list[str]:
+        """Return the lemmas that a name can be a form of."""
+        forms = self._singulars(_SEPARATORS.sub("_", name.strip().lower()))
+        spelled = dict.fromkeys(
+            spelling
+            for form in forms
+            for spelling in (form, form.replace("-", "_"), form.replace("_", "-"))
+        )
+        found = [lemma for lemma in spelled if lemma in self._senses_of_lemma]
+        if found:
+            return found
+        letters = (self._lemma_of_letters.get(_PUNCTUATION.sub("", form)) for form in forms)
+        return list(dict.fromkeys(lemma for lemma in letters if lemma is not None))
 
     def _singulars(self, key: str) -> list[str]:
         """Return the form itself, then what it can be the plural of, by WordNet's own rules."""
@@ -238,6 +273,17 @@ def shortest_distances(start: Node, parents: Callable[[Node], Iterable[Node]]) -
                 distances[parent] = distances[node] + 1
                 queue.append(parent)
     return distances
+
+
+@cache
+def glosses() -> Mapping[str, str]:
+    """Return the definition of each synset, read once per process."""
+    return _pairs(_resource("wordnet_glosses.tsv.gz").partition("\n")[2])
+
+
+def _resource(name: str) -> str:
+    resource = files("sreclip.graph") / "resources" / name
+    return gzip.decompress(resource.read_bytes()).decode("utf-8")
 
 
 def _pairs(block: str) -> dict[str, str]:

@@ -20,6 +20,15 @@ from sreclip.keys import content_key
 PACKAGE = "sreclip"
 ROOT = Path(__file__).parents[1]
 
+# The module that each stage's code is found from; a fit's code is that of its method as well.
+ENTRIES = {
+    "graph": "sreclip.graph.build",
+    "fit": "sreclip.train.method",
+    "evaluation": "sreclip.evaluate.evaluation",
+    "comparison": "sreclip.evaluate.comparison",
+    "page": "sreclip.report.page",
+    "sweep": "sreclip.evaluate.sweep",
+}
 # Code that no key of code covers, with the reason; ".*" is for a package and all that is in it.
 LEFT_OUT = {
     "sreclip.backbones.*": "expensive: EXTRACTION_VERSION, weights, preprocessing are in the keys",

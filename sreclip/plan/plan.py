@@ -32,21 +32,13 @@ from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
 from sreclip.keys import content_key
 from sreclip.methods import METHODS
-from sreclip.plan.code import code_key
+from sreclip.plan.code import ENTRIES, code_key
 from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
+from sreclip.plan.labels import REFERENCE, refuse_missing_labels
 from sreclip.plan.results import Result
 from sreclip.plan.split import known_mask
 
 TEXT_KINDS = ("classes", "nodes")
-# The module that each stage's code is found from; a fit's code is that of its method as well.
-ENTRIES = {
-    "graph": "sreclip.graph.build",
-    "fit": "sreclip.train.method",
-    "evaluation": "sreclip.evaluate.evaluation",
-    "comparison": "sreclip.evaluate.comparison",
-    "page": "sreclip.report.page",
-    "sweep": "sreclip.evaluate.sweep",
-}
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
 BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
 # Tables of a comparison that are published; the last of its files is for the page alone.
@@ -62,7 +54,6 @@ TABLES = (
 HISTORY = "history.csv"
 # The table of the page that is published: images that extraction rejected.
 REJECTS = "rejects.csv"
-REFERENCE = "reference"
 
 
 # What stays with another split, method or sweep.
@@ -323,7 +314,8 @@ class Plan:
         )
 
     def evaluation(self, method: str) -> Result:
-        """A method's metrics and predictions."""
+        """A method's metrics and predictions; see `refuse_missing_labels`."""
+        refuse_missing_labels(self.params, self.summary["target_labels"])
         fits = tuple(plan.fit(method) for plan in self.candidates(method))
         evaluate, rule = self.params.evaluate, self.params.train.selection.rule
         key = content_key(

@@ -12,8 +12,8 @@ from sreclip.config.methods import Settings
 from sreclip.config.models import SplitSettings, SweepSettings
 from sreclip.errors import ConfigError
 from sreclip.keys import content_key
-from sreclip.plan.code import code_key
-from sreclip.plan.plan import ENTRIES, Plan
+from sreclip.plan.code import ENTRIES, code_key
+from sreclip.plan.plan import Plan
 from sreclip.plan.results import Result
 
 AS_CONFIGURED = "as configured"

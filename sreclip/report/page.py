@@ -27,6 +27,13 @@ from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
 from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
+from sreclip.report.labels import (
+    FEW_OF_KIND,
+    GIVE_LABELS,
+    NO_LABELS,
+    is_headline,
+    warnings_of,
+)
 from sreclip.report.numbers import percent_text, plain
 from sreclip.report.rejects import Rejects, list_rejects, write_rejects
 from sreclip.report.strip import fraction_right, make_strip
@@ -39,6 +46,8 @@ from sreclip.report.table import (
     selection_note,
     table_cells,
 )
+from sreclip.report.unlabelled import MEANINGS as SHARES
+from sreclip.report.unlabelled import predictions_view
 
 TEMPLATES = "sreclip.report"
 TILE_METRICS = ("known", "unknown", "h", "ausuc")
@@ -105,9 +114,7 @@ def script_hash(text: str) -> str:
 
 
 def _context(plan: Plan, results: list[Evaluation], rejects: Rejects) -> dict[str, Any]:
-    params, last, evaluate = plan.params, results[-1], plan.params.evaluate
-    published = read_literature(plan.comparison[LITERATURE])
-    differences = read_significance(plan.comparison[SIGNIFICANCE])
+    params, last = plan.params, results[-1]
     graph = RelationGraph.load(plan.graph["graph.json"])
     colours = params.report.colors.model_dump()
     n_seeds = len(last.seeds)
@@ -117,17 +124,45 @@ def _context(plan: Plan, results: list[Evaluation], rejects: Rejects) -> dict[st
         "mini_note": MINI_NOTE if params.backbone.name == "mini" else "",
         "results": results,
         "last": last,
-        "baseline": zero_shot_of(results[:-1]),
         "n_known": int(last.known.sum()),
         "n_unknown": int((~last.known).sum()),
         "n_seeds": n_seeds,
-        "tiles": [name for name in TILE_METRICS if name in last.metrics],
+        "labels_chose": last.selection == "oracle" or bool(last.warning),
+        "selection_note": selection_note(last.selection, last.warning),
+        "graph": blocks.graph_block(graph, last.known, colours),
+        "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
+        "strip": make_strip(plan, last),
+        "rejects": rejects,
+        "params_yaml": yaml.safe_dump(
+            params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=90
+        ),
+        "keys": flat_keys(stage_keys(plan)),
+        "versions": versions(),
+        "credits": [line.strip() for line in plan.summary["credits"].splitlines() if line.strip()],
+        **(_measured(plan, results) if last.n_images else _unmeasured(results)),
+    }
+
+
+def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
+    """Return what is shown where target images have labels."""
+    last, evaluate = results[-1], plan.params.evaluate
+    published = read_literature(plan.comparison[LITERATURE])
+    differences = read_significance(plan.comparison[SIGNIFICANCE])
+    colours = plan.params.report.colors.model_dump()
+    n_seeds = len(last.seeds)
+    tiles = [name for name in TILE_METRICS if name in last.metrics]
+    shown = [name for name in tiles if is_headline(name, last)]
+    return {
+        "labelled": True,
+        "few_labels": warnings_of(last),
+        "few_of_kind": FEW_OF_KIND,
+        "tiles": shown,
+        "tiles_left_out": len(tiles) > len(shown),
+        "baseline": zero_shot_of(results[:-1]),
         "columns": _columns(results, published),
         "metric_titles": TITLES,
         "metric_meanings": MEANINGS,
-        "labels_chose": last.selection == "oracle" or bool(last.warning),
         "literature_notes": literature_notes(published, reference=bool(last.warning)),
-        "selection_note": selection_note(last.selection, last.warning),
         "differences": difference_view(
             results, differences, evaluate.bootstrap, evaluate.confidence
         ),
@@ -136,17 +171,20 @@ def _context(plan: Plan, results: list[Evaluation], rejects: Rejects) -> dict[st
         "curve": blocks.curve_block(results, n_seeds),
         "gains": blocks.gains_block(results, colours),
         "confusion": blocks.confusion_block(results, colours, n_seeds),
-        "graph": blocks.graph_block(graph, last.known, colours),
-        "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
-        "strip": make_strip(plan, last),
         "percent_right": plain(100 * fraction_right(last), 1),
-        "rejects": rejects,
-        "params_yaml": yaml.safe_dump(
-            params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=90
-        ),
-        "keys": flat_keys(stage_keys(plan)),
-        "versions": versions(),
-        "credits": [line.strip() for line in plan.summary["credits"].splitlines() if line.strip()],
+    }
+
+
+def _unmeasured(results: list[Evaluation]) -> dict[str, Any]:
+    """Return what is shown where no target image has a label."""
+    return {
+        "labelled": False,
+        "few_labels": [],
+        "tiles": [],
+        "no_labels": f"{NO_LABELS[0].upper()}{NO_LABELS[1:]}",
+        "give_labels": f"{GIVE_LABELS[0].upper()}{GIVE_LABELS[1:]}",
+        "predicted": predictions_view(results),
+        "share_meanings": SHARES,
     }
 
 

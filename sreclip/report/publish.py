@@ -14,6 +14,7 @@ from sreclip.plan.plan import Plan
 from sreclip.provenance.keys import code_keys, stage_keys, versions
 from sreclip.provenance.records import Link, Records, chosen_params, pack, records_of
 from sreclip.provenance.stamps import PUBLISHED, published_hashes, stamps
+from sreclip.report.labels import warnings_of
 
 
 def publish(plan: Plan) -> None:
@@ -46,6 +47,7 @@ def publish(plan: Plan) -> None:
 
 def _stamp(plan: Plan) -> dict[str, Any]:
     params = plan.params
+    evaluations = read_evaluations(plan.comparison.inputs)
     return {
         "task": params.task.name,
         "backbone": params.backbone.label,
@@ -55,8 +57,9 @@ def _stamp(plan: Plan) -> dict[str, Any]:
         "protocol": params.evaluate.protocol,
         "methods": [
             {"name": found.method, "title": found.title, "transductive": found.transductive}
-            for found in read_evaluations(plan.comparison.inputs)
+            for found in evaluations
         ],
+        "few_labels": warnings_of(evaluations[0]),
         "link": asdict(Link.of(plan.publication, plan.folder)),
         "keys": stage_keys(plan),
         "code": code_keys(plan),

@@ -38,7 +38,7 @@ class Shown:
     uri: str
     width: int
     height: int
-    true: str
+    true: str  # empty without a label
     predicted: str
     true_known: bool
     predicted_known: bool
@@ -52,25 +52,31 @@ class Strip:
 
     right: list[Shown]
     wrong: list[Shown]
+    unlabelled: list[Shown]  # drawn where no target image has a label
     unreadable: int
 
 
 def make_strip(plan: Plan, result: Evaluation) -> Strip:
     """Draw labelled target images by seed, half of them right if there are enough.
 
-    Images that were rejected at extraction or cannot be read now are left out.
+    Without any label draw from all. Images that were rejected at extraction or cannot be read now
+    are left out.
     """
     settings = plan.params.report
     rows = read_predictions(plan.evaluation(result.method), COLUMNS)
-    rows = rows[(rows["label"] >= 0) & (rows["predicted"] >= 0)]
-    rows = rows.sample(frac=1, random_state=settings.seed)
+    rows = rows[rows["predicted"] >= 0]
+    if not result.n_images:
+        rows = rows.sample(frac=1, random_state=settings.seed)
+        shown, unreadable = _show(plan, rows, settings.images, result)
+        return Strip([], [], shown, unreadable)
+    rows = rows[rows["label"] >= 0].sample(frac=1, random_state=settings.seed)
     is_right = rows["label"] == rows["predicted"]
     n_right = min(int(is_right.sum()), settings.images // 2)
     n_wrong = min(int((~is_right).sum()), settings.images - n_right)
     n_right = min(int(is_right.sum()), settings.images - n_wrong)
     right, unreadable = _show(plan, rows[is_right], n_right, result)
     wrong, unreadable_too = _show(plan, rows[~is_right], n_wrong, result)
-    return Strip(right, wrong, unreadable + unreadable_too)
+    return Strip(right, wrong, [], unreadable + unreadable_too)
 
 
 def _show(
@@ -99,9 +105,9 @@ def _show(
                     uri=uri,
                     width=width,
                     height=height,
-                    true=result.classes[label],
+                    true=result.classes[label] if label >= 0 else "",
                     predicted=result.classes[predicted],
-                    true_known=bool(result.known[label]),
+                    true_known=label >= 0 and bool(result.known[label]),
                     predicted_known=bool(result.known[predicted]),
                     confidence=confidence,
                     right=label == predicted,

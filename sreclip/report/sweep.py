@@ -11,7 +11,8 @@ from sreclip.evaluate.reference import protocol_warning
 from sreclip.evaluate.statistics import summarise
 from sreclip.evaluate.stored import ZERO_SHOT
 from sreclip.evaluate.sweep import read_sweep
-from sreclip.plan.plan import REFERENCE, Plan
+from sreclip.plan.labels import REFERENCE
+from sreclip.plan.plan import Plan
 from sreclip.plan.sweep import AS_CONFIGURED, NOTHING_OFF
 from sreclip.report.numbers import percent_text
 from sreclip.report.table import MINI_NOTE, TITLES, protocol_notes, selection_note, terminal_table

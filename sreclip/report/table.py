@@ -86,6 +86,7 @@ class ResultsTable:
     selection: str | None  # the rule by which settings were chosen
     warning: str = ""  # of the protocol ``reference``, if the numbers are its
     arrows: Mapping[str, str] = field(default_factory=dict)  # ``↑`` or ``↓`` beside H, by method
+    few_labels: Sequence[str] = ()  # what is to be said of few labelled target images
 
     def notes(self) -> list[str]:
         """Return the sentences below the table: warning, units, interval, marks, selection."""
@@ -110,7 +111,7 @@ class ResultsTable:
         if self.selection is not None:
             note = selection_note(self.selection, self.warning)
             notes.append(f"selection ({self.selection}): {note}")
-        return protocol_notes(self.warning) + notes
+        return protocol_notes(self.warning) + [f"FEW LABELS: {x}" for x in self.few_labels] + notes
 
 
 def protocol_notes(warning: str) -> list[str]:

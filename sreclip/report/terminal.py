@@ -9,12 +9,13 @@ from sreclip.config import load_params
 from sreclip.errors import ConfigError, StoreError
 from sreclip.evaluate.literature import LITERATURE, literature_notes, read_literature
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
-from sreclip.evaluate.stored import read_evaluations
+from sreclip.evaluate.stored import Evaluation, read_evaluations
 from sreclip.files import read_json
 from sreclip.plan.plan import REJECTS, Plan
 from sreclip.plan.run import snapshots
 from sreclip.provenance.stamps import PAGE, is_as_published, stamps, task_numbers
 from sreclip.report.differences import marks
+from sreclip.report.labels import warnings_of
 from sreclip.report.rejects import rejects_line
 from sreclip.report.table import (
     MINI_NOTE,
@@ -24,6 +25,7 @@ from sreclip.report.table import (
     table_cells,
     terminal_table,
 )
+from sreclip.report.unlabelled import unlabelled_table
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -94,6 +96,10 @@ def render_table(source: Plan | Path) -> Table:
     from rich.text import Text
 
     task, backbone, view = _view(source)
+    title = f"Task {task}, backbone {backbone}"
+    if not any(row.metrics for row in view.methods):
+        evaluations = [row for row in view.methods if isinstance(row, Evaluation)]
+        return unlabelled_table(title, evaluations)
     notes = view.notes() + ([MINI_NOTE] if backbone == "mini" else [])
     bound = ": upper bounds, not results" if view.selection == "oracle" else ""
     if view.warning:
@@ -109,7 +115,7 @@ def render_table(source: Plan | Path) -> Table:
             shown[METRICS.index("h")].append(view.arrows.get(method.method) or " ")
         rows.append([label, *shown])
     columns = ["Method", *(TITLES[name] for name in METRICS)]
-    return terminal_table(f"Task {task}, backbone {backbone}{bound}", columns, rows, notes)
+    return terminal_table(f"{title}{bound}", columns, rows, notes)
 
 
 def render_literature(source: Plan | Path) -> RenderableType | None:
@@ -124,9 +130,9 @@ def render_literature(source: Plan | Path) -> RenderableType | None:
         if not path.exists():  # a report of an earlier version
             return None
     numbers = read_literature(path)
-    if not numbers:
-        return None
     _, _, view = _view(source)
+    if not numbers or not any(row.metrics for row in view.methods):
+        return None
     rows = []
     for method in view.methods:
         shown = [number for number in numbers if number.method == method.method]
@@ -152,6 +158,7 @@ def _view(source: Plan | Path) -> tuple[str, str, ResultsTable]:
         evaluations[0].selection,
         evaluations[0].warning,
         marks(read_significance(source.comparison[SIGNIFICANCE]), params.evaluate.confidence),
+        warnings_of(evaluations[0]),
     )
     return params.task.name, params.backbone.label, view
 
@@ -177,5 +184,6 @@ def _of_reports(folder: Path) -> tuple[str, str, ResultsTable]:
         stamp.get("selection", "last") if stamp else None,
         metrics.get("protocol", {}).get("warning", ""),
         arrows,
+        stamp.get("few_labels", ()),
     )
     return task, backbone, view

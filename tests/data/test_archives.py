@@ -338,13 +338,13 @@ def test_what_is_ambiguous_is_refused(root, members, words):
     ],
 )
 def test_what_does_not_fit_the_class_list(root, members, words):
-    (root / "list.txt").write_text("cat\ndog\n1\n")
+    (root / "list.csv").write_text("name,prompt_names\ncat,\ndog,\n1,the number one\n")
     pack(root / "source/a.tar", members)
     refused(
         root,
         "source/a.tar" if "number and" not in words[-1] else "a.tar",
         *words,
-        classes="list.txt",
+        classes="list.csv",
     )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from sreclip.errors import GraphError
-from sreclip.graph import construct
 from sreclip.graph.construct import build_relation_graph, graph_from_senses, imagenet_1k
 from sreclip.graph.senses import SenseMap
 from sreclip.graph.wordnet import WordNet
@@ -63,20 +62,17 @@ def test_bad_class_lists(tiny: WordNet, wnids: list[str], message: str) -> None:
         build_relation_graph(wnids, wordnet=tiny)
 
 
-def test_classes_without_a_sense_join_their_nearest_in_class_order(
-    tiny: WordNet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_classes_without_a_sense_join_their_parents_or_the_root(tiny: WordNet) -> None:
     names = ("u1", "dog", "u2", "cat")
     senses = SenseMap(names, (None, "dog", None, "cat"), (np.inf,) * 4)
-    text = np.array([[1, 0.2, 0.9, 0.1], [0, 1, 0, 0], [0.9, 0.3, 1, 0.8], [0, 0, 0, 1.0]])
-    monkeypatch.setattr(construct, "NEIGHBOURS", 1)
-    graph = graph_from_senses(senses, text_similarity=text, wordnet=tiny)
+    graph = graph_from_senses(senses, parents={"u1": ("cat", "dog"), "u2": ()}, wordnet=tiny)
     assert graph.class_wnids == ("text:u1", "dog", "text:u2", "cat")
     assert [graph.names[node] for node in graph.class_nodes] == list(names)
-    # Each joins the nearest class that has a sense, not the other text node.
-    assert _edge_ids(graph.wnids, graph.edges) >= {("text:u1", "dog"), ("text:u2", "cat")}
-    monkeypatch.setattr(construct, "NEIGHBOURS", 3)
-    graph = graph_from_senses(senses, text_similarity=text, wordnet=tiny)
-    assert graph.edges[-4:, 1].tolist() == [0, 1, 0, 1], "there are only two to join"
-    with pytest.raises(GraphError, match="u1, u2"):
-        graph_from_senses(senses, wordnet=tiny)
+    joined = {edge for edge in _edge_ids(graph.wnids, graph.edges) if edge[0].startswith("text:")}
+    assert joined == {("text:u1", "dog"), ("text:u1", "cat"), ("text:u2", "root")}
+
+
+def test_a_list_that_wordnet_lacks_altogether(tiny: WordNet) -> None:
+    with pytest.raises(GraphError, match="no noun for any class") as caught:
+        graph_from_senses(SenseMap(("xx",), (None,), (np.inf,)), wordnet=tiny)
+    assert "graph.senses" in caught.value.hint

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sreclip.backbones.mini import load
 from sreclip.errors import GraphError
 from sreclip.graph import senses as module
 from sreclip.graph.senses import choose_senses
@@ -22,7 +24,7 @@ def _hypernym(wnid: str | None) -> str:
 def test_i2awa_senses_are_recovered_from_the_names(i2awa: dict[str, Any]) -> None:
     chosen = choose_senses(i2awa["names"]).wnids
     hits = sum(a == b for a, b in zip(chosen, i2awa["class_wnids"], strict=True))
-    assert hits >= 45
+    assert hits == 49
     by_name = dict(zip(i2awa["names"], chosen, strict=True))
     truth = dict(zip(i2awa["names"], i2awa["class_wnids"], strict=True))
     for name in ("seal", "bat", "mole", "mouse"):
@@ -47,6 +49,67 @@ def test_bass_among_fish_is_a_fish() -> None:
     # Several of its senses are fish, or fish as food.
     above = {wordnet.lemmas(wnid)[0] for wnid in wordnet.ancestors(str(chosen))}
     assert above & {"fish", "seafood"}
+
+
+def test_with_text_all_of_i2awa_are(
+    i2awa: dict[str, Any], encode: Callable[[list[str]], np.ndarray]
+) -> None:
+    assert list(choose_senses(i2awa["names"], encode_text=encode).wnids) == i2awa["class_wnids"]
+
+
+PERSON = "n00007846"
+COCO = """
+bicycle, car, motorcycle, airplane, bus, train, truck, boat, bench, bird, cat,
+dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, handbag, tie,
+suitcase, skis, kite, bottle, cup, fork, knife, spoon, bowl, banana, apple, sandwich,
+orange, carrot, pizza, cake, chair, couch, bed, toilet, laptop, mouse, remote, keyboard,
+oven, toaster, sink, refrigerator, book, clock, vase, scissors, toothbrush
+"""
+
+
+@pytest.fixture(scope="module")
+def encode() -> Callable[[list[str]], np.ndarray]:
+    backbone = load({}, "mini", "cpu")
+    return lambda texts: backbone.encode_text(list(texts)).numpy()
+
+
+@pytest.mark.parametrize("with_text", [False, True])
+@pytest.mark.parametrize(
+    "company",
+    [
+        [],
+        ["dog", "giraffe"],
+        ["dog", "elephant", "giraffe", "guitar", "horse", "house"],
+        ["car", "truck", "bus", "bicycle"],
+        [name.strip() for name in COCO.split(",")],
+        None,
+    ],
+)
+def test_a_person_is_no_human_body(
+    company: list[str] | None,
+    with_text: bool,
+    encode: Callable[[list[str]], np.ndarray],
+    i2awa: dict[str, Any],
+) -> None:
+    names = ["person", *(i2awa["names"] if company is None else company)]
+    chosen = choose_senses(names, encode_text=encode if with_text else None)
+    assert chosen.wnids[0] == PERSON
+
+
+def test_a_common_noun_is_no_proper_noun(encode: Callable[[list[str]], np.ndarray]) -> None:
+    """Not Stephen Crane, the writer."""
+    names = ["person", "dog", "crane"]
+    assert choose_senses(names, encode_text=encode).wnids[2] in ("n02012849", "n03126707")
+
+
+def test_frequency_weighs_more_the_shorter_the_list() -> None:
+    """Alone: 3 (0.03 log2 8 + 0.02 log2 2); beside one class that is close to nothing: 2 (...)."""
+    hypernyms = {"root": "", "bat1": "root", "bat2": "root"}
+    lemmas = {"root": "root", "bat1": "bat", "bat2": "bat"}
+    wordnet = WordNet(lemmas, hypernyms, {"bat": "bat2 bat1"}, {}, {"bat": "7 0"})
+    assert wordnet.sense_counts("bats") == {"bat2": 7, "bat1": 0}
+    assert choose_senses(["bat"], wordnet).margins[0] == pytest.approx(3 * 0.11)
+    assert choose_senses(["bat", "root"], wordnet).margins[0] == pytest.approx(2 * 0.11)
 
 
 def test_order_of_the_list_does_not_matter(i2awa: dict[str, Any]) -> None:
@@ -115,6 +178,6 @@ def test_bad_inputs(tiny: WordNet) -> None:
 
 def test_doubtful_choices_can_be_listed(tiny: WordNet, monkeypatch: pytest.MonkeyPatch) -> None:
     senses = choose_senses(["bat", "dog", "wolf"], tiny)
-    for margin, doubtful in ((10.0, [("bat", "bat2")]), (0.0, [])):
+    for margin, doubtful in ((10.0, [("bat", "bat1")]), (0.0, [])):
         monkeypatch.setattr(module, "CLOSE_MARGIN", margin)
         assert senses.doubtful() == doubtful

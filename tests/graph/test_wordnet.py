@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sreclip.errors import GraphError
-from sreclip.graph.wordnet import WordNet
+from sreclip.graph.wordnet import WordNet, glosses
 
 DOG = "n02084071"
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_wordnet_extract.py"
@@ -139,8 +139,22 @@ def test_the_committed_extract_is_what_the_script_makes() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    made = module.make_extract(DEBIAN_FOLDER)
-    committed = (files("sreclip.graph") / "resources" / "wordnet_nouns.tsv.gz").read_bytes()
-    # The text and not the bytes: compressed bytes depend on the version of zlib.
-    assert gzip.decompress(made) == gzip.decompress(committed)
-    assert made == module.make_extract(DEBIAN_FOLDER)
+    for name, make in (("nouns", module.make_extract), ("glosses", module.make_glosses)):
+        made = make(DEBIAN_FOLDER)
+        committed = (files("sreclip.graph") / f"resources/wordnet_{name}.tsv.gz").read_bytes()
+        # The text and not the bytes: compressed bytes depend on the version of zlib.
+        assert gzip.decompress(made) == gzip.decompress(committed)
+        assert made == make(DEBIAN_FOLDER)
+
+
+def test_counts_and_definitions() -> None:
+    """As ``wn person -over`` prints them; "glasses" are a lemma of their own, "mice" are not."""
+    wordnet = WordNet.bundled()
+    assert wordnet.sense_counts("person") == {"n00007846": 6833, "n05217688": 1, "n06326797": 0}
+    assert wordnet.sense_counts("mice") == wordnet.sense_counts("mouse")
+    assert wordnet.sense_counts("mouse")["n02330245"] == 14
+    assert list(wordnet.sense_counts("glasses")) == ["n04272054"]
+    assert glosses()["n00007846"] == "a human being"
+    assert all(wnid in glosses() for wnid in wordnet.senses("crane"))
+    assert wordnet.is_proper_noun("crane", "n10914447")
+    assert not wordnet.is_proper_noun("crane", "n02012849")

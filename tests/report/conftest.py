@@ -72,6 +72,8 @@ class Fake:
     per_class: int = 8
     steps: int = 40
     only_known_targets: bool = False
+    # Labelled target images of each class; of a class that is not named all are.
+    labelled: Mapping[str, int] = field(default_factory=dict)
     n_broken: int = 1
     report: Mapping[str, Any] | None = None
     evaluate: Mapping[str, Any] | None = None
@@ -134,13 +136,14 @@ def _write_task(plan: Plan, images: Path, fake: Fake) -> pd.DataFrame:
             "offset": None,
         }
     ).sort_values(["domain", "path"], ignore_index=True)
+    rows = _without_labels(rows, fake)
     source = rows[rows["domain"] == "source"]
     per_class = {name: int((source["label"] == label).sum()) for label, name in enumerate(names)}
     summary = {
         "task": "folder",
         "root": images.as_posix(),
         "images": {"source": len(source), "target": len(rows) - len(source)},
-        "target_labels": len(rows) - len(source),
+        "target_labels": int(rows["label"].notna().sum()) - len(source),
         "classes": {name: {"source": count} for name, count in per_class.items()},
         "source_images": per_class,
         "source_labels_key": "0" * 12,
@@ -152,6 +155,16 @@ def _write_task(plan: Plan, images: Path, fake: Fake) -> pd.DataFrame:
     write_shards(plan.task.path, cut_shards(rows, 4096))
     write_task(plan.task.path, rows, classes, summary)
     return rows
+
+
+def _without_labels(rows: pd.DataFrame, fake: Fake) -> pd.DataFrame:
+    """Leave a label to the first target images of each class alone."""
+    names = list(fake.classes)
+    target = rows["domain"] == "target"
+    number = rows[target].groupby("label").cumcount()
+    most = rows["label"][target].map(lambda label: fake.labelled.get(names[label], len(rows)))
+    bare = number.index[number.to_numpy() >= most.to_numpy()]
+    return rows.assign(label=rows["label"].mask(rows.index.isin(bare)))
 
 
 def _draw(path: Path, label: int, outlined: bool, rng: np.random.Generator) -> None:
@@ -190,7 +203,8 @@ def _write_graph(plan: Plan, fake: Fake) -> None:
 def _write_fit(plan: Plan, name: str, rows: pd.DataFrame, fake: Fake) -> None:
     title, transductive, strength = TITLES[name]
     target = rows[rows["domain"] == "target"]
-    labels = target["label"].to_numpy(dtype=np.int64)
+    # Of unlabelled images, too: the folder is that of the class.
+    labels = target["path"].str.split("/").str[1].to_numpy(dtype=np.int64)
     n_classes = len(fake.classes)
     group = np.array([list(fake.classes.values()).index(up) for up in fake.classes.values()])
     ok = ~target["path"].isin(_broken(target, fake)).to_numpy()
@@ -262,7 +276,7 @@ def _reduced(logits: np.ndarray, known: np.ndarray) -> ImageScores:
 
 
 def _broken(target: pd.DataFrame, fake: Fake) -> list[str]:
-    return target.sort_values(["label", "path"])["path"].tolist()[: fake.n_broken]
+    return target.sort_values("path")["path"].tolist()[: fake.n_broken]
 
 
 def words(text: str) -> str:

@@ -57,7 +57,7 @@ def test_when_one_kind_runs_out_the_other_fills_up(plan: Plan) -> None:
 
 
 def test_none_are_shown_when_none_are_asked_for(plan: Plan) -> None:
-    assert strip_of(plan, images=0) == module.Strip([], [], 0)
+    assert strip_of(plan, images=0) == module.Strip([], [], [], 0)
 
 
 def test_unreadable_images_are_counted(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

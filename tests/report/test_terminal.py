@@ -17,9 +17,11 @@ from sreclip.errors import StoreError
 from sreclip.evaluate.literature import read_literature
 from sreclip.evaluate.metrics import METRICS
 from sreclip.evaluate.significance import COLUMNS, read_significance
+from sreclip.evaluate.stored import read_evaluations
 from sreclip.features.images import Reject
 from sreclip.plan.plan import REJECTS, Plan
 from sreclip.plan.run import snapshot_path, write_snapshot
+from sreclip.report.labels import warnings_of
 from sreclip.report.page import write_page
 from sreclip.report.publish import publish
 from sreclip.report.rejects import Rejects, write_rejects
@@ -63,7 +65,8 @@ def test_published_results_give_the_same_table(plan: Plan, tmp_path: Path) -> No
         {"name": "clip_adapter", "title": "CLIP-Adapter", "transductive": False},
         {"name": "sre_clip", "title": "SRE-CLIP", "transductive": True},
     ]
-    stamp = {"confidence": 0.95, "selection": "last", "methods": methods}
+    few = warnings_of(read_evaluations(plan.comparison.inputs)[0])
+    stamp = {"confidence": 0.95, "selection": "last", "methods": methods, "few_labels": few}
     stamp_file = tmp_path / "made-from" / "0123456789ab.json"
     stamp_file.parent.mkdir()
     stamp_file.write_text(json.dumps(stamp))

@@ -235,9 +235,10 @@ def published(
     return Project(folder), Counter(json.loads(folder.with_name("jobs.json").read_text()))
 
 
-def publish_with_dvc(folder: Path) -> None:
-    """Write a project in git and make its results by ``dvc repro``."""
+def publish_with_dvc(folder: Path, change: Callable[[Project], None] = lambda _: None) -> None:
+    """Write a project, changed, in git and make its results by ``dvc repro``."""
     project = make_project(folder)
+    change(project)
     for name in (".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(

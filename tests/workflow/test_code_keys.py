@@ -10,7 +10,7 @@ import pytest
 
 from sreclip.methods import METHODS
 from sreclip.plan import code
-from sreclip.plan.plan import ENTRIES
+from sreclip.plan.code import ENTRIES
 from tests.workflow.conftest import Project
 
 pytestmark = pytest.mark.workflow

@@ -12,8 +12,7 @@ import yaml
 from dvc.repo import Repo
 
 from sreclip.methods import METHODS
-from sreclip.plan.code import closure
-from sreclip.plan.plan import ENTRIES
+from sreclip.plan.code import ENTRIES, closure
 from tests.workflow.conftest import ROOT, Project, jobs_run
 from tests.workflow.reruns import CODE, COLUMNS, PAGE, PARAMS, TASK, Edit, applied, page
 

@@ -15,7 +15,8 @@ from sreclip.data.changes import is_outdated, note_of_dates, write_seen
 from sreclip.data.task import FirstLook
 from sreclip.data.tasks import load_task
 from sreclip.errors import SreclipError
-from sreclip.plan.plan import REFERENCE, Plan
+from sreclip.plan.labels import REFERENCE
+from sreclip.plan.plan import Plan
 from sreclip.plan.results import outputs_of
 from sreclip.plan.run import (
     RUN_PARAMS_VARIABLE,

@@ -18,7 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sreclip.data.archives import list_archive
-from sreclip.data.class_list import display_name, read_class_list
+from sreclip.data.class_list import read_class_list
+from sreclip.data.class_names import (
+    ListedClass,
+    decode_names,
+    display_name,
+    holds_wordnet_id,
+)
 from sreclip.data.heif import INSTALL_HEIF
 from sreclip.data.listing import (
     count_heif,
@@ -61,12 +67,9 @@ class FolderTask(Task):
         }
         _refuse_gaps(root, starts, found)
         _refuse_twins(found["source"].spelled | found["target"].spelled)
-        if listed is None:
-            classes = _classes_of_folders(found)
-            label_of = {entry.name: label for label, entry in enumerate(classes)}
-        else:
-            classes = [item.entry for item in listed]
-            label_of = {display_name(item.folder): label for label, item in enumerate(listed)}
+        classes = listed or _of_folders([found[domain].spelled for domain in DOMAINS])
+        label_of = {display_name(item.folder): label for label, item in enumerate(classes)}
+        if listed:
             _refuse_unlisted(label_of, f"{list_path}", found)
         images = [
             TaskImage(place, domain, label)
@@ -77,7 +80,7 @@ class FolderTask(Task):
         return TaskData(
             root,
             images,
-            classes,
+            [item.entry for item in classes],
             notes=tuple(_notes(starts, found, classes, label_of)),
             archives=found["source"].archives | found["target"].archives,
             heif_left_out=sum(count_heif(here.ignored) for here in found.values()),
@@ -96,23 +99,24 @@ class FolderTask(Task):
         seen, archives = folders_and_archives(root, starts.values(), folder, outside_links=outside)
         folders = {
             domain: {
-                display_name(name.removeprefix(f"{start}/").partition("/")[0])
-                for name in seen
-                if name.startswith(f"{start}/")
+                f"{start}/{name}": name
+                for path in seen
+                if path.startswith(f"{start}/")
+                for name in [path.removeprefix(f"{start}/").partition("/")[0]]
             }
             for domain, start in starts.items()
         }
         inputs = [*sorted(root / name for name in seen), *sorted(archives)]
         inputs += newly_readable(folder)
         if list_path is None:
-            listed = {name: name for domain in DOMAINS for name in sorted(folders[domain])}
+            listed = _of_folders([folders[domain] for domain in DOMAINS])
         else:
             inputs.append(list_path)
-            items = read_class_list(list_path)
-            listed = {item.entry.name: display_name(item.folder) for item in items}
+            listed = read_class_list(list_path)
         if any(seen[start] for start in starts.values()):
             return FirstLook(inputs, None)
-        classes = {name: int(path in folders["source"]) for name, path in listed.items()}
+        in_source = set(map(display_name, folders["source"].values()))
+        classes = {item.entry.name: int(display_name(item.folder) in in_source) for item in listed}
         return FirstLook(inputs, classes)
 
 
@@ -261,11 +265,14 @@ def _refuse_twins(spelled: Mapping[str, str]) -> None:
             )
 
 
-def _classes_of_folders(found: Mapping[Domain, _Found]) -> list[ClassEntry]:
-    names: dict[str, None] = {}
-    for domain in DOMAINS:
-        names |= dict.fromkeys(sorted(map(display_name, found[domain].by_class), key=_natural))
-    return [ClassEntry(name, (name,)) for name in names]
+def _of_folders(spelled: Sequence[Mapping[str, str]]) -> list[ListedClass]:
+    """Return the classes of folders, from names by path of each domain, in the natural order."""
+    found: dict[str, ListedClass] = {}
+    for paths in spelled:
+        for path, folder in sorted(paths.items(), key=lambda item: _natural(display_name(item[1]))):
+            name = display_name(folder)
+            found.setdefault(name, ListedClass(ClassEntry(name, (name,)), folder, path))
+    return decode_names(list(found.values()))
 
 
 def _refuse_unlisted(
@@ -291,13 +298,16 @@ def _refuse_unlisted(
 def _notes(
     starts: Mapping[Domain, str],
     found: Mapping[Domain, _Found],
-    classes: Sequence[ClassEntry],
+    classes: Sequence[ListedClass],
     label_of: Mapping[str, int],
 ) -> Iterator[str]:
     known = {label_of[display_name(name)] for name in found["source"].by_class}
-    unlabelled = [entry.name for label, entry in enumerate(classes) if label not in known]
+    unlabelled = [item.entry.name for label, item in enumerate(classes) if label not in known]
     if unlabelled:
         yield f"classes without a source image: {', '.join(unlabelled)}"
+    ids = [f"{x.folder} ({x.entry.name})" for x in classes if holds_wordnet_id(x.folder)]
+    if ids:
+        yield f"class folders that are WordNet ids: {some(ids)}"
     for domain in DOMAINS:
         for note in left_out(found[domain].ignored, found[domain].skipped):
             yield f"{starts[domain]}: {note}"

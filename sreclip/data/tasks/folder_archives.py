@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from sreclip.data.archives import Archive, opened, read_at
-from sreclip.data.class_list import ListedClass, display_name
+from sreclip.data.class_names import ListedClass, display_name
 from sreclip.data.place import Place
 from sreclip.data.walk import suffix
 from sreclip.errors import DataError

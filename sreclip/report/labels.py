@@ -1,0 +1,81 @@
+"""What is said where target labels are missing, or too few to rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sreclip.errors import some
+from sreclip.evaluate.stored import Evaluation
+
+# With fewer labelled images of known (or unknown) classes one image is worth over three percent.
+FEW_OF_KIND = 30
+FEW_OF_CLASS = 5
+# Metrics that rest on the labelled images of each kind.
+RESTS_ON = {"known": ("known",), "unknown": ("unknown",), "zsl": ("unknown",)}
+BOTH = ("known", "unknown")
+
+NO_LABELS = "no target image has a label, so nothing can be evaluated"
+GIVE_LABELS = (
+    "to get accuracies, move some target images into class folders (target/CLASS/*.jpg; at least "
+    f"{FEW_OF_CLASS} per class and {FEW_OF_KIND} of known and of unknown classes) and run again"
+)
+
+
+def label_counts(evaluation: Evaluation) -> list[int]:
+    """Return the number of labelled target images of each class."""
+    counts = evaluation.confusion_table.sum(axis=1) // len(evaluation.seeds)
+    return [int(count) for count in counts]
+
+
+def is_headline(metric: str, evaluation: Evaluation) -> bool:
+    """Tell whether a metric rests on enough labelled images of each kind to stand alone."""
+    few = few_of_kind(evaluation.known, label_counts(evaluation))
+    return not few & set(RESTS_ON.get(metric, BOTH))
+
+
+def few_of_kind(known: Sequence[bool] | np.ndarray, counts: Sequence[int]) -> set[str]:
+    """Return the kinds of classes that have labelled images, but fewer than `FEW_OF_KIND`."""
+    sums = {"known": 0, "unknown": 0}
+    for is_known, count in zip(known, counts, strict=True):
+        sums["known" if is_known else "unknown"] += count
+    return {kind for kind, n in sums.items() if 0 < n < FEW_OF_KIND}
+
+
+def label_warnings(
+    classes: Sequence[str], known: Sequence[bool] | np.ndarray, counts: Sequence[int]
+) -> list[str]:
+    """Return sentences, without full stop, on kinds and classes of few labelled target images.
+
+    ``counts`` are the labelled target images of each class. Where there is no labelled image, there
+    is no number to warn of.
+    """
+    warnings = []
+    few = few_of_kind(known, counts)
+    for kind in BOTH:
+        if kind in few:
+            own = [
+                n
+                for n, is_known in zip(counts, known, strict=True)
+                if is_known == (kind == "known")
+            ]
+            n = sum(own)
+            what = "labelled target image is" if n == 1 else "labelled target images are"
+            warnings.append(
+                f"{n} {what} of {kind} classes, fewer than {FEW_OF_KIND}: one image more or less "
+                f"that is right moves their accuracy by {100 / n:.0f} percentage points"
+            )
+    scarce = [name for name, n in zip(classes, counts, strict=True) if 0 < n < FEW_OF_CLASS]
+    if scarce:
+        have = "1 class has" if len(scarce) == 1 else f"{len(scarce)} classes have"
+        warnings.append(
+            f"{have} fewer than {FEW_OF_CLASS} labelled target images: {some(scarce)}; a class "
+            "counts as much as any other in a mean over classes"
+        )
+    return warnings
+
+
+def warnings_of(evaluation: Evaluation) -> list[str]:
+    """Return `label_warnings` of the images that an evaluation rests on."""
+    return label_warnings(evaluation.classes, evaluation.known, label_counts(evaluation))

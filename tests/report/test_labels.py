@@ -1,0 +1,142 @@
+"""Pages and tables of targets without a label, and with few."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from sreclip.errors import ConfigError
+from sreclip.evaluate.evaluation import evaluate_method
+from sreclip.evaluate.stored import read_evaluations
+from sreclip.plan.plan import TABLES, Plan
+from sreclip.report.labels import label_warnings
+from sreclip.report.page import render_page, write_page
+from sreclip.report.publish import publish
+from sreclip.report.table import TITLES
+from sreclip.report.terminal import last_results
+from tests.report.conftest import CLASSES, words
+
+BARE = dict.fromkeys(CLASSES, 0)
+
+
+@pytest.fixture(scope="module")
+def bare(make_results: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """No target image has a label."""
+    return make_results(tmp_path_factory.mktemp("bare"), labelled=BARE)
+
+
+def printed(plan: Plan | None, folder: Path = Path()) -> str:
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(last_results(plan, folder))
+    assert max(map(len, capture.get().splitlines())) <= 80
+    return words(capture.get())
+
+
+def test_without_a_label_predictions_are_counted_and_nothing_is_evaluated(bare: Plan) -> None:
+    for evaluation, result in zip(
+        read_evaluations(bare.comparison.inputs), bare.comparison.inputs, strict=True
+    ):
+        assert evaluation.metrics == {}
+        assert (evaluation.n_images, evaluation.n_unlabelled) == (0, 64)
+        frame = pd.read_parquet(result["predictions.parquet"])
+        assert len(frame) == 64
+        of_seeds = frame[[f"predicted_seed_{seed}" for seed in evaluation.seeds]].to_numpy()
+        for label, count in enumerate(evaluation.predicted["counts"]):
+            assert count == pytest.approx((of_seeds == label).sum() / len(evaluation.seeds))
+    assert json.loads(bare.comparison["means.json"].read_text()) == {
+        "zero_shot": {},
+        "clip_adapter": {},
+        "sre_clip": {},
+    }
+    for name in TABLES:
+        header = bare.comparison[name].read_text().splitlines()[0]
+        assert "," in header, f"{name} has its columns"
+
+
+def test_the_page_without_a_label_says_what_can_be_said(bare: Plan) -> None:
+    page = words(render_page(bare))
+    assert "No target image has a label" in page
+    assert "target/CLASS" in page
+    for part in ("Predicted classes", "confidence", "Relation graph", "Training", "Target images"):
+        assert part in page
+    for absent in ("Confusion matrix", "Gains by class", "Is the difference real?", 'class="tile"'):
+        assert absent not in page
+    counts = read_evaluations(bare.comparison.inputs)[-1].predicted["counts"]
+    assert f"{max(counts):.1f}".removesuffix(".0") in page
+    assert "true and predicted" not in page
+
+
+def test_results_without_a_label_say_so_and_what_to_do(bare: Plan, tmp_path: Path) -> None:
+    said = printed(bare)
+    for part in ("no target image has a label", "target/CLASS", "SRE-CLIP", "Agreement"):
+        assert part in said
+    write_page(bare)
+    publish(bare)
+    shutil.copytree(bare.reports, tmp_path / "reports")
+    said = printed(None, tmp_path)
+    assert "no target image has a label" in said
+    assert TITLES["ausuc"] not in said
+
+
+@pytest.mark.parametrize(
+    "changes", [{"selection": "oracle"}, {"evaluate": {"protocol": "reference"}}]
+)
+def test_what_needs_labels_is_refused_without_them(
+    make_results: Callable[..., Plan], tmp_path: Path, changes: dict
+) -> None:
+    with pytest.raises(ConfigError, match="no target image has a label") as caught:
+        make_results(tmp_path, labelled=BARE, per_class=2, steps=2, **changes)
+    assert caught.value.hint
+
+
+def test_few_labels_are_warned_of_and_make_no_headline(
+    make_results: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """Two labelled images of unknown classes; all 5 x 8 of known ones but a few of one class."""
+    few = {"owl": 1, "pear": 1, "axe": 0, "saw": 4}
+    plan = make_results(tmp_path, labelled=few)
+    page, said = words(render_page(plan)), printed(plan)
+    for text in (page, said):
+        assert "2 labelled target images are of unknown classes" in text
+        assert "fewer than 5 labelled target images: saw, owl, pear" in text
+    tiles = page.partition('<div class="tiles">')[2].partition("<noscript>")[0]
+    assert "Known" in tiles
+    for title in ("Unknown", "H", "AUSUC"):
+        assert f"<dt>{title}</dt>" not in tiles
+    write_page(plan)
+    publish(plan)
+    shutil.copytree(plan.reports, tmp_path / "elsewhere/reports")
+    assert "2 labelled target images are of unknown classes" in printed(
+        None, tmp_path / "elsewhere"
+    )
+
+
+def test_the_rule_of_few_labels() -> None:
+    names, known = ["a", "b", "c"], [True, True, False]
+    assert label_warnings(names, known, [25, 5, 30]) == []
+    only = label_warnings(names, known, [24, 5, 30])
+    assert len(only) == 1 and only[0].startswith("29 labelled target images are of known classes")
+    assert any("unknown" in line for line in label_warnings(names, known, [25, 5, 29]))
+    assert label_warnings(names, known, [26, 4, 30]) == [
+        "1 class has fewer than 5 labelled target images: b; a class counts as much as any other "
+        "in a mean over classes"
+    ]
+    assert label_warnings(names, known, [30, 5, 0]) == [], "no image of a kind has no number"
+
+
+def test_an_evaluation_of_one_label_still_evaluates(
+    make_results: Callable[..., Plan], tmp_path: Path
+) -> None:
+    plan = make_results(tmp_path, labelled=BARE | {"dog": 2}, per_class=3, steps=2, n_broken=0)
+    evaluate_method(plan, "zero_shot")
+    found = read_evaluations(plan.comparison.inputs)[0]
+    assert found.n_images == 2
+    assert set(found.metrics) >= {"known", "all"}
+    assert "1 class" not in render_page(plan) or "fewer than 5" in render_page(plan)
