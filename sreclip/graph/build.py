@@ -15,6 +15,7 @@ from sreclip.backbones.base import Backbone
 from sreclip.config.models import Params
 from sreclip.data.manifest import ClassEntry
 from sreclip.errors import GraphError
+from sreclip.features.header import check_finite
 from sreclip.graph.construct import build_relation_graph, graph_from_senses
 from sreclip.graph.placement import Placement, place_unmapped
 from sreclip.graph.relation import wordnet_similarity
@@ -121,7 +122,12 @@ def _text_encoder(params: Params) -> Callable[[list[str]], NDArray[np.float32]]:
     def backbone() -> Backbone:
         return params.backbone.load(params.features.device)
 
-    return lambda texts: backbone().encode_text(list(texts)).cpu().numpy()
+    def encode(texts: list[str]) -> NDArray[np.float32]:
+        rows = backbone().encode_text(list(texts)).cpu().numpy()
+        check_finite(backbone(), rows, texts)
+        return rows
+
+    return encode
 
 
 def build_from_file(path: Path, *, include_imagenet: bool) -> RelationGraph:
