@@ -111,6 +111,21 @@ class TransClipSettings(Settings):
     """TransCLIP, zero-shot form."""
 
 
+class StatASettings(Settings):
+    """StatA: Gaussians held near the class texts."""
+
+
+class ClassBiasSettings(Settings):
+    """A bias per class that moves the target towards given class shares."""
+
+    strength: Fraction = Field(
+        0.5, description="Fraction of the bias that would bring the target to the shares."
+    )
+    uniform: Fraction = Field(
+        1.0, description="Weight of equal shares; the rest is the shares that EM finds."
+    )
+
+
 class ZlapSettings(Settings):
     """ZLaP: label propagation from class texts to target images."""
 
@@ -336,6 +351,8 @@ class MethodsSettings(Section):
     tip_adapter: TipAdapterSettings = TipAdapterSettings()
     tip_adapter_f: TipAdapterFSettings = TipAdapterFSettings()
     taskres: TaskResSettings = TaskResSettings()
+    class_bias: ClassBiasSettings = ClassBiasSettings()
+    stata: StatASettings = StatASettings()
     transclip: TransClipSettings = TransClipSettings()
     zlap: ZlapSettings = ZlapSettings()
     gcn_zsl: GcnZslSettings = GcnZslSettings()
