@@ -15,6 +15,12 @@ def some(texts: Sequence[str], most: int = 5) -> str:
     return ", ".join(texts[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """Cut the middle out of a long text."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
+
+
 class SreclipError(Exception):
     """Something the user can fix: what was wrong, where, and what to do.
 

@@ -98,18 +98,28 @@ def checkpoint_path(settings: Mapping[str, Any]) -> Path | None:
     Raises `ConfigError` if ``pretrained`` is neither a tag of the model nor a path.
     """
     name, pretrained = settings["model"], settings["pretrained"]
+    if is_path(pretrained) and not name.startswith((LOCAL, HUB)):
+        return expanded(pretrained)
+    set_here = [key for key in ("tag", "quick_gelu") if settings[key] is not None]
+    if any(value is not None for value in settings["preprocessing"].values()):
+        set_here.append("preprocessing")
+    if set_here:
+        raise ConfigError(
+            f"open_clip: {', '.join(set_here)} cannot be set for {name}"
+            + ("" if name.startswith((LOCAL, HUB)) else f" {pretrained}")
+            + ", which says itself how it is used",
+            "remove the setting, or set pretrained to the path of a file of weights",
+        )
     if name.startswith((LOCAL, HUB)):
         return None
-    if is_path(pretrained):
-        return expanded(pretrained)
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:
         return None
     raise ConfigError(
         f"open_clip: {pretrained!r} is not a pretrained tag of {name}"
         + did_you_mean(pretrained, tags),
-        f"choose from: {', '.join(tags) or 'none'}; or give the path of a checkpoint file "
-        f"({', '.join(CHECKPOINT_SUFFIXES)})",
+        (f"choose from: {', '.join(tags)}; or " if tags else "it has none: ")
+        + f"give the path of a checkpoint file ({', '.join(CHECKPOINT_SUFFIXES)})",
     )
 
 

@@ -45,6 +45,7 @@ _BEGINNINGS = {
 }
 # What torch says after its advice to load the file without care.
 _REASON = re.compile(r"WeightsUnpickler error: (.+)")
+_CUT_OFF = re.compile(r"miniz|central directory|Ran out of input|EOF")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -70,7 +71,8 @@ def read_state(path: Path, trusted_sha256: set[str]) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals(_PLAIN_TYPES):
+        with torch.serialization.safe_globals(_PLAIN_TYPES), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old ways to pickle, which are refused below
             saved = torch.load(path, map_location="cpu", weights_only=True)
     except (
         pickle.UnpicklingError,
@@ -91,8 +93,13 @@ def read_state(path: Path, trusted_sha256: set[str]) -> State:
 def short(error: Exception) -> str:
     """Return what an error says in one line: its reason if torch names one, without colours."""
     text = _ESCAPES.sub("", str(error)).strip()
+    if _CUT_OFF.search(text):
+        return "it is cut off or damaged"
     reason = _REASON.search(text)
-    return (reason[1] if reason else text.partition("\n")[0] or type(error).__name__)[:200]
+    if reason is None and text.startswith("Weights only load failed"):
+        return "it holds objects that only unpickling can make"
+    said = reason[1] if reason else text.partition("\n")[0] or type(error).__name__
+    return said.partition(" Please use")[0][:200]
 
 
 def refuse_other_files(path: Path) -> None:

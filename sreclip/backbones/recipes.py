@@ -106,7 +106,8 @@ def _of_setting(name: str, tag: str) -> Recipe:
     if tag not in tags:
         raise ConfigError(
             f"open_clip: tag: {tag!r} is not a pretrained tag of {name}" + did_you_mean(tag, tags),
-            f"choose from: {', '.join(tags) or 'none'}; or set quick_gelu and preprocessing",
+            (f"choose from: {', '.join(tags)}; or " if tags else "it has none: ")
+            + "set quick_gelu and preprocessing",
         )
     return tag_recipe(name, tag)
 

@@ -192,7 +192,9 @@ def senses(
 
     Without names: those of the prepared task. A parameter file is not needed for names.
     """
+    from sreclip.data.class_names import ListedClass, decode_names
     from sreclip.data.manifest import ClassEntry
+    from sreclip.errors import ConfigError
     from sreclip.graph.build import map_classes
     from sreclip.graph.sense_view import render, to_json
 
@@ -201,11 +203,19 @@ def senses(
 
         chosen = parse_params({})
     else:
+        if not names and not params.exists():
+            raise ConfigError(
+                f"no names are given, and {params} is not there", "sreclip senses dog"
+            )
         plan = plan_of(params)
         chosen = plan.params
-    classes = (
-        [ClassEntry(name, (name,)) for name in dict.fromkeys(names)] if names else plan.classes
-    )
+    if names and not all(name.strip() for name in names):
+        raise ConfigError("a name is empty", "sreclip senses dog 'polar bear'")
+    given = [
+        ListedClass(ClassEntry(name, (name,)), name, repr(name))
+        for name in dict.fromkeys(names or ())
+    ]
+    classes = [item.entry for item in decode_names(given)] if given else plan.classes
     found, placements = map_classes(chosen, classes, lenient=True)
     if as_json:
         show_json(to_json(found, placements))

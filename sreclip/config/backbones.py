@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 Triple = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class BackboneModel(Section):
@@ -49,7 +50,9 @@ class PreprocessingSettings(Section):
     """How images are prepared for weights in a local file; what is left out is found elsewhere."""
 
     mean: Triple | None = Field(None, description="Mean of red, green and blue, of 0..1.")
-    std: Triple | None = Field(None, description="Standard deviation of the same.")
+    std: tuple[Positive, Positive, Positive] | None = Field(
+        None, description="Standard deviation of the same."
+    )
     interpolation: Literal["bicubic", "bilinear", "nearest"] | None = Field(
         None, description="Filter of the resizing."
     )

@@ -9,24 +9,38 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sreclip.data.manifest import MANIFEST_FILE
+from sreclip.data.manifest import MANIFEST_FILE, read_manifest, read_summary
 from sreclip.data.shards import SHARDS_FILE
 from sreclip.data.task import FirstLook, Task
 from sreclip.errors import StoreError, some
 from sreclip.files import file_sha256, read_json, write_json
 from sreclip.keys import content_key
 
+# So many images are looked at in less than a second, before every run.
+MOST_WATCHED = 20_000
 # Clocks of a network disk may be ahead by so much without a word.
 _AHEAD_S = 60
 
 
 def write_seen(seen: Path, look: FirstLook, folder: Path) -> None:
-    """Note what was seen before the task in ``folder`` was prepared."""
-    write_json(seen, {"inputs": _inputs_key(look), "shards": file_sha256(folder / SHARDS_FILE)})
+    """Note what was seen before the task in ``folder`` was prepared.
+
+    Images are noted, too, up to `MOST_WATCHED`: one rewritten in place leaves its folder as it is.
+    """
+    note: dict[str, Any] = {
+        "inputs": _key(look.inputs),
+        "shards": file_sha256(folder / SHARDS_FILE),
+    }
+    if look.inputs:
+        root = Path(read_summary(folder)["root"])
+        names = read_manifest(folder, ["path"])["path"].unique().tolist()
+        if len(names) <= MOST_WATCHED:
+            note |= {"root": str(root), "images": names, "status": _key(root / n for n in names)}
+    write_json(seen, note)
 
 
 def is_outdated(
@@ -42,7 +56,9 @@ def is_outdated(
     try:
         note = read_json(seen)
         if note["shards"] == file_sha256(folder / SHARDS_FILE):
-            return bool(note["inputs"] != _inputs_key(look))
+            images = (Path(note["root"]) / name for name in note.get("images", []))
+            watched = note.get("status", _key([]))
+            return bool(note["inputs"] != _key(look.inputs) or watched != _key(images))
     except (StoreError, OSError, KeyError, TypeError):
         pass
     try:
@@ -58,8 +74,8 @@ def note_of_dates(look: FirstLook) -> str:
     return f"note: dated in the future, which does no harm: {some(ahead)}" if ahead else ""
 
 
-def _inputs_key(look: FirstLook) -> str:
-    return content_key([(str(path), *_status(path)) for path in sorted(set(look.inputs))])
+def _key(paths: Iterable[Path]) -> str:
+    return content_key([(str(path), *_status(path)) for path in sorted(set(paths))])
 
 
 def _status(path: Path) -> tuple[int, ...]:

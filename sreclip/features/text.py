@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.backbones.base import Backbone
-from sreclip.errors import DataError, StoreError
+from sreclip.errors import DataError, StoreError, shortened
 from sreclip.features.header import Header, Provenance, check_finite, check_rows
 from sreclip.keys import content_key
 from sreclip.sealed import add_data, json_bytes, new_sealed, open_sealed, read_json
@@ -158,13 +158,12 @@ def _refuse_long(
     limit = backbone.context_length
     for name, group in zip(names, prompts, strict=True):
         for row in group:
-            for text, template, n_tokens in zip(
-                row, templates, backbone.count_tokens(list(row)), strict=True
-            ):
+            counts = backbone.count_tokens(list(row))
+            for template, n_tokens in zip(templates, counts, strict=True):
                 if n_tokens > limit:
                     raise DataError(
-                        f"{name!r}: its prompt of the template {template!r} has {n_tokens} tokens, "
-                        f"but {backbone.label} reads only {limit}: {text!r}",
+                        f"{name!r}: its prompt of the template {shortened(template)!r} has "
+                        f"{n_tokens} tokens, but {backbone.label} reads only {limit}",
                         "shorten the template in prompts.templates, or give the class a shorter "
                         "prompt name in the class list",
                     )

@@ -99,6 +99,11 @@ def _rows(item: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Text]]:
 
 def _pin_note(items: Sequence[Mapping[str, Any]]) -> str:
     """Say how to pin a sense, by an example out of the table."""
+    if not any(item["senses"] for item in items):
+        return (
+            "WordNet has none of these; pin the sense of another word in graph.senses, or let such "
+            "a class be placed by its text: graph.allow_unmapped"
+        )
     name, other = "NAME", "WNID"
     for item in items:
         others = [sense["wnid"] for sense in (*item["senses"][1:], *item.get("near", ()))]

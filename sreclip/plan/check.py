@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from sreclip.data.tasks import load_task
-from sreclip.errors import ConfigError, SreclipError, some
+from sreclip.errors import ConfigError, SreclipError, shortened, some
+from sreclip.plan.fingerprints import named
 from sreclip.plan.plan import Plan
 from sreclip.plan.split import known_mask
 
 log = logging.getLogger(__name__)
 
 _SHOWN_CLASSES = 20
+
+Counts = Mapping[str, int]
 
 
 def check_plan(plan: Plan) -> None:
@@ -23,36 +27,45 @@ def check_plan(plan: Plan) -> None:
     Raises one `SreclipError` with all problems.
     """
     problems: list[SreclipError] = []
-
-    def tried(check: Callable[[Plan], Iterator[str]]) -> None:
-        try:
-            for line in check(plan):
-                log.info("%s", line)
-        except SreclipError as error:
-            problems.append(error)
-
+    counts: Counts = {}
+    try:
+        counts = _class_counts(plan)
+    except SreclipError as error:
+        problems.append(error)
     for check in (_classes, _senses, _backbone, _devices):
-        tried(check)
+        if counts or check in (_backbone, _devices):
+            try:
+                for line in check(plan, counts):
+                    log.info("%s", line)
+            except SreclipError as error:
+                problems.append(error)
     if len(problems) == 1:
         raise problems[0]
     if problems:
         raise ConfigError(f"{len(problems)} problems\n" + "\n".join(map(str, problems)))
 
 
-def _class_names(plan: Plan) -> dict[str, int] | None:
-    """Return class names with 0 for those without source images; None if not known yet."""
-    if plan.task.path.exists():
-        counts = plan.summary["source_images"]
-        return {entry.name: counts[entry.name] for entry in plan.classes}
-    task = plan.params.task
-    return load_task(task.name).first_look(task.settings, plan.task.path).classes
+def _class_counts(plan: Plan) -> dict[str, int]:
+    """Return the source images per class; for images that are yet to be made, 0 or 1.
+
+    Raises `DataError` as the preparation of the task would.
+    """
+    task = load_task(plan.params.task.name)
+    where = plan.params.task.settings, plan.task.path
+    look = task.first_look(*where)
+    if look.classes is not None and not look.inputs:
+        return look.classes
+    data = task.prepare(*where)
+    for note in data.notes:
+        log.info("note: %s", note)
+    if not any(image.domain == "target" and image.label is not None for image in data.images):
+        log.info("note: no target image has a label, so that nothing can be evaluated")
+    found = Counter(image.label for image in data.images if image.domain == "source")
+    return {entry.name: found[label] for label, entry in enumerate(data.classes)}
 
 
-def _classes(plan: Plan) -> Iterator[str]:
-    name, counts = plan.params.task.name, _class_names(plan)
-    if counts is None:
-        yield f"task {name}: its classes are known once it is prepared"
-        return
+def _classes(plan: Plan, counts: Counts) -> Iterator[str]:
+    name = plan.params.task.name
     known = known_mask(list(counts), list(counts.values()), plan.params.split)
     unknown = [each for each, is_known in zip(counts, known, strict=True) if not is_known]
     shown = some(unknown, _SHOWN_CLASSES) or "none"
@@ -64,10 +77,10 @@ def _classes(plan: Plan) -> Iterator[str]:
         )
 
 
-def _senses(plan: Plan) -> Iterator[str]:
+def _senses(plan: Plan, counts: Counts) -> Iterator[str]:
     """Pinned senses are of classes that there are, and WordNet has them."""
-    pinned, counts = plan.params.graph.senses, _class_names(plan)
-    if pinned and counts is not None:
+    pinned = plan.params.graph.senses
+    if pinned:
         from sreclip.graph.senses import choose_senses
 
         for name in set(pinned) - set(counts):
@@ -76,14 +89,15 @@ def _senses(plan: Plan) -> Iterator[str]:
         choose_senses(named, pinned={name: pinned[name] for name in named})
 
 
-def _backbone(plan: Plan) -> Iterator[str]:
+def _backbone(plan: Plan, counts: Counts) -> Iterator[str]:
     backbone = plan.params.backbone
-    sha256 = plan.weights_sha256
+    files, sha256 = backbone.chosen.files, plan.weights_sha256
     found = backbone.check()
-    yield f"backbone {backbone.label}: {found.about}" + (f", SHA-256 {sha256}" if sha256 else "")
+    yield f"backbone {backbone.label}: {found.about}"
+    if sha256:
+        yield f"SHA-256 of {named(files)}: {sha256}"
     yield from (f"note: {note}" for note in found.notes)
-    counts = _class_names(plan)
-    if found.count_tokens is None or counts is None:
+    if found.count_tokens is None:
         return
     for template in plan.params.prompts.templates:
         prompts = [template.replace("{}", name) for name in counts]
@@ -92,14 +106,13 @@ def _backbone(plan: Plan) -> Iterator[str]:
         tokens = np.array(found.count_tokens(long) if long else [])
         if (tokens > found.context_length).any():
             raise ConfigError(
-                f"prompts.templates: {template!r} makes a prompt of {tokens.max()} tokens, "
-                f"but {backbone.label} reads only {found.context_length}: "
-                f"{long[int(tokens.argmax())]!r}",
+                f"prompts.templates: {shortened(template)!r} makes a prompt of {tokens.max()} "
+                f"tokens, but {backbone.label} reads only {found.context_length}",
                 "shorten the template or the name",
             )
 
 
-def _devices(plan: Plan) -> Iterator[str]:
+def _devices(plan: Plan, counts: Counts) -> Iterator[str]:
     from sreclip.backbones.weights import usable_device
 
     params = plan.params

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sreclip.backbones import BACKBONES
 from sreclip.config.models import Params
-from sreclip.errors import ConfigError
+from sreclip.errors import ConfigError, some
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.files import file_sha256, write_json
 from sreclip.keys import content_key
@@ -69,8 +69,8 @@ def fingerprint(files: Sequence[Path], pinned: str | None, known: Fingerprints) 
         way_out = (
             f"set model: local-dir:{missing[0]}"
             if missing[0].is_dir()
-            else f"check the setting backbone.open_clip.pretrained; or set {_SHA256} to reach the "
-            "results that were made with it"
+            else "check the settings model and pretrained of backbone.open_clip; or set "
+            f"{_SHA256} to reach the results that were made with it"
         )
         raise ConfigError(f"open_clip: {where} at {missing[0]}", way_out)
     if missing:
@@ -82,10 +82,16 @@ def fingerprint(files: Sequence[Path], pinned: str | None, known: Fingerprints) 
         found = hashlib.sha256("".join(lines).encode()).hexdigest()
     if pinned is not None and found != pinned:
         raise ConfigError(
-            f"{files[0]} has the SHA-256 {found}, but {_SHA256} is {pinned}",
-            f"bring back the file that the results were made with, or remove {_SHA256}",
+            f"{named(files)} has the SHA-256 {found}, but {_SHA256} is {pinned}",
+            "bring back what the results were made with, or set the one that sreclip check shows",
         )
     return found
+
+
+def named(files: Sequence[Path]) -> str:
+    """Name the files of a `fingerprint`."""
+    beside = some([path.name for path in files[1:]])
+    return f"{files[0]}" + (f" together with {beside}" if beside else "")
 
 
 def weights_sha256(params: Params, known: Fingerprints) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.config.models import SplitSettings
-from sreclip.errors import ConfigError
+from sreclip.errors import ConfigError, some
 from sreclip.registry import did_you_mean
 
 # Class names in a hint.
@@ -30,6 +30,12 @@ def known_mask(
         )
     unknown = _unknown(names, source_counts, split)
     mask = np.array([name not in unknown for name in names])
+    if not mask.any() and split.unknown == "auto":
+        raise ConfigError(
+            f"none of the {len(names)} classes has a source image: {some(list(names))}",
+            "a class list must call classes as their folders are called, or say so in the column "
+            "`folder`; capitals count",
+        )
     if not mask.any():
         raise ConfigError(
             f"split.unknown: all {len(names)} classes would be unknown, at least one must be known"

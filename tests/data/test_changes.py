@@ -66,9 +66,10 @@ def test_a_task_that_is_not_prepared_is_not_outdated(task: Prepared) -> None:
     [
         (lambda root: (root / "target/new.jpg").write_text("new"), "target"),
         (lambda root: (root / "target/c.jpg").rename(root / "target/d.jpg"), "target"),
+        (lambda root: (root / "target/c.jpg").write_text("other pixels"), "target"),
         (lambda root: (root / "classes.txt").write_text("dog\ncat\n"), "classes.txt"),
     ],
-    ids=["comes", "another name", "class list"],
+    ids=["comes", "another name", "rewritten", "class list"],
 )
 def test_a_change_is_seen_under_any_date(
     task: Prepared, years: float, change: Callable[[Path], object], folder: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ def test_what_is_right(check: Check) -> None:
     lines = check()
     assert "task folder: 3 classes, unknown: car" in lines
     assert "backbone mini: EfficientNet-lite0" in lines
-    assert "note" not in lines
+    assert lines.count("note") == 1  # that car has no source image
 
 
 def test_data_and_classes(check: Check, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,8 +69,28 @@ def test_data_and_classes(check: Check, root: Path, monkeypatch: pytest.MonkeyPa
         check(task={"name": "folder", "folder": {"root": "/absent"}})
     (root / "classes.txt").write_text("cat\n")
     alone = {"name": "folder", "folder": {"root": str(root), "classes": "classes.txt"}}
+    with pytest.raises(SreclipError, match=r"source class folders that .* does not list"):
+        check(task=alone)
+    for folder in ("source/dog", "source/car", "target/car"):
+        shutil.rmtree(root / folder)
     with pytest.raises(SreclipError, match="no other class than cat"):
         check(task=alone)
+
+
+def test_what_the_preparation_would_refuse(check: Check, root: Path) -> None:
+    (root / "classes.csv").write_text("name,folder\ncat,cat\ndog,dgo\ncar,car\n")
+    task = {"name": "folder", "folder": {"root": str(root), "classes": "classes.csv"}}
+    with pytest.raises(SreclipError, match="'source/dog'; nearest to the first is 'dgo'") as caught:
+        check(task=task)
+    assert "problems" not in str(caught.value)
+    (root / "classes.csv").write_text("name\nCat\nDog\nCar\n")
+    with pytest.raises(SreclipError, match="does not list"):
+        check(task=task)
+    (root / "classes.csv").unlink()
+    shutil.move(root / "target/cat/a.png", root / "target/a.png")
+    shutil.rmtree(root / "target/cat")
+    shutil.rmtree(root / "target/car")
+    assert "no target image has a label" in check()
 
 
 def test_senses(check: Check) -> None:
@@ -100,6 +122,21 @@ def test_backbones(check: Check, tmp_path: Path) -> None:
     torch.save(open_clip.create_model(MODEL).state_dict(), path)
     own = open_clip_settings(model=MODEL, pretrained=path)
     assert f"backbone {MODEL}-own: {MODEL}, GELU; open_clip val: size" in check(backbone=own)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert f"SHA-256 of {path}: {sha256}" in check(backbone=own)
+    (tmp_path / "config.json").write_text("{}")
+    assert f"SHA-256 of {path} together with config.json: " in check(backbone=own)
+    (tmp_path / "config.json").unlink()
+    for more in ({"quick_gelu": True}, {"tag": "openai"}, {"preprocessing": {"mean": [0.5] * 3}}):
+        ready = {"name": "open_clip", "open_clip": {"model": "ViT-B-32", **more}}
+        with pytest.raises(
+            SreclipError, match=f"{next(iter(more))[:4]}.* cannot be set for ViT-B-32"
+        ):
+            check(backbone=ready)
+    with pytest.raises(SreclipError, match="greater than 0"):
+        check(
+            backbone=own | {"open_clip": own["open_clip"] | {"preprocessing": {"std": [0, 1, 1]}}}
+        )
     with pytest.raises(SreclipError, match=r"makes a prompt of 9\d tokens") as caught:
         check(backbone=own, prompts={"templates": ["a {}", "very " * 90 + "{}"]})
     assert "reads only 77" in str(caught.value)

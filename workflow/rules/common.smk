@@ -69,6 +69,7 @@ try:
     OUTDATED = is_outdated(TASK, *PREPARED, LOOK, PLAN.seen)
     if MAIN:
         check_cache()
+    _ = PLAN.backbone_key  # local weights are there, and those that are pinned
     if LOOK.classes is not None:
         known_mask(list(LOOK.classes), list(LOOK.classes.values()), PARAMS.split)
 except SreclipError as error:

@@ -98,7 +98,7 @@ def find_starts(
     root = Path(settings["root"])
     if not root.is_dir():
         raise DataError(
-            f"{root}: the data root is missing or not a folder",
+            f"{root.absolute()}: the data root is missing or not a folder",
             f"set {section}.root to the folder that holds both domains",
         )
     starts: dict[Domain, str] = {}

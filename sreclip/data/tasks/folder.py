@@ -160,7 +160,9 @@ def _class_list(settings: Mapping[str, Any]) -> Path | None:
 def _layout(settings: Mapping[str, Any]) -> tuple[Path, dict[Domain, str]]:
     root = Path(settings["root"])
     if not root.is_dir():
-        raise DataError(f"{root}: the data root is missing or not a folder", "fix task.folder.root")
+        raise DataError(
+            f"{root.absolute()}: the data root is missing or not a folder", "fix task.folder.root"
+        )
     starts: dict[Domain, str] = {}
     outside = settings.get("outside_links", False)
     for domain in DOMAINS:
