@@ -126,6 +126,21 @@ class ClassBiasSettings(Settings):
     )
 
 
+class FrolicSettings(Settings):
+    """Frolic's debiasing: the model's own prior is taken off its logits."""
+
+    rounds: int = Field(11, ge=0, description="Times that the prior is estimated and taken off.")
+
+
+class AdaptSettings(Settings):
+    """ADAPT: Gaussians of one covariance from the target's own predictions."""
+
+    per_class: Count = Field(6, description="Surest images per predicted class in the bank.")
+    temperature: Positive = Field(
+        1.0, description="What the Gaussians' log-probabilities are divided by."
+    )
+
+
 class ZlapSettings(Settings):
     """ZLaP: label propagation from class texts to target images."""
 
@@ -352,6 +367,8 @@ class MethodsSettings(Section):
     tip_adapter_f: TipAdapterFSettings = TipAdapterFSettings()
     taskres: TaskResSettings = TaskResSettings()
     class_bias: ClassBiasSettings = ClassBiasSettings()
+    frolic: FrolicSettings = FrolicSettings()
+    adapt: AdaptSettings = AdaptSettings()
     stata: StatASettings = StatASettings()
     transclip: TransClipSettings = TransClipSettings()
     zlap: ZlapSettings = ZlapSettings()

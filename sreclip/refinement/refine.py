@@ -11,8 +11,10 @@ from torch import Tensor
 from sreclip.errors import FitError
 from sreclip.methods.logits import Block
 from sreclip.refinement import Neighbours, Refinement
+from sreclip.refinement.adapt import adapt
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.class_bias import class_bias
+from sreclip.refinement.frolic import frolic
 from sreclip.refinement.neighbours import NeighbourSearch, neighbour_search
 from sreclip.refinement.stata import stata
 from sreclip.refinement.transclip import transclip
@@ -38,10 +40,10 @@ def refine(
 ) -> tuple[Iterable[Block], list[Score]]:
     """Refine a method's logits of its target images, step by step, without labels.
 
-    `class_bias`, `stata`, `transclip` and (``zlap``) `propagate`, with the softmax of the logits
-    in place of the text predictions. Features and class texts, ``(n_classes, dim)``, are unit-norm
-    rows. Each pair of image and class is once in the blocks, and once in what is returned, with
-    what `score_others` needs of each step.
+    `adapt`, `class_bias`, `frolic`, `stata`, `transclip` and (``zlap``) `propagate`, with the
+    softmax of the logits in place of the text predictions. Features and class texts, ``(n_classes,
+    dim)``, are unit-norm rows. Each pair of image and class is once in the blocks, and once in what
+    is returned, with what `score_others` needs of each step.
     """
     search = neighbour_search(neighbours)
     scores: list[Score] = []
@@ -63,6 +65,20 @@ def score_others(
         candidates = Candidates.from_blocks(blocks, len(features), n_classes)
         blocks = score(features, candidates).blocks()
     return blocks
+
+
+def _adapt(
+    features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
+) -> Refined:
+    state = adapt(features, text, candidates)
+    return Refined(state(features, candidates).blocks(), state)
+
+
+def _frolic(
+    features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
+) -> Refined:
+    state = frolic(candidates)
+    return Refined(state(candidates).blocks(), lambda _, others: state(others))
 
 
 def _class_bias(
@@ -99,7 +115,9 @@ def _refused(name: str, features: Tensor, candidates: Candidates) -> Candidates:
 
 
 _STEPS: dict[str, Callable[[Tensor, Tensor, Candidates, NeighbourSearch], Refined]] = {
+    "adapt": _adapt,
     "class_bias": _class_bias,
+    "frolic": _frolic,
     "stata": _stata,
     "transclip": _transclip,
     "zlap": _zlap,

@@ -17,8 +17,10 @@ from sreclip.methods.transclip import TransClip
 from sreclip.methods.transductive import TransductiveMethod
 from sreclip.methods.zlap import Zlap
 from sreclip.refinement import Neighbours, Refinement
+from sreclip.refinement.adapt import adapt
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.class_bias import class_bias
+from sreclip.refinement.frolic import frolic
 from sreclip.refinement.neighbours import nearest_neighbours
 from sreclip.refinement.refine import refine, score_others
 from sreclip.refinement.stata import stata
@@ -57,6 +59,10 @@ def one_step(name: str, features: torch.Tensor, text: torch.Tensor, given: Candi
         return propagate(features, given)
     if name == "class_bias":
         return class_bias(given)(given).blocks()
+    if name == "frolic":
+        return frolic(given)(given).blocks()
+    if name == "adapt":
+        return adapt(features, text, given)(features, given).blocks()
     if name == "stata":
         return stata(features, text, given)[0].blocks()
     return transclip(features, given)[0].blocks()
@@ -83,7 +89,9 @@ def test_steps_follow_each_other(first: Refinement, last: Refinement, planted: P
     torch.testing.assert_close(refined([first, last], features, text, logits), by_hand)
 
 
-@pytest.mark.parametrize("steps", [["class_bias"], ["stata"], ["class_bias", "transclip"]])
+@pytest.mark.parametrize(
+    "steps", [["class_bias"], ["frolic"], ["adapt"], ["stata"], ["class_bias", "transclip"]]
+)
 def test_the_states_of_the_steps_score_other_images(
     steps: list[Refinement], planted: Planted
 ) -> None:
