@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from sreclip.config.section import Section
 from sreclip.refinement import Neighbours, Refinement
@@ -25,6 +25,16 @@ Calibration = Annotated[
 ]
 
 
+def _in_order(value: Any) -> Any:
+    """Take a single name for a list of one, and ``none`` for no name."""
+    if isinstance(value, str):
+        return () if value == "none" else (value,)
+    return value
+
+
+Steps = Annotated[tuple[Refinement, ...], BeforeValidator(_in_order)]
+
+
 class Settings(Section):
     """What every method has."""
 
@@ -32,8 +42,11 @@ class Settings(Section):
     ablation: ClassVar[dict[str, dict[str, Any]]] = {}
 
     calibration: Calibration = "none"
-    refine: Refinement = Field(
-        "none", description="Transductive refinement of the target's logits, as the last step."
+    refine: Steps = Field(
+        (),
+        description="Transductive refinements of the target's logits, as the last steps, in order: "
+        "any of `adapt`, `class_bias`, `frolic`, `stata`, `transclip`, `zlap`; a single name, or "
+        "`none`, will do.",
     )
     neighbours: Neighbours = Field(
         "exact",

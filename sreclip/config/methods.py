@@ -111,6 +111,36 @@ class TransClipSettings(Settings):
     """TransCLIP, zero-shot form."""
 
 
+class StatASettings(Settings):
+    """StatA: Gaussians held near the class texts."""
+
+
+class ClassBiasSettings(Settings):
+    """A bias per class that moves the target towards given class shares."""
+
+    strength: Fraction = Field(
+        0.5, description="Fraction of the bias that would bring the target to the shares."
+    )
+    uniform: Fraction = Field(
+        1.0, description="Weight of equal shares; the rest is the shares that EM finds."
+    )
+
+
+class FrolicSettings(Settings):
+    """Frolic's debiasing: the model's own prior is taken off its logits."""
+
+    rounds: int = Field(11, ge=0, description="Times that the prior is estimated and taken off.")
+
+
+class AdaptSettings(Settings):
+    """ADAPT: Gaussians of one covariance from the target's own predictions."""
+
+    per_class: Count = Field(6, description="Surest images per predicted class in the bank.")
+    temperature: Positive = Field(
+        1.0, description="What the Gaussians' log-probabilities are divided by."
+    )
+
+
 class ZlapSettings(Settings):
     """ZLaP: label propagation from class texts to target images."""
 
@@ -336,6 +366,10 @@ class MethodsSettings(Section):
     tip_adapter: TipAdapterSettings = TipAdapterSettings()
     tip_adapter_f: TipAdapterFSettings = TipAdapterFSettings()
     taskres: TaskResSettings = TaskResSettings()
+    class_bias: ClassBiasSettings = ClassBiasSettings()
+    frolic: FrolicSettings = FrolicSettings()
+    adapt: AdaptSettings = AdaptSettings()
+    stata: StatASettings = StatASettings()
     transclip: TransClipSettings = TransClipSettings()
     zlap: ZlapSettings = ZlapSettings()
     gcn_zsl: GcnZslSettings = GcnZslSettings()

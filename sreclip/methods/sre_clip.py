@@ -89,7 +89,7 @@ class SreClip(Method):
         blocks = self.logit_blocks(target_features)
         predictions = Candidates.from_blocks(blocks, len(target_features), len(self.text_.known))
         search = neighbour_search(self.settings.neighbours)
-        return transclip(self.image_features(target_features), predictions, search)
+        return transclip(self.image_features(target_features), predictions, search)[0]
 
     def _train_round(self, rounds: int, data: FitData, soft_labels: Candidates | None) -> None:
         settings = self.settings

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 from sreclip.config.methods import TransClipSettings
 from sreclip.methods.data import FitData
-from sreclip.methods.logits import Block, score_in_blocks, widened
-from sreclip.methods.transductive import TransductiveMethod
-from sreclip.refinement.candidates import Candidates
+from sreclip.methods.logits import widened
+from sreclip.methods.transductive import Labels, TransductiveMethod, zero_shot_candidates
 from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.transclip import transclip
 
@@ -18,16 +15,15 @@ class TransClip(TransductiveMethod):
 
     The update rules and their deviations from the original are those of
     `sreclip.refinement.transclip`; here they start from the zero-shot logits. Logits are the
-    logarithms of the assignments.
+    logarithms of the assignments. Other images are scored by the Gaussians, without a Laplacian.
     """
 
     title = "TransCLIP"
     citation = "Zanella et al., NeurIPS 2024"
     settings: TransClipSettings
 
-    def _label(self, data: FitData) -> Callable[[], Iterator[Block]]:
-        features, n_classes = widened(data.target_features), len(data.text.features)
-        zero_shot = score_in_blocks(data.text.zero_shot_logits, features, n_classes)
-        predictions = Candidates.from_blocks(zero_shot, len(features), n_classes)
+    def _label(self, data: FitData) -> Labels:
+        predictions = zero_shot_candidates(data.target_features, data.text)
         search = neighbour_search(self.settings.neighbours)
-        return transclip(features, predictions, search).blocks
+        found, state = transclip(widened(data.target_features), predictions, search)
+        return Labels(found.blocks, state, state.tensors())

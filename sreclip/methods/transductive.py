@@ -1,44 +1,77 @@
-"""Methods that label the target images of the fit, all at once, and no others."""
+"""Methods that label the target images of the fit, all at once."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sreclip.errors import FitError
 from sreclip.methods.base import Method
-from sreclip.methods.data import FitData
-from sreclip.methods.logits import Block
+from sreclip.methods.data import ClassText, FitData
+from sreclip.methods.logits import Block, score_in_blocks, widened
+from sreclip.refinement.candidates import Candidates
+
+
+class Labels(NamedTuple):
+    """What a fit gives: logits of its target images, and what scores others, if anything does.
+
+    ``others`` is given features and zero-shot predictions, and returns better ones; ``state`` has
+    the tensors that it needs.
+    """
+
+    target: Callable[[], Iterator[Block]]
+    others: Callable[[Tensor, Candidates], Candidates] | None = None
+    state: Mapping[str, Tensor] = MappingProxyType({})
+
+
+def zero_shot_candidates(features: Tensor, text: ClassText) -> Candidates:
+    """Return the frozen model's predictions."""
+    n_classes = len(text.features)
+    blocks = score_in_blocks(text.zero_shot_logits, features, n_classes)
+    return Candidates.from_blocks(blocks, len(features), n_classes)
 
 
 class TransductiveMethod(Method):
-    """A method whose fit gives the logits of its target images; nothing else is learned."""
+    """A method whose fit gives the logits of its target images; no step of it sees a label.
+
+    Other images are scored by the state of the fit, where the method has one.
+    """
 
     transductive = True
     deterministic = True
 
     @abstractmethod
-    def _label(self, data: FitData) -> Callable[[], Iterator[Block]]:
-        """Return what yields the logits of the fit's target images, each image and class once."""
+    def _label(self, data: FitData) -> Labels:
+        """Return the logits of the fit's target images, each image and class once."""
 
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         self._target_features = data.target_features
-        self._target_blocks = self._label(data)
+        self._labels = self._label(data)
 
     def _blocks(self, features: Tensor) -> Iterator[Block]:
-        """Return the logits of the fit's target features; others have no prediction."""
+        if self._are_of_the_fit(features):
+            return self._labels.target()
+        if self._labels.others is None:
+            raise FitError(
+                f"{self.title} labels only the {len(self._target_features)} target images of its "
+                "fit, in their order",
+                "fit it again with the images to label as the target",
+            )
+        features = widened(features)
+        return self._labels.others(features, zero_shot_candidates(features, self.text_)).blocks()
+
+    def _are_of_the_fit(self, features: Tensor) -> bool:
         fitted = self._target_features
-        if features is not fitted and not (
+        return features is fitted or (
             features.dtype == fitted.dtype
             and features.device == fitted.device
             and torch.equal(features, fitted)
-        ):
-            raise FitError(
-                f"{self.title} labels only the {len(fitted)} target images of its fit, "
-                "in their order",
-                "fit it again with the images to label as the target",
-            )
-        return self._target_blocks()
+        )
+
+    def _state(self) -> dict[str, Tensor]:
+        return {**super()._state(), **self._labels.state}

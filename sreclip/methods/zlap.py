@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from functools import partial
 
 from sreclip.config.methods import ZlapSettings
 from sreclip.methods.data import FitData
-from sreclip.methods.logits import Block, widened
-from sreclip.methods.transductive import TransductiveMethod
+from sreclip.methods.logits import widened
+from sreclip.methods.transductive import Labels, TransductiveMethod
 from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.zlap import normalized_graph, solve_blocks
 
@@ -26,9 +25,9 @@ class Zlap(TransductiveMethod):
     citation = "Stojnic et al., CVPR 2024"
     settings: ZlapSettings
 
-    def _label(self, data: FitData) -> Callable[[], Iterator[Block]]:
+    def _label(self, data: FitData) -> Labels:
         settings, text = self.settings, data.text.features
         search = neighbour_search(settings.neighbours)
         features = widened(data.target_features)
         graph = normalized_graph(features, text, settings.k, settings.gamma, search)
-        return partial(solve_blocks, graph, len(text), settings.alpha, settings.tolerance)
+        return Labels(partial(solve_blocks, graph, len(text), settings.alpha, settings.tolerance))

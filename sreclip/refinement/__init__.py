@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-Refinement = Literal["none", "zlap", "transclip"]
+Refinement = Literal["adapt", "class_bias", "frolic", "stata", "transclip", "zlap"]
 Neighbours = Literal["exact", "approximate"]

@@ -1,38 +1,124 @@
-"""A last transductive step for the logits of any method."""
+"""Last transductive steps for the logits of any method."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor
 
+from sreclip.errors import FitError
 from sreclip.methods.logits import Block
 from sreclip.refinement import Neighbours, Refinement
+from sreclip.refinement.adapt import adapt
 from sreclip.refinement.candidates import Candidates
-from sreclip.refinement.neighbours import neighbour_search
+from sreclip.refinement.class_bias import class_bias
+from sreclip.refinement.frolic import frolic
+from sreclip.refinement.neighbours import NeighbourSearch, neighbour_search
+from sreclip.refinement.stata import stata
 from sreclip.refinement.transclip import transclip
 from sreclip.refinement.zlap import propagate
 
+# Given features and predictions of images that were not in the fit.
+Score = Callable[[Tensor, Candidates], Candidates]
+
+
+class Refined(NamedTuple):
+    """Logits of the target of a fit, and what scores other images."""
+
+    blocks: Iterator[Block]
+    score: Score
+
 
 def refine(
-    name: Refinement,
+    steps: Sequence[Refinement],
     features: Tensor,
+    text: Tensor,
     blocks: Iterable[Block],
-    n_classes: int,
     neighbours: Neighbours = "exact",
-) -> Iterator[Block]:
-    """Refine a method's logits of its target images by how the images resemble each other.
+) -> tuple[Iterable[Block], list[Score]]:
+    """Refine a method's logits of its target images, step by step, without labels.
 
-    ``none`` passes the blocks on, ``zlap`` is `propagate`, and ``transclip`` is `transclip` with
-    the softmax of the logits instead of the text predictions. Features are unit-norm rows. Each
-    pair of image and class is once in the blocks, and once in what is yielded.
+    `adapt`, `class_bias`, `frolic`, `stata`, `transclip` and (``zlap``) `propagate`, with the
+    softmax of the logits in place of the text predictions. Features and class texts, ``(n_classes,
+    dim)``, are unit-norm rows. Each pair of image and class is once in the blocks, and once in what
+    is returned, with what `score_others` needs of each step.
     """
-    if name == "none":
-        yield from blocks
-        return
     search = neighbour_search(neighbours)
-    candidates = Candidates.from_blocks(blocks, len(features), n_classes)
-    if name == "zlap":
-        yield from propagate(features, candidates, search=search)
-    else:
-        yield from transclip(features, candidates, search).blocks()
+    scores: list[Score] = []
+    for name in steps:
+        candidates = Candidates.from_blocks(blocks, len(features), len(text))
+        blocks, score = _STEPS[name](features, text, candidates, search)
+        scores.append(score)
+    return blocks, scores
+
+
+def score_others(
+    scores: Sequence[Score], features: Tensor, blocks: Iterable[Block], n_classes: int
+) -> Iterable[Block]:
+    """Refine logits of images that were not in the fit, by the states of its steps.
+
+    Raises `FitError` for a step that has none.
+    """
+    for score in scores:
+        candidates = Candidates.from_blocks(blocks, len(features), n_classes)
+        blocks = score(features, candidates).blocks()
+    return blocks
+
+
+def _adapt(
+    features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
+) -> Refined:
+    state = adapt(features, text, candidates)
+    return Refined(state(features, candidates).blocks(), state)
+
+
+def _frolic(
+    features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
+) -> Refined:
+    state = frolic(candidates)
+    return Refined(state(candidates).blocks(), lambda _, others: state(others))
+
+
+def _class_bias(
+    features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
+) -> Refined:
+    state = class_bias(candidates)
+    return Refined(state(candidates).blocks(), lambda _, others: state(others))
+
+
+def _stata(
+    features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
+) -> Refined:
+    found, state = stata(features, text, candidates, search)
+    return Refined(found.blocks(), state)
+
+
+def _transclip(
+    features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
+) -> Refined:
+    found, state = transclip(features, candidates, search)
+    return Refined(found.blocks(), state)
+
+
+def _zlap(
+    features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
+) -> Refined:
+    return Refined(propagate(features, candidates, search=search), partial(_refused, "zlap"))
+
+
+def _refused(name: str, features: Tensor, candidates: Candidates) -> Candidates:
+    raise FitError(
+        f"{name} scores only the target images of its fit", "fit again with these as the target"
+    )
+
+
+_STEPS: dict[str, Callable[[Tensor, Tensor, Candidates, NeighbourSearch], Refined]] = {
+    "adapt": _adapt,
+    "class_bias": _class_bias,
+    "frolic": _frolic,
+    "stata": _stata,
+    "transclip": _transclip,
+    "zlap": _zlap,
+}

@@ -7,22 +7,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.gaussians import (
+    LEAST_VARIANCE,
+    LIKELIHOOD_WEIGHT,
+    Gaussians,
+    assigned,
+    pairs_of,
+)
 from sreclip.refinement.neighbours import NeighbourSearch, nearest_neighbours, symmetric
-from sreclip.refinement.pairs import AllPairs, SparsePairs
 
 NEIGHBOURS = 3
 OUTER_STEPS = 10
 INNER_STEPS = 5
-LIKELIHOOD_WEIGHT = 1 / 50
 CONFIDENT = 8
-NEGLIGIBLE = 1e-20
 CHUNK = 8192
 
 
 @torch.no_grad()
 def transclip(
     features: Tensor, candidates: Candidates, search: NeighbourSearch = nearest_neighbours
-) -> Candidates:
+) -> tuple[Candidates, Gaussians]:
     """Refine predictions by a Gaussian mixture, a Laplacian and a KL to the text predictions.
 
     With ``y`` the given predictions, assignments ``z`` are updated as
@@ -32,15 +36,14 @@ def transclip(
     original, means start at the eight most confident images of each class; unlike there, the
     number of classes comes from the predictions and not from the labels, and classes without an
     assigned image keep their mean. Beyond `MOST_CANDIDATES` classes an image is assigned only to
-    its candidates (ours); up to then all classes are candidates. Returns z, whose rows sum to 1.
+    its candidates (ours); up to then all classes are candidates. Returns z, whose rows sum to 1,
+    and the Gaussians that score other images.
     """
     n_images, dim = features.shape
     numbers, cosines = search(features, NEIGHBOURS)
     rows = torch.arange(n_images, device=features.device).repeat_interleave(numbers.shape[1])
     graph = symmetric(rows, numbers.flatten(), cosines.flatten(), n_images)
-    pairs = AllPairs(features, graph)
-    if not candidates.complete:
-        pairs = SparsePairs(features, graph, candidates)
+    pairs = pairs_of(features, graph, candidates)
     means = _confident_means(features, candidates)
     variance = torch.full_like(features[0], 1 / dim)
     chunks = features.split(CHUNK)
@@ -49,7 +52,7 @@ def transclip(
         squares[number] = chunk.square().sum(dim=0)
     squares = squares.sum(dim=0)
     scale = 1 / (2 * max(1, numbers.shape[1]))
-    assignments = _assigned(candidates.log_p)
+    assignments = assigned(candidates.log_p)
     logits, own = torch.empty_like(assignments), torch.empty_like(assignments)
     for outer in range(OUTER_STEPS + 1):
         # -sum_d (f - m)^2 / (2 var) without the square of f, the same for all classes.
@@ -58,7 +61,7 @@ def transclip(
         own += candidates.log_p
         for _ in range(INNER_STEPS):
             pairs.pull(assignments, logits).mul_(scale).add_(own)
-            assignments = _assigned(logits, out=assignments)
+            assignments = assigned(logits, out=assignments)
         if outer < OUTER_STEPS:
             sums = pairs.sums(assignments)
             norm = sums.norm(dim=1, keepdim=True)
@@ -66,14 +69,10 @@ def transclip(
             # The sum of z (f - m)^2 opened up: no (n_images, n_classes, dim) tensor is made.
             spread = squares - 2 * (sums * means).sum(dim=0)
             spread += pairs.totals(assignments) @ means.square()
-            variance = (spread / n_images).clamp_min(1e-8)
+            variance = (spread / n_images).clamp_min(LEAST_VARIANCE)
     del own, assignments  # before one more such table is made
-    return Candidates(candidates.classes, logits.log_softmax(dim=1), candidates.n_classes)
-
-
-def _assigned(logits: Tensor, out: Tensor | None = None) -> Tensor:
-    # Denormal numbers would make the matrix products many times slower.
-    return torch.threshold_(torch.softmax(logits, dim=1, out=out), NEGLIGIBLE, 0)
+    found = Candidates(candidates.classes, logits.log_softmax(dim=1), candidates.n_classes)
+    return found, Gaussians(means, variance.expand_as(means))
 
 
 def _confident_means(features: Tensor, candidates: Candidates) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from sreclip.config.methods import Settings
 from sreclip.methods import METHODS
 from sreclip.methods.base import Method, Progress
 from sreclip.methods.data import ClassGraph, ClassText
-from sreclip.methods.logits import collect
+from sreclip.methods.logits import Block, collect
 from sreclip.methods.scores import ImageScores
 from sreclip.refinement.refine import refine
 from sreclip.registry import load_registered
@@ -58,9 +59,9 @@ def fit(method: Method, inputs: FitInputs) -> Method:
 def score_target(method: Method, features: torch.Tensor) -> ImageScores:
     """Score the target features of a fit, refined as the method's settings say."""
     settings, known = method.settings, method.text_.known
-    blocks = method.logit_blocks(features)
+    blocks: Iterable[Block] = method.logit_blocks(features)
     with torch.inference_mode():
-        if settings.refine != "none":
-            adapted = method.image_features(features)
-            blocks = refine(settings.refine, adapted, blocks, len(known), settings.neighbours)
+        if settings.refine:
+            adapted, text = method.image_features(features), method.text_.features
+            blocks, _ = refine(settings.refine, adapted, text, blocks, settings.neighbours)
         return collect(blocks, len(features), known)

@@ -47,12 +47,21 @@ FEW_STEPS: dict[str, dict[str, Any]] = {
 
 
 # Nothing random in the fit, or (linear_probe) only the hold-out that picks a penalty.
-DETERMINISTIC = {"zero_shot", "linear_probe", "transclip", "zlap"}
+DETERMINISTIC = {
+    "zero_shot",
+    "linear_probe",
+    "adapt",
+    "class_bias",
+    "frolic",
+    "stata",
+    "transclip",
+    "zlap",
+}
 
 
 # The reference's adapter attends over the batch, as the authors' does; the other two label only
 # the target of their fit, as a whole.
-DEPENDS_ON_THE_BATCH = {"sre_clip_reference", "transclip", "zlap"}
+DEPENDS_ON_THE_BATCH = {"sre_clip_reference", "adapt", "stata", "transclip", "zlap"}
 
 
 def make(name: str, **settings: Any) -> Method:

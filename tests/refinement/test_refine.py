@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from sreclip.config.methods import MethodsSettings
+from sreclip.errors import FitError
 from sreclip.methods.base import ClassGraph, ClassText
 from sreclip.methods.logits import Block, assemble
+from sreclip.methods.stata import StatA
 from sreclip.methods.transclip import TransClip
 from sreclip.methods.transductive import TransductiveMethod
 from sreclip.methods.zlap import Zlap
 from sreclip.refinement import Neighbours, Refinement
+from sreclip.refinement.adapt import adapt
 from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.class_bias import class_bias
+from sreclip.refinement.frolic import frolic
 from sreclip.refinement.neighbours import nearest_neighbours
-from sreclip.refinement.refine import refine
+from sreclip.refinement.refine import refine, score_others
+from sreclip.refinement.stata import stata
 from sreclip.refinement.transclip import transclip
 from sreclip.refinement.zlap import propagate
 from sreclip.train.fits import make_method, score_target
 
 Planted = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+STEPS = get_args(Refinement)
 
 
 def cut(logits: torch.Tensor) -> list[Block]:
@@ -34,31 +41,78 @@ def cut(logits: torch.Tensor) -> list[Block]:
     ]
 
 
-def test_none_passes_the_blocks_on(planted: Planted) -> None:
+def refined(steps: Sequence[Refinement], *data: torch.Tensor) -> torch.Tensor:
+    features, text, logits = data
+    blocks, _ = refine(steps, features, text, cut(logits))
+    return assemble(blocks, len(features), len(text))
+
+
+def test_no_step_passes_the_blocks_on(planted: Planted) -> None:
     features, text = planted()
     blocks = cut(features @ text.T)
-    assert all(
-        one is other for one, other in zip(refine("none", features, blocks, 4), blocks, strict=True)
-    )
+    assert refine((), features, text, blocks)[0] is blocks
 
 
-@pytest.mark.parametrize("name", ["zlap", "transclip"])
+def one_step(name: str, features: torch.Tensor, text: torch.Tensor, given: Candidates) -> Any:
+    """The blocks of one refinement, called by itself."""
+    if name == "zlap":
+        return propagate(features, given)
+    if name == "class_bias":
+        return class_bias(given)(given).blocks()
+    if name == "frolic":
+        return frolic(given)(given).blocks()
+    if name == "adapt":
+        return adapt(features, text, given)(features, given).blocks()
+    if name == "stata":
+        return stata(features, text, given)[0].blocks()
+    return transclip(features, given)[0].blocks()
+
+
+@pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("classes", [4, 70])
 def test_refines_what_the_blocks_say(name: Refinement, classes: int, planted: Planted) -> None:
     features, text = planted(80, classes)
     logits = 8 * features @ text.T
-    found = assemble(refine(name, features, cut(logits), classes), 80, classes)
+    found = refined([name], features, text, logits)
     candidates = Candidates.from_blocks(cut(logits), 80, classes)
-    expected = (
-        propagate(features, candidates)
-        if name == "zlap"
-        else transclip(features, candidates).blocks()
-    )
-    torch.testing.assert_close(found, assemble(expected, 80, classes))
+    expected = assemble(one_step(name, features, text, candidates), 80, classes)
+    torch.testing.assert_close(found, expected)
     assert torch.isfinite(found).all()
 
 
-@pytest.mark.parametrize("name", ["zlap", "transclip"])
+@pytest.mark.parametrize("first", STEPS)
+@pytest.mark.parametrize("last", STEPS)
+def test_steps_follow_each_other(first: Refinement, last: Refinement, planted: Planted) -> None:
+    features, text = planted(60)
+    logits = 8 * features @ text.T
+    by_hand = refined([last], features, text, refined([first], features, text, logits))
+    torch.testing.assert_close(refined([first, last], features, text, logits), by_hand)
+
+
+@pytest.mark.parametrize(
+    "steps", [["class_bias"], ["frolic"], ["adapt"], ["stata"], ["class_bias", "transclip"]]
+)
+def test_the_states_of_the_steps_score_other_images(
+    steps: list[Refinement], planted: Planted
+) -> None:
+    features, text = planted(400, 4, 16, noise=0.3)
+    logits = 8 * features @ text.T
+    _, scores = refine(steps, features[:200], text, cut(logits[:200]))
+    blocks = score_others(scores, features[200:], cut(logits[200:]), 4)
+    found = assemble(blocks, 200, 4).softmax(dim=1)
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(200).double())
+    together = refined(steps, features, text, logits)[200:]
+    assert (found.argmax(dim=1) == together.argmax(dim=1)).double().mean() > 0.95
+
+
+def test_zlap_scores_no_other_image(planted: Planted) -> None:
+    features, text = planted()
+    _, scores = refine(["zlap"], features, text, cut(features @ text.T))
+    with pytest.raises(FitError, match="zlap scores only the target images of its fit"):
+        score_others(scores, features, cut(features @ text.T), 4)
+
+
+@pytest.mark.parametrize("name", ["stata", "transclip", "zlap"])
 def test_neighbours_help(name: Refinement, planted: Planted) -> None:
     features, text = planted(400, 4, 16, noise=0.15)
     labels = torch.arange(400) % 4
@@ -66,8 +120,24 @@ def test_neighbours_help(name: Refinement, planted: Planted) -> None:
     noise = torch.randn(400, 4, generator=generator).double()
     logits = 8 * features @ text.T + 3 * noise
     before = (logits.argmax(dim=1) == labels).double().mean()
-    refined = assemble(refine(name, features, cut(logits), 4), 400, 4)
-    assert (refined.argmax(dim=1) == labels).double().mean() > before + 0.02
+    found = refined([name], features, text, logits)
+    assert (found.argmax(dim=1) == labels).double().mean() > before + 0.02
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"),
+    [
+        ("none", ()),
+        ("zlap", ("zlap",)),
+        (["class_bias", "transclip"], ("class_bias", "transclip")),
+        ([], ()),
+    ],
+)
+def test_steps_are_written_as_one_name_or_a_list(given: Any, steps: tuple[str, ...]) -> None:
+    settings = MethodsSettings().settings("zero_shot").changed({"refine": given})
+    assert settings.refine == steps
+    with pytest.raises(ValueError, match="refine"):
+        settings.changed({"refine": "transclipp"})
 
 
 @pytest.mark.parametrize("neighbours", ["exact", "approximate"])
@@ -76,9 +146,11 @@ def test_neighbours_help(name: Refinement, planted: Planted) -> None:
     [
         ("zlap", {}),
         ("transclip", {}),
+        ("stata", {}),
         ("sre_clip", {"steps": 1, "rounds": 1}),
         ("zero_shot", {"refine": "zlap"}),
         ("zero_shot", {"refine": "transclip"}),
+        ("zero_shot", {"refine": ["class_bias", "stata"]}),
     ],
 )
 def test_neighbours_are_found_as_the_settings_say(
@@ -106,7 +178,9 @@ def test_neighbours_are_found_as_the_settings_say(
     assert calls == ([40] if neighbours == "approximate" else [])
 
 
-@pytest.mark.parametrize("method", [TransClip(), Zlap(k=3)], ids=["transclip", "zlap"])
+@pytest.mark.parametrize(
+    "method", [TransClip(), StatA(), Zlap(k=3)], ids=["transclip", "stata", "zlap"]
+)
 def test_methods_never_hold_all_images_by_all_classes(
     method: TransductiveMethod,
     planted: Planted,

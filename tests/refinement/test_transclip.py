@@ -26,7 +26,7 @@ def candidates_of(logits: torch.Tensor, most: int = 64) -> Candidates:
 
 
 def refined(features: torch.Tensor, logits: torch.Tensor, most: int = 64) -> torch.Tensor:
-    found = transclip(features, candidates_of(logits, most))
+    found, _ = transclip(features, candidates_of(logits, most))
     return found.dense(torch.arange(len(features)))
 
 
@@ -134,7 +134,7 @@ def test_a_class_that_no_image_is_of(most: int, planted: Planted) -> None:
     features, centres = planted(20)
     logits = 8 * features @ centres.T
     logits[:, 0] = -1e4
-    found = transclip(features, candidates_of(logits, most))
+    found, _ = transclip(features, candidates_of(logits, most))
     for block in found.blocks():
         assert torch.isfinite(block.logits).all()
     assert not found.dense(torch.arange(20))[:, 0].any()
@@ -166,8 +166,21 @@ def test_memory_grows_with_images_times_candidates(
     features, centres = planted(n, classes, 5)
     candidates = candidates_of(8 * features @ centres.T, most)
     with largest:
-        found = transclip(features, candidates)
+        found, _ = transclip(features, candidates)
         for _ in found.blocks():
             pass
     # Two ends of twice 3 edges an image, 8 bytes each; all classes of all images would be 320 n.
     assert largest.bytes <= 2 * 2 * 3 * 8 * n
+
+
+@pytest.mark.parametrize("most", [64, 3])
+def test_the_state_scores_other_images_by_the_gaussians(most: int, planted: Planted) -> None:
+    features, centres = planted(120)
+    logits = 8 * features @ centres.T
+    _, state = transclip(features[:60], candidates_of(logits[:60]))
+    others = candidates_of(logits[60:], most)
+    away = (features[60:, None] - state.means[None]).square() / state.variances[None]
+    p = others.dense(torch.arange(60))
+    expected = (p.log() - away.sum(dim=2) / 100).softmax(dim=1)
+    found = state(features[60:], others).dense(torch.arange(60))
+    torch.testing.assert_close(found, expected)

@@ -1,0 +1,49 @@
+"""Zero-shot logits with a bias per class, from the class shares of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sreclip.config.methods import ClassBiasSettings
+from sreclip.methods.base import Method
+from sreclip.methods.data import FitData
+from sreclip.methods.logits import Block, score_in_blocks, shifted
+from sreclip.methods.transductive import zero_shot_candidates
+from sreclip.refinement.class_bias import ClassBias as State
+from sreclip.refinement.class_bias import class_bias
+
+
+class BiasMethod(Method):
+    """A method whose fit finds ``state_``, a bias per class for the zero-shot logits."""
+
+    transductive = True
+    deterministic = True
+    state_: State
+
+    def _blocks(self, features: Tensor) -> Iterator[Block]:
+        zero_shot = self.text_.zero_shot_logits
+        blocks = score_in_blocks(zero_shot, features, len(self.text_.features))
+        return shifted(blocks, self.state_.bias)
+
+    def _state(self) -> dict[str, Tensor]:
+        return {**super()._state(), "class_bias": self.state_.bias}
+
+
+class ClassBias(BiasMethod):
+    """``s f.w_c + strength b_c``, b the transport of the target onto class shares.
+
+    The bias is that of OTTER (Shin et al., NeurIPS 2024), see `sreclip.refinement.class_bias`.
+    Deviations from the original: the transport is entropic, with the softmax of the logits; shares
+    are not given but equal, or found by EM, or in between; only a part of the bias is added.
+    """
+
+    title = "class bias"
+    citation = "after Shin et al., NeurIPS 2024"
+    settings: ClassBiasSettings
+
+    def _fit(self, data: FitData, generator: torch.Generator) -> None:
+        candidates = zero_shot_candidates(data.target_features, data.text)
+        self.state_ = class_bias(candidates, self.settings.strength, self.settings.uniform)

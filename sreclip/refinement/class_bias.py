@@ -1,0 +1,126 @@
+"""A bias per class from the class shares of the target: optimal transport without labels.
+
+The exact transport of images onto class shares is one bias per class (OTTER, Shin et al., NeurIPS
+2024; Conf-OT, CVPR 2025). How far to go, and to which shares, is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from sreclip.refinement.candidates import ROWS, Candidates
+
+STRENGTH = 0.5
+UNIFORM = 1.0
+TOLERANCE = 1e-6
+MOST_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class ClassBias:
+    """The state that scores images: what is added to the log-probabilities, ``(n_classes,)``."""
+
+    bias: Tensor
+
+    @torch.no_grad()
+    def __call__(self, candidates: Candidates) -> Candidates:
+        """Return the predictions with the bias, normalised over each image's candidates."""
+        log_p = torch.empty_like(candidates.log_p)
+        for rows, biased in _biased(candidates, self.bias):
+            log_p[rows] = biased.log_softmax(dim=1)
+        return replace(candidates, log_p=log_p)
+
+
+@torch.no_grad()
+def class_bias(
+    candidates: Candidates, strength: float = STRENGTH, uniform: float = UNIFORM
+) -> ClassBias:
+    r"""Return ``strength`` times the bias that moves the target to given class shares.
+
+    The bias b solves :math:`\frac1n \sum_i \mathrm{softmax}(\log p_i + b)_c = \pi_c` for every
+    class c: entropic transport of the images, of equal weight, onto the shares :math:`\pi`. It is
+    the minimum of the convex :math:`\frac1n \sum_i \log \sum_c \exp(\log p_{ic} + b_c) - \pi b`,
+    found by L-BFGS. The shares are ``uniform`` times equal ones, the rest `em_shares`.
+
+    A class that is no image's candidate has no bias. Of all equal solutions the mean of b is 0.
+    """
+    equal = torch.full((candidates.n_classes,), 1 / candidates.n_classes, dtype=torch.float64)
+    shares = equal if uniform == 1 else uniform * equal + (1 - uniform) * em_shares(candidates)
+    present = _totals(candidates, torch.zeros_like(shares)) > 0
+    shares = torch.where(present, shares, 0)
+    shares /= shares.sum()
+    bias = torch.zeros_like(shares)
+
+    def dual(values: np.ndarray) -> tuple[float, np.ndarray]:
+        bias[present] = torch.from_numpy(values)
+        totals = torch.zeros_like(shares)
+        log_sums = 0.0
+        for rows, biased in _biased(candidates, bias):
+            log_sum = biased.logsumexp(dim=1, keepdim=True)
+            log_sums += float(log_sum.sum())
+            _add(totals, candidates, rows, (biased - log_sum).exp())
+        n_images = len(candidates)
+        gradient = totals / n_images - shares
+        value = log_sums / n_images - float(shares @ bias)
+        return value, gradient[present].numpy()
+
+    found = minimize(
+        dual,
+        np.zeros(int(present.sum())),
+        jac=True,
+        method="L-BFGS-B",
+        options={"gtol": TOLERANCE / len(shares), "ftol": 0, "maxiter": MOST_STEPS, "maxcor": 30},
+    )
+    bias[present] = torch.from_numpy(found.x - found.x.mean())
+    return ClassBias((strength * bias).to(candidates.log_p))
+
+
+@torch.no_grad()
+def em_shares(candidates: Candidates) -> Tensor:
+    r"""Return the class shares of most likelihood, ``(n_classes,)``, float64 (Saerens, 2002).
+
+    From equal shares, :math:`\pi_c \leftarrow \frac1n \sum_i r_{ic}` with
+    :math:`r_{ic} \propto \frac{\pi_c}{\bar p_c} p_{ic}` and :math:`\bar p` the mean prediction,
+    until no share moves by more than 1e-6.
+    """
+    n = candidates.n_classes
+    zero = torch.zeros(n, dtype=torch.float64)
+    mean = _totals(candidates, zero) / len(candidates)
+    shares = torch.full_like(zero, 1 / n)
+    for _ in range(MOST_STEPS):
+        bias = torch.where(mean > 0, (shares / mean).log(), 0).clamp_min(-1e4)
+        before, shares = shares, _totals(candidates, bias) / len(candidates)
+        if (shares - before).abs().max() <= TOLERANCE:
+            break
+    return shares
+
+
+def _biased(candidates: Candidates, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield log-probabilities plus bias, some images at a time, in the type of the bias."""
+    bias = bias.to(candidates.log_p.device)
+    for start in range(0, len(candidates), ROWS):
+        rows = slice(start, start + ROWS)
+        yield rows, candidates.log_p[rows].to(bias) + bias[candidates.classes[rows].long()]
+
+
+def _totals(candidates: Candidates, bias: Tensor) -> Tensor:
+    """Return the sum over images of the softmax with a bias, ``(n_classes,)``."""
+    totals = torch.zeros_like(bias)
+    for rows, biased in _biased(candidates, bias):
+        _add(totals, candidates, rows, biased.softmax(dim=1))
+    return totals
+
+
+def _add(totals: Tensor, candidates: Candidates, rows: slice, p: Tensor) -> None:
+    """Add probabilities of some images' candidates to the totals by class."""
+    if candidates.complete:
+        totals += p.sum(dim=0).to(totals)
+    else:
+        classes = candidates.classes[rows].flatten().long()
+        totals.index_add_(0, classes.to(totals.device), p.flatten().to(totals))
