@@ -149,7 +149,7 @@ def _texts(plan: Plan) -> tuple[NDArray[np.float32] | None, dict[str, NDArray[np
     settings, width = plan.params.task.settings, plan.ready["width"]
     classes = read_class_texts(settings, len(plan.classes), width)
     nodes = read_node_texts(settings, width)
-    if texts_key(classes, *nodes.values()) != plan.ready["texts"]:
+    if texts_key(classes, nodes) != plan.ready["texts"]:
         raise DataError(
             f"the text vectors below {settings['root']} are not those that the task was prepared "
             "with",

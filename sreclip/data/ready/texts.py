@@ -42,12 +42,15 @@ def read_node_texts(settings: Mapping[str, Any], width: int) -> dict[str, NDArra
     return dict(zip(names, vectors[:, 0], strict=True))
 
 
-def texts_key(*vectors: NDArray[np.float32] | None) -> str:
-    """Hash text vectors; what was made with others has another key."""
-    digest = hashlib.sha256()
-    for each in vectors:
-        digest.update(repr(None if each is None else each.shape).encode())
-        digest.update(b"" if each is None else np.ascontiguousarray(each).tobytes())
+def texts_key(
+    classes: NDArray[np.float32] | None, nodes: Mapping[str, NDArray[np.float32]]
+) -> str | None:
+    """Hash all text vectors, None if there is none; what was made with others has another key."""
+    if classes is None and not nodes:
+        return None
+    digest = hashlib.sha256(repr([classes is not None, list(nodes)]).encode())
+    for vectors in (*([] if classes is None else [classes]), *nodes.values()):
+        digest.update(repr(vectors.shape).encode() + np.ascontiguousarray(vectors).tobytes())
     return digest.hexdigest()
 
 

@@ -52,14 +52,13 @@ class ReadyFeaturesTask(Task):
         ready = {
             "width": width,
             "types": {domain: rows[domain].dtype for domain in DOMAINS},
-            "texts": texts_key(texts, *nodes.values()) if texts is not None or nodes else None,
+            "texts": texts_key(texts, nodes),
             "has_class_texts": texts is not None,
         }
         entries = [item.entry for item in classes]
         ready["key"] = content_key(
             ready,
             [(e.name, e.prompt_names, e.wnid) for e in entries],
-            sorted(nodes),
             [_digest(chunk.to_pylist()) for chunk in hashes.chunks],
             [hashlib.sha256(labels[domain].tobytes()).hexdigest() for domain in DOMAINS],
             [_digest(ids[domain] or ()) for domain in DOMAINS],
