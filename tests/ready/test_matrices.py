@@ -39,6 +39,11 @@ def fixed(path: Path) -> None:
     pq.write_table(pa.table({"x": column}), path, row_group_size=50)
 
 
+def numbered(path: Path) -> None:
+    columns = {f"feature_{at}": ROWS[:, at] for at in (0, 1, 7, 2, 3, 4, 5, 6)}
+    pq.write_table(pa.table({"filename": NAMES, **columns}), path, row_group_size=20)
+
+
 FORMATS: dict[str, Callable[[Path], Any]] = {
     "plain.npy": lambda path: np.save(path, ROWS),
     "half.npy": lambda path: np.save(path, ROWS.astype("f2")),
@@ -51,6 +56,7 @@ FORMATS: dict[str, Callable[[Path], Any]] = {
     "brain.safetensors": lambda path: save_torch({"x": torch.tensor(ROWS).bfloat16()}, path),
     "lists.parquet": lists,
     "fixed.parquet": fixed,
+    "numbered.parquet": numbered,
     "tensor.pt": lambda path: torch.save(torch.tensor(ROWS), path),
     "brain.pt": lambda path: torch.save({"x": torch.tensor(ROWS).bfloat16()}, path),
     "old.pt": lambda path: torch.save(

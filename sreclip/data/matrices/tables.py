@@ -1,7 +1,9 @@
-"""Columns of Parquet files: numbers, text, and lists of equal length as rows of a matrix."""
+"""Columns of Parquet files: numbers and text; lists and numbered columns as a matrix."""
 
 from __future__ import annotations
 
+import re
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,27 +13,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sreclip.data.matrices.stored import TEXT, Stored, unreadable
+from sreclip.data.matrices.stored import FLOATS, TEXT, Stored, unreadable
 from sreclip.errors import DataError
 
 _BATCH = 4096
+_NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
-class _Column(Stored):
-    """A column; of a list column the first row says how wide all are."""
+class _Table(Stored):
+    """Columns of a file that are read together."""
 
-    def __init__(self, path: Path, field: pa.Field, group_ends: NDArray[np.int64]) -> None:
-        self._path, self._name, self._ends = path, field.name, group_ends
-        n_rows = int(group_ends[-1]) if len(group_ends) else 0
-        self._is_list = _is_list(field.type)
-        value = field.type.value_type if self._is_list else field.type
-        self._is_text = pa.types.is_string(value) or pa.types.is_large_string(value)
-        kind = TEXT if self._is_text else _numpy_name(value)
-        place = f"{path}:{field.name}"
-        super().__init__(place, (n_rows,), kind)
-        if self._is_list:
-            self._width = self._first_width(field.type)
-            self.shape = (n_rows, self._width)
+    def __init__(
+        self, path: Path, columns: list[str], ends: NDArray[np.int64], dtype: str, name: str
+    ) -> None:
+        self._path, self._columns, self._ends = path, columns, ends
+        n_rows = int(ends[-1]) if len(ends) else 0
+        super().__init__(f"{path}:{name}", (n_rows,), dtype)
+
+    @abstractmethod
+    def _values(self, batch: Any) -> NDArray[Any]:
+        """Return the rows of a record batch."""
 
     def part(self, start: int, stop: int) -> NDArray[Any]:
         first = int(np.searchsorted(self._ends, start, side="right"))
@@ -51,45 +52,77 @@ class _Column(Stored):
     def _read(self, size: int, groups: list[int]) -> Iterator[NDArray[Any]]:
         try:
             with pq.ParquetFile(self._path) as file:
-                for batch in file.iter_batches(size, groups, [self._name]):
-                    yield self._values(batch.column(0))
+                for batch in file.iter_batches(size, groups, self._columns):
+                    yield self._values(batch)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self._path, error) from error
 
-    def _values(self, column: Any) -> NDArray[Any]:
-        if not self._is_list:
-            plain = column.null_count == 0 and not self._is_text
-            if plain:
-                return np.asarray(column.to_numpy(zero_copy_only=False))
-            return np.array(column.to_pylist(), dtype=object)
-        lengths = column.value_lengths() if not _is_fixed(column.type) else None
-        same = lengths is None or bool(
-            (lengths.to_numpy(zero_copy_only=False) == self._width).all()
-        )
-        if column.null_count or not same:
+
+class _Column(_Table):
+    """Numbers or text, one per row."""
+
+    def __init__(self, path: Path, field: pa.Field, ends: NDArray[np.int64]) -> None:
+        is_text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        kind = TEXT if is_text else _numpy_name(field.type)
+        super().__init__(path, [field.name], ends, kind, field.name)
+
+    def _values(self, batch: Any) -> NDArray[Any]:
+        column = batch.column(0)
+        if self.dtype != TEXT and column.null_count == 0:
+            return np.asarray(column.to_numpy(zero_copy_only=False))
+        return np.array(column.to_pylist(), dtype=object)
+
+
+class _Lists(_Table):
+    """A list column; the first row says how long all are."""
+
+    def __init__(self, path: Path, field: pa.Field, ends: NDArray[np.int64]) -> None:
+        super().__init__(path, [field.name], ends, _numpy_name(field.type.value_type), field.name)
+        fixed = pa.types.is_fixed_size_list(field.type)
+        self._width = int(field.type.list_size) if fixed else self._first_width()
+        self.shape = (self.shape[0], self._width)
+
+    def _values(self, batch: Any) -> NDArray[Any]:
+        column = batch.column(0)
+        fixed = pa.types.is_fixed_size_list(column.type)
+        lengths = np.empty(0) if fixed else column.value_lengths().to_numpy(zero_copy_only=False)
+        if column.null_count or (lengths != self._width).any():
             raise DataError(
                 f"{self.place}: not every row has {self._width} numbers",
                 "each row of a list column is one feature vector, all of one length",
             )
         flat = column.flatten()
-        if flat.null_count:
-            raise DataError(f"{self.place}: a row holds an empty value", "leave such rows out")
+        _refuse_empty(flat, self.place)
         return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(-1, self._width)
 
-    def _first_width(self, kind: Any) -> int:
-        if _is_fixed(kind):
-            return int(kind.list_size)
+    def _first_width(self) -> int:
         try:
             with pq.ParquetFile(self._path) as file:
-                for batch in file.iter_batches(1, columns=[self._name]):
+                for batch in file.iter_batches(1, columns=self._columns):
                     return len(batch.column(0)[0].as_py() or ())
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self._path, error) from error
         return 0
 
 
+class _SideBySide(_Table):
+    """Numbered columns (``feature_0``, ``feature_1``, ...), each a component of all vectors."""
+
+    def __init__(
+        self, path: Path, columns: list[str], ends: NDArray[np.int64], dtype: str, name: str
+    ) -> None:
+        super().__init__(path, columns, ends, dtype, name)
+        self.shape = (self.shape[0], len(columns))
+
+    def _values(self, batch: Any) -> NDArray[Any]:
+        columns = [batch.column(name) for name in self._columns]
+        for column in columns:
+            _refuse_empty(column, self.place)
+        return np.stack([column.to_numpy(zero_copy_only=False) for column in columns], axis=1)
+
+
 def parquet_arrays(path: Path) -> dict[str, Stored]:
-    """Return the columns of a Parquet file by name."""
+    """Return the columns of a Parquet file by name, and numbered ones by what stands before."""
     try:
         with pq.ParquetFile(path) as file:
             schema, about = file.schema_arrow, file.metadata
@@ -97,15 +130,27 @@ def parquet_arrays(path: Path) -> dict[str, Stored]:
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
     ends = np.cumsum(rows, dtype=np.int64)
-    return {field.name: _Column(path, field, ends) for field in schema}
+    found: dict[str, Stored] = {}
+    numbered: dict[tuple[str, str], dict[int, str]] = {}
+    for field in schema:
+        kind = field.type
+        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        if is_list or pa.types.is_fixed_size_list(kind):
+            found[field.name] = _Lists(path, field, ends)
+            continue
+        found[field.name] = _Column(path, field, ends)
+        if (name := _NUMBERED.fullmatch(field.name)) and _numpy_name(kind) in FLOATS:
+            numbered.setdefault((name[1], _numpy_name(kind)), {})[int(name[2])] = field.name
+    for (prefix, dtype), columns in numbered.items():
+        ordered = [columns[number] for number in sorted(columns)]
+        if sorted(columns) == list(range(len(columns))):
+            found[f"{prefix}*"] = _SideBySide(path, ordered, ends, dtype, f"{prefix}*")
+    return found
 
 
-def _is_list(kind: Any) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or _is_fixed(kind))
-
-
-def _is_fixed(kind: Any) -> bool:
-    return bool(pa.types.is_fixed_size_list(kind))
+def _refuse_empty(values: Any, place: str) -> None:
+    if values.null_count:
+        raise DataError(f"{place}: a row holds an empty value", "leave such rows out")
 
 
 def _numpy_name(kind: Any) -> str:
