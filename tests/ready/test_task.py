@@ -113,6 +113,15 @@ def test_refuses_and_says_why(
         plan_of(**settings)
 
 
+def test_files_that_name_two_models(plan_of: MakePlan, root: Path) -> None:
+    for name, model in (("source", "ViT-B-32-openai"), ("text", "ViT-B-16-openai")):
+        with h5py.File(root / f"{name}.h5", "w") as file:
+            file["features"] = np.load(root / f"{name}.npy")
+            file.attrs["backbone"] = model
+    with pytest.raises(DataError, match=r"made by ViT-B-32-openai, .*text.h5:features by ViT-B-16"):
+        plan_of(source="source.h5", text="text.h5")
+
+
 def test_labels_that_start_at_one(plan_of: MakePlan, root: Path) -> None:
     change("source_labels.npy", lambda labels: labels + 1)(root)
     with pytest.raises(DataError) as caught:

@@ -35,7 +35,7 @@ class Joined(Stored):
     """Parts of one array in several files, in their order."""
 
     def __init__(self, place: str, parts: Sequence[Stored]) -> None:
-        self._parts = parts
+        self._parts, self.made_by = parts, parts[0].made_by
         self._ends = np.cumsum([part.shape[0] for part in parts])
         first = parts[0]
         for other in parts[1:]:

@@ -27,7 +27,11 @@ class Stored(ABC):
     shape : tuple of int
     dtype : str
         As numpy names it, without the byte order; `TEXT` for strings.
+    made_by : str or None
+        The model, where the file says so as those that sreclip exports do.
     """
+
+    made_by: str | None = None
 
     def __init__(self, place: str, shape: Sequence[int], dtype: str) -> None:
         self.place, self.shape, self.dtype = place, tuple(map(int, shape)), dtype

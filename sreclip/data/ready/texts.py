@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.data.matrices.places import open_stored
-from sreclip.data.matrices.stored import as_floats
+from sreclip.data.matrices.stored import Stored, as_floats
 from sreclip.data.ready.rows import lengths, to_unit
 from sreclip.errors import DataError
 
@@ -40,6 +40,20 @@ def read_node_texts(settings: Mapping[str, Any], width: int) -> dict[str, NDArra
     if vectors.shape[1] > 1:
         raise DataError(f"{settings['nodes']}: one vector per node is needed", "average them")
     return dict(zip(names, vectors[:, 0], strict=True))
+
+
+def refuse_other_models(settings: Mapping[str, Any], rows: Sequence[Stored]) -> None:
+    """Raise `DataError` if files that name their model name several."""
+    places = [settings[key] for key in ("text", "nodes") if settings[key] is not None]
+    texts = [open_stored(Path(settings["root"]), place, "matrix") for place in places]
+    named = [each for each in (*rows, *texts) if each.made_by is not None]
+    for other in named[1:]:
+        if other.made_by != named[0].made_by:
+            raise DataError(
+                f"{named[0].place} was made by {named[0].made_by}, {other.place} by "
+                f"{other.made_by}",
+                "images and texts must come from one model",
+            )
 
 
 def texts_key(

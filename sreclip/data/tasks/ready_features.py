@@ -16,7 +16,12 @@ from sreclip.data.matrices.stored import Stored
 from sreclip.data.place import Place
 from sreclip.data.ready.columns import LISTS, read_classes, read_ids, read_labels
 from sreclip.data.ready.rows import UNIT_TOLERANCE, Scan, open_rows, scan_rows
-from sreclip.data.ready.texts import read_class_texts, read_node_texts, texts_key
+from sreclip.data.ready.texts import (
+    read_class_texts,
+    read_node_texts,
+    refuse_other_models,
+    texts_key,
+)
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
 from sreclip.errors import DataError
 from sreclip.files import expanded
@@ -43,6 +48,7 @@ class ReadyFeaturesTask(Task):
         classes = read_classes(settings)
         rows = {domain: open_rows(settings, domain) for domain in DOMAINS}
         width = _common_width(rows)
+        refuse_other_models(settings, list(rows.values()))
         labels = {d: read_labels(settings, d, len_of(rows[d]), classes) for d in DOMAINS}
         ids = {d: read_ids(settings, d, len_of(rows[d])) for d in DOMAINS}
         texts = read_class_texts(settings, len(classes), width)
