@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.backbones.precomputed import ELSEWHERE
+from sreclip.data.matrices.stored import Stored
 from sreclip.data.place import image_names
 from sreclip.data.ready.rows import open_rows, read_rows, to_unit
 from sreclip.data.ready.texts import read_class_texts, read_node_texts, texts_key
@@ -28,16 +29,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Between what is written in a file and in the parameters, relative.
+SCALE_TOLERANCE = 1e-4
 ZERO = "the row is zero: there are no features"
 
 
 def write_shard(plan: Plan, rows: pd.DataFrame, out: Path, rows_key: str) -> None:
     """Write the shard of some manifest rows, of one domain and in the order of its matrix.
 
-    Rows are of unit length afterwards. Raises `DataError` if they are not those of the manifest.
+    Rows are of unit length afterwards. Raises `DataError` if they are not those of the manifest,
+    `ConfigError` if their file says another logit scale than the backbone.
     """
     domain = rows["domain"].iloc[0]
     stored = open_rows(plan.params.task.settings, domain)
+    _refuse_other_scale(plan, stored)
     at = rows["offset"].to_numpy(dtype=np.int64)
     values = read_rows(stored, at, rows["sha256"].fillna("").tolist())
     unit, scaled = to_unit(values)
@@ -132,6 +137,17 @@ def refuse_other_width(plan: Plan, dim: int) -> None:
             f"backbone.precomputed.text_encoder makes vectors of {dim} numbers, the features have "
             f"{plan.ready['width']}",
             "name the model that made the features",
+        )
+
+
+def _refuse_other_scale(plan: Plan, stored: Stored) -> None:
+    backbone: Any = plan.params.backbone.chosen
+    said = stored.logit_scale
+    if said is not None and abs(float(said) / backbone.logit_scale - 1) > SCALE_TOLERANCE:
+        raise ConfigError(
+            f"{stored.place} says logit scale {said}, backbone.precomputed.logit_scale is "
+            f"{backbone.logit_scale:g}",
+            f"set backbone.precomputed.logit_scale: {said}",
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -66,6 +67,16 @@ def test_other_rows_are_scaled_and_zero_rows_are_rejected(
     assert [reject.path for reject in found.rejects] == ["source/7"]
     np.testing.assert_allclose(found.features[:], wanted, atol=1e-6)
     assert found.notes["scaled to unit length"] == 1
+
+
+def test_a_file_that_says_another_logit_scale(plan_of: MakePlan, root: Path) -> None:
+    with h5py.File(root / "source.h5", "w") as file:
+        file["features"] = np.load(root / "source.npy")
+        file.attrs.update(backbone="mini", logit_scale="11.37")
+    plan = plan_of(source="source.h5")
+    with pytest.raises(ConfigError, match=r"says logit scale 11.37, .* is 100") as caught:
+        extract_shard(plan, plan.domain_shards("source")[0].key)
+    assert "logit_scale: 11.37" in caught.value.hint
 
 
 def test_a_row_that_changed_since_is_refused(plan_of: MakePlan, root: Path) -> None:

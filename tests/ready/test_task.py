@@ -117,7 +117,7 @@ def test_files_that_name_two_models(plan_of: MakePlan, root: Path) -> None:
     for name, model in (("source", "ViT-B-32-openai"), ("text", "ViT-B-16-openai")):
         with h5py.File(root / f"{name}.h5", "w") as file:
             file["features"] = np.load(root / f"{name}.npy")
-            file.attrs["backbone"] = model
+            file.attrs.update(backbone=model, logit_scale="100.0")
     with pytest.raises(DataError, match=r"made by ViT-B-32-openai, .*text.h5:features by ViT-B-16"):
         plan_of(source="source.h5", text="text.h5")
 

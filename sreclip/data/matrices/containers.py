@@ -12,8 +12,6 @@ from safetensors import SafetensorError, safe_open
 
 from sreclip.data.matrices.stored import TEXT, Stored, unreadable
 
-# What `sreclip export-features` notes of the model.
-_MADE_BY = "backbone"
 _SAFETENSORS = {
     "F16": "float16",
     "F32": "float32",
@@ -50,11 +48,11 @@ def hdf5_arrays(path: Path) -> dict[str, Stored]:
     try:
         with h5py.File(path, "r") as file:
             file.visititems(add)
-            made_by = file.attrs.get(_MADE_BY)
+            about = dict(file.attrs)
     except OSError as error:
         raise unreadable(path, error) from error
     for array in found.values():
-        array.made_by = None if made_by is None else str(made_by)
+        array.note_model(about)
     return found
 
 
@@ -79,7 +77,7 @@ def safetensors_arrays(path: Path) -> dict[str, Stored]:
                 part = file.get_slice(name)
                 kind = part.get_dtype()
                 found[name] = _Tensor(path, name, part.get_shape(), _SAFETENSORS.get(kind, kind))
-                found[name].made_by = (file.metadata() or {}).get(_MADE_BY)
+                found[name].note_model(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise unreadable(path, error) from error
     return found

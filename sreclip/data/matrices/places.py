@@ -35,7 +35,8 @@ class Joined(Stored):
     """Parts of one array in several files, in their order."""
 
     def __init__(self, place: str, parts: Sequence[Stored]) -> None:
-        self._parts, self.made_by = parts, parts[0].made_by
+        self._parts = parts
+        self.made_by, self.logit_scale = parts[0].made_by, parts[0].logit_scale
         self._ends = np.cumsum([part.shape[0] for part in parts])
         first = parts[0]
         for other in parts[1:]:

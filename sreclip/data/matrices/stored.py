@@ -27,14 +27,20 @@ class Stored(ABC):
     shape : tuple of int
     dtype : str
         As numpy names it, without the byte order; `TEXT` for strings.
-    made_by : str or None
-        The model, where the file says so as those that sreclip exports do.
+    made_by, logit_scale : str or None
+        The model and its logit scale, where the file says so as those that sreclip exports do.
     """
 
     made_by: str | None = None
+    logit_scale: str | None = None
 
     def __init__(self, place: str, shape: Sequence[int], dtype: str) -> None:
         self.place, self.shape, self.dtype = place, tuple(map(int, shape)), dtype
+
+    def note_model(self, about: Mapping[str, Any]) -> None:
+        """Take over what `sreclip export-features` notes of the model, if it is there."""
+        if "backbone" in about and "logit_scale" in about:
+            self.made_by, self.logit_scale = str(about["backbone"]), str(about["logit_scale"])
 
     @abstractmethod
     def part(self, start: int, stop: int) -> NDArray[Any]:
