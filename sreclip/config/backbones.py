@@ -154,7 +154,7 @@ class PrecomputedSettings(BackboneModel):
 
     made_by: str = Field(
         "unknown",
-        min_length=1,
+        pattern=r"^\w",
         description="The model, such as ViT-B-32-openai: the name in results and paths.",
     )
     logit_scale: float = Field(

@@ -54,7 +54,7 @@ def write_shard(plan: Plan, rows: pd.DataFrame, out: Path, rows_key: str) -> Non
     ]
     dtype = plan.params.features.dtype
     notes = Counter({"scaled to unit length": int(scaled.sum())})
-    if stored.dtype in ("float64", "bfloat16") or values.dtype.itemsize > np.dtype(dtype).itemsize:
+    if stored.dtype == "float64" or values.dtype.itemsize > np.dtype(dtype).itemsize:
         notes[f"{stored.dtype} made elsewhere, stored as {dtype}"] = len(rows)
     notes = +notes
     provenance = _provenance(plan, stored.dtype, dtype, values.shape[1])
@@ -68,8 +68,10 @@ def write_shard(plan: Plan, rows: pd.DataFrame, out: Path, rows_key: str) -> Non
         domain=domain,
         notes=notes,
     )
-    for what, count in ({ZERO: len(rejects)} if rejects else {} | notes).items():
-        log.info("%d of %d %s rows: %s", count, len(rows), domain, what)
+    if rejects:
+        log.warning("rejected: %d of %d %s rows: %s", len(rejects), len(rows), domain, ZERO)
+    for note, count in notes.items():
+        log.info("%d of %d %s rows: %s", count, len(rows), domain, note)
 
 
 def text_provenance(plan: Plan) -> Provenance:

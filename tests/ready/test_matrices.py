@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -85,6 +86,13 @@ def test_an_array_is_named_after_a_colon(tmp_path: Path) -> None:
     assert open_stored(tmp_path, "a.h5:names", "column").part(1, 3).tolist() == NAMES[1:3]
     lists(tmp_path / "a.parquet")
     assert open_stored(tmp_path, "a.parquet:names", "column").part(8, 10).tolist() == NAMES[8:10]
+
+
+def test_a_categorical_column_is_text(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"label": pd.Categorical(["cat", "dog", None, "cat"])})
+    frame.to_parquet(tmp_path / "a.parquet")
+    stored = open_stored(tmp_path, "a.parquet", "column")
+    assert stored.part(0, 4).tolist() == ["cat", "dog", None, "cat"]
 
 
 def test_parts_in_a_folder_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class _Hdf5Array(Stored):
             with h5py.File(self._path, "r") as file:
                 data = file[self._name]
                 return np.asarray((data.asstr() if self._is_text else data)[start:stop])
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise unreadable(self._path, error) from error
 
 
@@ -49,7 +49,7 @@ def hdf5_arrays(path: Path) -> dict[str, Stored]:
         with h5py.File(path, "r") as file:
             file.visititems(add)
             about = dict(file.attrs)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise unreadable(path, error) from error
     for array in found.values():
         array.note_model(about)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.matrices.stored import FLOATS, TEXT, InMemory, Stored, named
+from sreclip.data.matrices.stored import FLOATS, INTEGERS, TEXT, InMemory, Stored, named
 from sreclip.data.natural import natural
 from sreclip.errors import DataError, some
 
@@ -143,7 +143,7 @@ def _lines(path: Path) -> Stored:
 
 def _fits(array: Stored, kind: Kind) -> bool:
     if kind == "column":
-        return len(array.shape) == 1 and (array.dtype == TEXT or "int" in array.dtype)
+        return len(array.shape) == 1 and array.dtype in (TEXT, *INTEGERS)
     return len(array.shape) in (2, 3) and array.dtype in FLOATS
 
 

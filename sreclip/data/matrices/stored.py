@@ -14,6 +14,7 @@ from sreclip.errors import DataError
 
 # Numbers that rows may have; all but the first are read as float32.
 FLOATS = ("float16", "float32", "float64", "bfloat16")
+INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 TEXT = "text"
 
 

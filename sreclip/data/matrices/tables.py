@@ -62,12 +62,16 @@ class _Column(_Table):
     """Numbers or text, one per row."""
 
     def __init__(self, path: Path, field: pa.Field, ends: NDArray[np.int64]) -> None:
-        is_text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        kind = TEXT if is_text else _numpy_name(field.type)
+        is_coded = pa.types.is_dictionary(field.type)  # a categorical column of pandas
+        value = field.type.value_type if is_coded else field.type
+        is_text = pa.types.is_string(value) or pa.types.is_large_string(value)
+        kind = TEXT if is_text else _numpy_name(value)
         super().__init__(path, [field.name], ends, kind, field.name)
 
     def _values(self, batch: Any) -> NDArray[Any]:
         column = batch.column(0)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
         if self.dtype != TEXT and column.null_count == 0:
             return np.asarray(column.to_numpy(zero_copy_only=False))
         return np.array(column.to_pylist(), dtype=object)
