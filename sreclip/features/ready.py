@@ -57,7 +57,8 @@ def write_shard(plan: Plan, rows: pd.DataFrame, out: Path, rows_key: str) -> Non
     if stored.dtype == "float64" or values.dtype.itemsize > np.dtype(dtype).itemsize:
         notes[f"{stored.dtype} made elsewhere, stored as {dtype}"] = len(rows)
     notes = +notes
-    provenance = _provenance(plan, stored.dtype, dtype, values.shape[1])
+    # Of what was hashed, not of the file: shards that are kept belong to those of a new file.
+    provenance = _provenance(plan, values.dtype.name, dtype, values.shape[1])
     write_images(
         out,
         provenance,

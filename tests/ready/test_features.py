@@ -79,6 +79,22 @@ def test_a_file_that_says_another_logit_scale(plan_of: MakePlan, root: Path) -> 
     assert "logit_scale: 11.37" in caught.value.hint
 
 
+def test_shards_of_another_type_of_file_belong_together(
+    plan_of: MakePlan, extract: Extract, root: Path
+) -> None:
+    extract(plan_of())
+    rows = np.load(root / "source.npy").astype("f8")
+    rows[0] = rows[0][::-1]
+    np.save(root / "source.npy", rows)
+    plan = plan_of()
+    missing = [
+        shard.key for shard in plan.shards if not plan.shard_features(shard.key).path.exists()
+    ]
+    assert len(missing) == 1
+    extract_shard(plan, missing[0])
+    assert open_domain(plan, "source").features[:1].tobytes() == rows[:1].astype("f2").tobytes()
+
+
 def test_a_row_that_changed_since_is_refused(plan_of: MakePlan, root: Path) -> None:
     plan = plan_of()
     rows = np.load(root / "source.npy")
