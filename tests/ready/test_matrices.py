@@ -98,6 +98,8 @@ def test_a_categorical_column_is_text(tmp_path: Path) -> None:
 def test_parts_in_a_folder_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in (0, 2, 10, 1):
         np.save(tmp_path / f"img_emb_{number}.npy", np.full((3, 4), number, "f2"))
+    (tmp_path / "._img_emb_0.npy").write_bytes(b"left by a system")
+    (tmp_path / "stats.json").write_text("{}")
     for place in (".", "*.npy"):
         stored = open_stored(tmp_path, place, "matrix")
         assert stored.shape == (12, 4)

@@ -100,12 +100,14 @@ def open_stored(root: Path, place: str, kind: Kind) -> Stored:
 
 
 def _at(path: Path) -> list[Path]:
-    found = [path]
-    if "*" in path.name or "?" in path.name:
-        found = list(path.parent.glob(path.name))
-    elif path.is_dir():
-        found = [each for each in path.iterdir() if each.suffix.lower() in FORMATS]
-    return sorted((each for each in found if each.is_file()), key=lambda each: natural(each.name))
+    """Return the files behind a path, none of them hidden (as systems leave them beside others)."""
+    if "*" not in path.name and "?" not in path.name and not path.is_dir():
+        return [path] if path.is_file() else []
+    inner = path.iterdir() if path.is_dir() else path.parent.glob(path.name)
+    found = [each for each in inner if each.is_file() and not each.name.startswith(".")]
+    if path.is_dir():
+        found = [each for each in found if each.suffix.lower() in FORMATS]
+    return sorted(found, key=lambda each: natural(each.name))
 
 
 def _open(path: Path, name: str, kind: Kind) -> Stored:

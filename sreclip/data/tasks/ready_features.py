@@ -24,7 +24,6 @@ from sreclip.data.ready.texts import (
 )
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
 from sreclip.errors import DataError
-from sreclip.files import expanded
 from sreclip.keys import content_key
 
 _FILES = ("source", "target", "source_labels", "target_labels", "text", "nodes", "node_names")
@@ -146,7 +145,7 @@ def len_of(rows: Stored) -> int:
 
 
 def _root(settings: Mapping[str, Any]) -> Path:
-    root = expanded(settings["root"])
+    root = Path(settings["root"])
     if not root.is_dir():
         raise DataError(
             f"{root}: there is no such folder", "set task.ready_features.root to that of the files"
