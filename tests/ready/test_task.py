@@ -16,6 +16,7 @@ from sreclip.data.changes import is_outdated, write_seen
 from sreclip.data.manifest import read_manifest, read_target_labels
 from sreclip.data.tasks import load_task
 from sreclip.errors import ConfigError, DataError
+from sreclip.plan.fingerprints import backbone_key
 from sreclip.plan.plan import Plan
 
 MakePlan = Callable[..., Plan]
@@ -194,3 +195,19 @@ def test_settings_that_do_not_go_together(changes: dict[str, Any], said: list[st
         parse_params(values)
     for words in said:
         assert words in str(caught.value)
+
+
+def test_where_the_text_encoder_lies_is_in_no_key() -> None:
+    """As with the weights of open_clip: their hash is."""
+
+    def key(pretrained: str, weights: str | None, model: str = "ViT-B-32") -> str:
+        encoder = {"model": model, "pretrained": pretrained, "tag": "openai"}
+        values = {
+            "task": {"name": "ready_features", "ready_features": {"root": "x"}},
+            "backbone": {"name": "precomputed", "precomputed": {"text_encoder": encoder}},
+        }
+        return backbone_key(parse_params(values), weights)
+
+    assert key("/a/weights.pt", "f" * 64) == key("/b/weights.pt", "f" * 64)
+    assert key("/a/weights.pt", "f" * 64) != key("/a/weights.pt", "0" * 64)
+    assert key("/a/weights.pt", "f" * 64) != key("/a/weights.pt", "f" * 64, "ViT-B-16")
