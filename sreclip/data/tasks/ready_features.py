@@ -48,8 +48,8 @@ class ReadyFeaturesTask(Task):
         rows = {domain: open_rows(settings, domain) for domain in DOMAINS}
         width = _common_width(rows)
         refuse_other_models(settings, list(rows.values()))
-        labels = {d: read_labels(settings, d, len_of(rows[d]), classes) for d in DOMAINS}
-        ids = {d: read_ids(settings, d, len_of(rows[d])) for d in DOMAINS}
+        labels = {d: read_labels(settings, d, rows[d].shape[0], classes) for d in DOMAINS}
+        ids = {d: read_ids(settings, d, rows[d].shape[0]) for d in DOMAINS}
         texts = read_class_texts(settings, len(classes), width)
         nodes = read_node_texts(settings, width)
         scans = {domain: scan_rows(rows[domain]) for domain in DOMAINS}
@@ -89,7 +89,7 @@ class ReadyFeaturesTask(Task):
         if any(path.suffix.lower() in _SLOW for path in (*labels_from, Path(settings["classes"]))):
             return FirstLook(inputs, None)
         classes = read_classes(settings)
-        n_rows = len_of(open_rows(settings, "source"))
+        n_rows = open_rows(settings, "source").shape[0]
         labels = read_labels(settings, "source", n_rows, classes)
         counts = np.bincount(labels, minlength=len(classes)).tolist()
         names = [item.entry.name for item in classes]
@@ -139,11 +139,6 @@ class RowImages(Sequence[TaskImage]):
         raise IndexError(number)
 
 
-def len_of(rows: Stored) -> int:
-    """Return the number of rows."""
-    return rows.shape[0]
-
-
 def _root(settings: Mapping[str, Any]) -> Path:
     root = Path(settings["root"])
     if not root.is_dir():
@@ -191,7 +186,7 @@ def _notes(
     rows: Mapping[Domain, Stored], scans: Mapping[Domain, Scan], texts: Any
 ) -> Iterator[str]:
     for domain in DOMAINS:
-        place, n_rows, scan = rows[domain].place, len_of(rows[domain]), scans[domain]
+        place, n_rows, scan = rows[domain].place, rows[domain].shape[0], scans[domain]
         if scan.n_scaled:
             yield (
                 f"{place}: {scan.n_scaled} of {n_rows} rows are not of unit length (by more than "
