@@ -75,6 +75,8 @@ def manifest(root: Path, count: int) -> pd.DataFrame:
     """Rows of the images below ``root``, over again until there are enough."""
     import pandas as pd
 
+    from sreclip.data.manifest import COLUMNS
+
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not files:
         raise SystemExit(f"no images below {root}")
@@ -85,12 +87,13 @@ def manifest(root: Path, count: int) -> pd.DataFrame:
             "row_id": range(count),
             "path": [path.relative_to(root).as_posix() for path in chosen],
             "domain": "source",
+            "label": 0,
             "size": [len(contents[path]) for path in chosen],
             "sha256": [hashlib.sha256(contents[path]).hexdigest() for path in chosen],
             "member": None,
             "offset": None,
         }
-    )
+    ).astype(COLUMNS)
 
 
 def random_backbone(name: str, precision: str, device: str) -> OpenClipBackbone:

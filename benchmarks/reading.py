@@ -26,7 +26,7 @@ from sreclip.features.images import ImageFeatures, open_images, write_images
 
 CHUNK = 4096
 RANDOM_ROWS = 20 * CHUNK
-PROVENANCE = Provenance("made-up", "0" * 64, "none", "float32", "float16", 100.0, 512)
+PROVENANCE = Provenance("made-up", "0" * 64, "none", "none", "float32", "float16", 100.0, 512)
 
 
 def make_files(folder: Path, rows: int) -> list[Path]:

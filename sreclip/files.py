@@ -132,7 +132,12 @@ def read_csv(
 
 
 def expanded(path: str) -> Path:
-    """Return a path that a user wrote, with ``~`` and variables such as ``$HOME`` filled in."""
+    """Return a path that a user wrote, with ``~`` and variables such as ``$HOME`` filled in.
+
+    A file or folder that is there under the name as it is written keeps it.
+    """
+    if "$" in path and Path(path).exists():
+        return Path(path)
     return Path(os.path.expandvars(path)).expanduser()
 
 

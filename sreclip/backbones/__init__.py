@@ -6,6 +6,7 @@ Each names a function ``load(settings, label, device) -> Backbone``; see `srecli
 BACKBONES: dict[str, str] = {
     "mini": "sreclip.backbones.mini:load",
     "open_clip": "sreclip.backbones.open_clip:load",
+    "precomputed": "sreclip.backbones.precomputed:load",
 }
 
 LOCAL, HUB = "local-dir:", "hf-hub:"

@@ -41,9 +41,14 @@ class BackboneModel(Section):
         return None
 
     @property
-    def paths(self) -> set[str]:
+    def paths(self) -> set[str] | dict[str, set[str]]:
         """Settings that say where the files are, and nothing else."""
         return set()
+
+    @property
+    def encodes_text(self) -> bool:
+        """Whether names can be encoded."""
+        return True
 
 
 class PreprocessingSettings(Section):
@@ -147,6 +152,49 @@ class MiniSettings(BackboneModel):
     """The small offline substitute; it has nothing to set."""
 
 
+class PrecomputedSettings(BackboneModel):
+    """What made the features of the task `ready_features`."""
+
+    made_by: str = Field(
+        "unknown",
+        pattern=r"^\w",
+        description="The model, such as ViT-B-32-openai: the name in results and paths.",
+    )
+    logit_scale: float = Field(
+        100.0, gt=0, description="Its factor from cosine to logits, about 100 for CLIP."
+    )
+    text_encoder: OpenClipSettings | None = Field(
+        None,
+        description="The same model in open_clip, as `backbone.open_clip`: its text tower encodes "
+        "node names, and class names where no file holds their vectors.",
+    )
+
+    @property
+    def label(self) -> str:
+        """Name in results and paths."""
+        return re.sub(r"[^\w.+-]", "_", self.made_by)
+
+    @property
+    def files(self) -> list[Path]:
+        """Local files of the text encoder."""
+        return self.text_encoder.files if self.text_encoder else []
+
+    @property
+    def files_sha256(self) -> str | None:
+        """The SHA-256 that the files must have, if one is set."""
+        return self.text_encoder.sha256 if self.text_encoder else None
+
+    @property
+    def paths(self) -> dict[str, set[str]]:
+        """Settings that say where the files are, and nothing else."""
+        return {"text_encoder": self.text_encoder.paths} if self.text_encoder else {}
+
+    @property
+    def encodes_text(self) -> bool:
+        """Whether names can be encoded."""
+        return self.text_encoder is not None
+
+
 class BackboneSettings(Section):
     """The frozen image-text model."""
 
@@ -155,6 +203,7 @@ class BackboneSettings(Section):
     )
     open_clip: OpenClipSettings = OpenClipSettings()
     mini: MiniSettings = MiniSettings()
+    precomputed: PrecomputedSettings = PrecomputedSettings()
 
     @property
     def chosen(self) -> BackboneModel:

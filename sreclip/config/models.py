@@ -256,6 +256,29 @@ class Params(Section):
     report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
+    def _ready_features_fit(self) -> Params:
+        task, backbone = self.task.name, self.backbone.name
+        if (task == "ready_features") != (backbone == "precomputed"):
+            raise ValueError(
+                "task.name: ready_features and backbone.name: precomputed go together, found "
+                f"task.name: {task} and backbone.name: {backbone}"
+            )
+        files = self.task.ready_features
+        if task != "ready_features" or self.backbone.chosen.encodes_text:
+            return self
+        if files.text is None:
+            raise ValueError(
+                "task.ready_features.text is needed, or backbone.precomputed.text_encoder: nothing "
+                "says the text vectors of the classes"
+            )
+        if self.graph.include_imagenet and files.nodes is None:
+            raise ValueError(
+                "graph.include_imagenet adds nodes without a class below them, whose text needs "
+                "backbone.precomputed.text_encoder or task.ready_features.nodes"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _variants_fit(self) -> Params:
         places = {
             "train.selection.candidates": self.train.selection.candidates,

@@ -60,6 +60,8 @@ def _section(model: type[BaseModel], path: str) -> list[str]:
 def _describe(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return f"`{schema['const']}`"
+    if "$ref" in schema:
+        return "mapping"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     text = {"array": "list", "object": "mapping"}.get(schema["type"], schema["type"])

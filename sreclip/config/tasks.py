@@ -118,6 +118,55 @@ class DomainNetSettings(PairSettings):
         return self
 
 
+class ReadyFeaturesSettings(Section):
+    """Features that were made elsewhere, with labels, class names and class texts.
+
+    A file is named below the root or absolute; `FILE:NAME` is an array in it, or a column. A
+    folder or a pattern (`img_emb/*.npy`) stands for parts in their natural order. See
+    [ready-features.md](ready-features.md).
+    """
+
+    root: str = Field("", description="Data root: the folder of the files.")
+    source: str = Field("source.npy", description="Features of the source, one row per image.")
+    source_labels: str = Field(
+        "source_labels.npy", description="Class number (from 0) or name of each source row."
+    )
+    target: str = Field("target.npy", description="Features of the target.")
+    target_labels: str | None = Field(
+        None, description="The same of the target, for the evaluation alone; -1 or empty: unknown."
+    )
+    classes: str = Field(
+        "classes.csv",
+        description="Class list in label order (text, CSV or JSON), or an array of names.",
+    )
+    text: str | None = Field(
+        None,
+        description="Text vectors of the classes, in their order: one row per class, or one per "
+        "class and template (three dimensions); without it backbone.precomputed.text_encoder "
+        "encodes the names.",
+    )
+    nodes: str | None = Field(
+        None,
+        description="Text vectors of graph nodes, as `sreclip export-features nodes` writes.",
+    )
+    node_names: str | None = Field(None, description="Names of these nodes.")
+    source_ids: str | None = Field(
+        None,
+        description="Names of the source rows, such as paths of images; by default numbers.",
+    )
+    target_ids: str | None = Field(None, description="The same of the target.")
+    images: str | None = Field(
+        None,
+        description="Folder in which the target's ids are paths of images, which the page shows.",
+    )
+
+    @model_validator(mode="after")
+    def _nodes_have_names(self) -> ReadyFeaturesSettings:
+        if (self.nodes is None) != (self.node_names is None):
+            raise ValueError("nodes and node_names belong together: set both or neither")
+        return self
+
+
 def _filled(value: Any) -> Any:
     if isinstance(value, list):
         return [_filled(each) for each in value]
@@ -130,6 +179,7 @@ class TaskSettings(Section):
     name: Annotated[str, OneOf(tuple(TASKS))] = Field("openmoji", description="Registered task.")
     openmoji: OpenmojiSettings = OpenmojiSettings()
     folder: FolderSettings = FolderSettings()
+    ready_features: ReadyFeaturesSettings = ReadyFeaturesSettings()
     i2awa: I2AwaSettings = I2AwaSettings()
     i2webv: I2WebvSettings = I2WebvSettings()
     office_home: OfficeHomeSettings = OfficeHomeSettings()

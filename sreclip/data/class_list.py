@@ -6,11 +6,11 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sreclip.data.class_names import ListedClass, decode_names, display_name
+from sreclip.data.class_names import ListedClass, decode_names, display_name, tell_apart
 from sreclip.data.manifest import ClassEntry
 from sreclip.errors import DataError
 from sreclip.registry import did_you_mean
@@ -38,16 +38,27 @@ def read_class_list(path: Path) -> list[ListedClass]:
     The suffix decides the format: ``.csv``, ``.json``, anything else is plain text, where lines
     that start with ``#`` are comments.
 
-    A name that is a WordNet id is replaced by that of its synset (`decode_names`).
+    A name that is a WordNet id is replaced by that of its synset (`decode_names`), and one that
+    several classes with WordNet ids share is told apart (`tell_apart`).
 
     Raises `DataError`, with file and line: not readable, an unknown column, a class without a name
     or named twice or by a number, a folder given twice, something else where a WordNet id belongs.
     """
     text = read_utf8(path, "class list", _FORMATS_HINT)
     read = {".csv": _csv_records, ".json": _json_records}.get(path.suffix.lower(), _text_records)
-    classes = decode_names([_listed(record, where) for where, record in read(text, path)])
+    return _finished([_listed(record, where) for where, record in read(text, path)], str(path))
+
+
+def listed_names(names: Sequence[str], where: str) -> list[ListedClass]:
+    """Return the classes of a list of names; raises as `read_class_list`."""
+    entries = enumerate(names)
+    return _finished([_listed({"name": name}, f"{where}, row {at}") for at, name in entries], where)
+
+
+def _finished(listed: list[ListedClass], where: str) -> list[ListedClass]:
+    classes = tell_apart(decode_names(listed))
     if not classes:
-        raise DataError(f"{path}: the class list names no class", _FORMATS_HINT)
+        raise DataError(f"{where}: the class list names no class", _FORMATS_HINT)
     _refuse_repeats(classes)
     return classes
 

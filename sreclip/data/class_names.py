@@ -85,6 +85,31 @@ def decode_names(classes: Sequence[ListedClass]) -> list[ListedClass]:
     ]
 
 
+def tell_apart(classes: Sequence[ListedClass]) -> list[ListedClass]:
+    """Rename classes that share a name, as the two cranes of ImageNet do, by their WordNet ids.
+
+    The hypernym is added in brackets, and the id where that does not help; prompt names stay. A
+    class whose folder has its name is taken to have no folder of another name.
+    """
+    counts = Counter(item.entry.name.casefold() for item in classes)
+    shared = {
+        at: item.entry.wnid
+        for at, item in enumerate(classes)
+        if counts[item.entry.name.casefold()] > 1 and item.entry.wnid is not None
+    }
+    if not shared:
+        return list(classes)
+    from sreclip.graph.wordnet import WordNet
+
+    names = _told_apart([item.entry.name for item in classes], shared, WordNet.bundled())
+    told = list(classes)
+    for at in shared:
+        entry, folder, where = classes[at]
+        renamed = ClassEntry(names[at], entry.prompt_names, entry.wnid)
+        told[at] = ListedClass(renamed, names[at] if folder == entry.name else folder, where)
+    return told
+
+
 def _renamed(item: ListedClass, name: str, wnid: str) -> ListedClass:
     entry = item.entry
     prompt_names = (name,) if entry.prompt_names == (entry.name,) else entry.prompt_names

@@ -52,15 +52,18 @@ def prepare_data(
     data = load_task(task).prepare(settings, folder)
     rows = image_rows(data)
     data = replace(data, images=())  # rows say the same in a fifth of the memory
-    sha256, size = hash_images(
-        data.root,
-        rows,
-        archives=data.archives,
-        cache=hash_cache,
-        outside_links=settings.get("outside_links", False),
-        progress=progress,
-    )
-    rows = rows.assign(size=size, sha256=sha256)
+    if data.hashes is None:
+        sha256, size = hash_images(
+            data.root,
+            rows,
+            archives=data.archives,
+            cache=hash_cache,
+            outside_links=settings.get("outside_links", False),
+            progress=progress,
+        )
+        rows = rows.assign(size=size, sha256=sha256)
+    else:
+        rows = rows.assign(sha256=data.hashes.to_pandas().astype("string"))
     rows, repeats = settle_duplicates(rows, duplicates)
     shards = cut_shards(rows, shard_size)
     summary = summarise_task(task, data, rows, repeats, shard_size=shard_size, n_shards=len(shards))
@@ -71,7 +74,7 @@ def prepare_data(
 
 
 def image_rows(data: TaskData) -> pd.DataFrame:
-    """Return a task's images as rows, sorted by domain, path and member.
+    """Return a task's images as rows, sorted by domain, path and member unless they have hashes.
 
     They have all `COLUMNS` but ``sha256``, target labels included; the size is null for images
     that are files. Raises `DataError` if an image is listed twice, has a label that is not a
@@ -87,7 +90,9 @@ def image_rows(data: TaskData) -> pd.DataFrame:
     table = pa.concat_tables(parts)
     order = [(name, "ascending") for name in ("domain", "path", "member")]
     kinds = {pa.int64(): pd.Int64Dtype(), pa.large_string(): pd.StringDtype()}
-    rows = table.take(pc.sort_indices(table, sort_keys=order)).to_pandas(types_mapper=kinds.get)
+    if data.hashes is None:
+        table = table.take(pc.sort_indices(table, sort_keys=order))
+    rows = table.to_pandas(types_mapper=kinds.get)
     rows = rows.astype({name: COLUMNS[name] for name in rows if name != "size"})
     unlabelled = rows["label"].isna()
     n_classes = len(data.classes)
@@ -172,6 +177,7 @@ def summarise_task(
         "shards": n_shards,
         "credits": data.credits,
         "heif_left_out": data.heif_left_out,
+        **({"ready": data.ready} if data.ready else {}),
         "notes": [
             *data.notes,
             *([] if target_labels else unlabelled),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from sreclip.data.archives import FileOpener, read_at
@@ -68,3 +69,21 @@ class ImageReader(FileOpener):
             f"{self.root / place.name} is not the image of the manifest: {what}",
             "list the images again: sreclip prepare-data",
         )
+
+
+class NamedImageReader(ImageReader):
+    """Reads the images that ids of ready features name; nothing says what bytes they had."""
+
+    def read(self, image: StoredImage) -> bytes:
+        """Read the file of that name below the root; `RejectedImage` where that cannot be."""
+        name = PurePosixPath(image.place.member or "")
+        if name.is_relative_to(self.root.as_posix()):
+            name = name.relative_to(self.root.as_posix())
+        try:
+            descriptor = self.descriptor(name.as_posix())
+            size = os.fstat(descriptor).st_size
+            if size > MOST_BYTES:
+                raise RejectedImage(f"{size} bytes are more than {MOST_BYTES}")
+            return read_at(descriptor, 0, size)
+        except OSError as error:
+            raise RejectedImage(f"it cannot be read ({error.strerror or error})") from error

@@ -36,6 +36,8 @@ class TaskData:
     ``archives`` has the size and modification time of each archive when it was listed;
     ``heif_left_out`` is the number of HEIC images that are not among the images because this
     machine cannot read them.
+    Of ready features, ``hashes`` has the SHA-256 of each row, and rows stay in the order of
+    ``images``, which is that of the domains; ``ready`` is what ``summary.json`` keeps of them.
     """
 
     root: Path
@@ -45,6 +47,8 @@ class TaskData:
     notes: tuple[str, ...] = ()
     archives: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     heif_left_out: int = 0
+    hashes: Any = None
+    ready: Mapping[str, Any] = field(default_factory=dict)
 
 
 class FirstLook(NamedTuple):

@@ -12,18 +12,31 @@ from sreclip.errors import StoreError
 from sreclip.features import EXTRACTION_VERSION
 from sreclip.features.header import Provenance
 from sreclip.features.images import ImageFeatures, open_images
-from sreclip.features.text import TextFeatures, encode_texts, read_text, text_rows_key, write_text
+from sreclip.features.ready import (
+    class_vectors,
+    node_vectors,
+    refuse_other_width,
+    text_provenance,
+    write_shard,
+)
+from sreclip.features.text import (
+    TextFeatures,
+    TextVectors,
+    encode_texts,
+    read_text,
+    text_rows_key,
+    write_text,
+)
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.plan.plan import Plan
 from sreclip.plan.results import outputs_of
+from sreclip.plan.templates import templates_of
 
 
 def extract_shard(
     plan: Plan, rows_key: str, *, threads: int | None = None, progress: bool = True
 ) -> None:
     """Encode the images of one shard, on ``threads`` cores or on all."""
-    from sreclip.features.extract import extract_images
-
     shard = plan.shard(rows_key)
     rows = read_manifest_part(plan.task.path, shard.start, shard.stop)
     if shard_key(rows) != rows_key:
@@ -32,6 +45,11 @@ def extract_shard(
             f"of shard {rows_key}",
             f"delete the manifest and run: {MADE_BY}",
         )
+    if plan.ready:
+        write_shard(plan, rows, plan.shard_features(rows_key).path, rows_key)
+        return
+    from sreclip.features.extract import extract_images
+
     extract_images(
         rows,
         Path(plan.summary["root"]),
@@ -50,14 +68,28 @@ def _backbone(plan: Plan) -> Backbone:
 
 
 def extract_names(plan: Plan, kind: str) -> None:
-    """Encode the names of ``classes`` or ``nodes`` with every template."""
-    names, prompt_names = text_names(plan, kind)
-    templates, backbone = plan.params.prompts.templates, _backbone(plan)
-    vectors = encode_texts(names, prompt_names, templates, backbone)
+    """Encode the names of ``classes`` or ``nodes`` with every template.
+
+    Of ready features take the vectors of their files as far as there are any.
+    """
+    graph = RelationGraph.load(plan.graph["graph.json"]) if kind == "nodes" else None
+    names, prompt_names = text_names(plan, kind, graph)
+    templates = templates_of(plan.params, plan.ready, kind)
+    vectors: TextVectors | None = None
+    if templates:
+        backbone = _backbone(plan)
+        if plan.ready:
+            refuse_other_width(plan, backbone.dim)
+        vectors = encode_texts(names, prompt_names, templates, backbone)
+        provenance = Provenance.of(backbone, "float32")
+    else:
+        provenance = text_provenance(plan)
+    if plan.ready and graph is not None:
+        vectors = node_vectors(plan, graph, vectors)
     write_text(
         plan.text(kind).path,
-        Provenance.of(backbone, "float32"),
-        vectors,
+        provenance,
+        vectors or class_vectors(plan),
         names=names,
         prompt_names=prompt_names,
         templates=templates,
@@ -74,7 +106,7 @@ def open_domain(plan: Plan, domain: Domain) -> ImageFeatures:
 def read_names(plan: Plan, kind: str, graph: RelationGraph | None = None) -> TextFeatures:
     """Read the text features of ``classes`` or ``nodes``; ``graph`` as in `text_names`."""
     names, prompt_names = text_names(plan, kind, graph)
-    rows_key = text_rows_key(names, prompt_names, plan.params.prompts.templates)
+    rows_key = text_rows_key(names, prompt_names, templates_of(plan.params, plan.ready, kind))
     return read_text(plan.text(kind).path, _made_with(plan) | {"rows_key": rows_key})
 
 

@@ -16,6 +16,7 @@ from sreclip.config.models import Params
 from sreclip.data.manifest import ClassEntry
 from sreclip.errors import GraphError
 from sreclip.features.header import check_finite
+from sreclip.features.ready import class_vectors
 from sreclip.graph.construct import build_relation_graph, graph_from_senses
 from sreclip.graph.placement import Placement, place_unmapped
 from sreclip.graph.relation import wordnet_similarity
@@ -39,7 +40,8 @@ def build_graph(plan: Plan) -> None:
     a class name has no sense or two classes share one.
     """
     settings = plan.params.graph
-    senses, placements = map_classes(plan.params, plan.classes)
+    vectors = class_vectors(plan).features if plan.ready.get("has_class_texts") else None
+    senses, placements = map_classes(plan.params, plan.classes, vectors=vectors)
     for note in (doubt_note(senses), placement_note(placements)):
         if note:
             log.warning("%s", note)
@@ -54,19 +56,24 @@ def build_graph(plan: Plan) -> None:
 
 
 def map_classes(
-    params: Params, classes: Sequence[ClassEntry], *, lenient: bool = False
+    params: Params,
+    classes: Sequence[ClassEntry],
+    *,
+    vectors: NDArray[np.float32] | None = None,
+    lenient: bool = False,
 ) -> tuple[SenseMap, list[Placement]]:
     """Return the senses of classes, and where those without one join the graph.
 
-    Pins are the classes' own WordNet ids and, before them, ``graph.senses``. ``lenient`` accepts
-    names that WordNet lacks, two names of one sense, and pins of other classes.
+    Pins are the classes' own WordNet ids and, before them, ``graph.senses``. ``vectors`` are text
+    vectors of the classes, for a backbone that encodes no text. ``lenient`` accepts names that
+    WordNet lacks, two names of one sense, and pins of other classes.
     """
     settings = params.graph
     names = [entry.name for entry in classes]
     pinned = {entry.name: entry.wnid for entry in classes if entry.wnid} | settings.senses
     if lenient:
         pinned = {name: wnid for name, wnid in pinned.items() if name in names}
-    encode = _text_encoder(params)
+    encode = _text_encoder(params) if params.backbone.chosen.encodes_text else None
     senses = choose_senses(
         names,
         pinned=pinned,
@@ -75,7 +82,7 @@ def map_classes(
         allow_unmapped=settings.allow_unmapped or lenient,
         allow_shared=lenient,
     )
-    return senses, place_unmapped(senses, encode)
+    return senses, place_unmapped(senses, encode, vectors)
 
 
 def doubt_note(senses: SenseMap) -> str:

@@ -98,21 +98,19 @@ def graph_from_senses(
     """Return the relation graph of a class list.
 
     A class without a sense becomes a child of the classes with a sense that ``parents`` names for
-    it, or else of the root. Raises `GraphError` if no class has a sense. See
-    `build_relation_graph` for the rest.
+    it, or else of the root; so are all where none has a sense. See `build_relation_graph` for the
+    rest.
     """
     mapped = [i for i, wnid in enumerate(senses.wnids) if wnid is not None]
-    if not mapped:
-        raise GraphError(
-            "WordNet has no noun for any class, so there is nothing to relate",
-            "rename the classes, or pin senses (graph.senses: {name: n00000000})",
+    if mapped:
+        graph = build_relation_graph(
+            [wnid for wnid in senses.wnids if wnid is not None],
+            class_names=[senses.names[i] for i in mapped],
+            include_imagenet=include_imagenet,
+            wordnet=wordnet,
         )
-    graph = build_relation_graph(
-        [wnid for wnid in senses.wnids if wnid is not None],
-        class_names=[senses.names[i] for i in mapped],
-        include_imagenet=include_imagenet,
-        wordnet=wordnet,
-    )
+    else:
+        graph = build_relation_graph([(wordnet or WordNet.bundled()).root], wordnet=wordnet)
     if not senses.unmapped:
         return graph
     number = {senses.names[i]: node for node, i in enumerate(mapped)}
@@ -126,7 +124,7 @@ def graph_from_senses(
         for parent in sorted(number[name] for name in parents.get(senses.names[i], ())) or [root]
     ]
     class_nodes = np.empty(len(senses.names), dtype=np.int64)
-    class_nodes[mapped] = graph.class_nodes
+    class_nodes[mapped] = graph.class_nodes[: len(mapped)]
     class_nodes[unmapped] = new_nodes
     return RelationGraph(
         (*graph.wnids, *(TEXT_PREFIX + name for name in senses.unmapped)),

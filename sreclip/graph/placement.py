@@ -40,16 +40,28 @@ class Placement(NamedTuple):
         return f"{self.name}: below the root, since no class is like it; the nearest is {shown[0]}"
 
 
-def place_unmapped(senses: SenseMap, encode_text: TextEncoder) -> list[Placement]:
+def place_unmapped(
+    senses: SenseMap,
+    encode_text: TextEncoder | None,
+    vectors: NDArray[np.float32] | None = None,
+) -> list[Placement]:
     """Place the classes without a sense among those with one.
 
-    Empty where all have a sense or none has.
+    Without a text encoder, text ``vectors`` of the classes are compared, ``(n_classes, dim)``.
+    Empty where all have a sense or none has, or nothing tells which are alike.
     """
     unmapped = [at for at, wnid in enumerate(senses.wnids) if wnid is None]
     mapped = [at for at, wnid in enumerate(senses.wnids) if wnid is not None]
     if not unmapped or not mapped:
         return []
-    cosines = name_cosines(senses.names, encode_text)[np.ix_(unmapped, mapped)]
+    if encode_text is not None:
+        cosines = name_cosines(senses.names, encode_text)
+    elif vectors is not None:
+        centred = _unit(_unit(vectors) - _unit(vectors).mean(axis=0))
+        cosines = centred @ centred.T
+    else:
+        return []
+    cosines = cosines[np.ix_(unmapped, mapped)]
     order = np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS]
     return [
         Placement(senses.names[at], tuple((senses.names[mapped[i]], float(row[i])) for i in near))

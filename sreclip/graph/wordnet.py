@@ -110,6 +110,11 @@ class WordNet:
         """Return the direct hypernyms of a synset (for an instance: what it is an instance of)."""
         return tuple(self._hypernyms[self.require(wnid)].split())
 
+    @property
+    def root(self) -> str:
+        """The synset above all others: ``entity``."""
+        return next(wnid for wnid, above in self._hypernyms.items() if not above)
+
     def require(self, wnid: str) -> str:
         """Return ``wnid`` itself, or raise `GraphError` if it is not a noun synset of WordNet 3.0.
 

@@ -37,6 +37,7 @@ from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
 from sreclip.plan.results import Result
 from sreclip.plan.split import known_mask
+from sreclip.plan.templates import templates_of
 
 TEXT_KINDS = ("classes", "nodes")
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
@@ -160,6 +161,11 @@ class Plan:
         """Counts, data root and credits of the task."""
         return read_summary(self.task.path)
 
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What the preparation noted of features that were made elsewhere; empty for images."""
+        return dict(self.summary.get("ready", {}))
+
     @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Known classes, ``(n_classes,)``."""
@@ -237,6 +243,7 @@ class Plan:
             graph.model_dump(exclude={"text_weight"}),
             self.backbone_key if needs_text else None,
             code_key(ENTRIES["graph"]),
+            *([self.ready["texts"]] if self.ready and needs_text else []),
         )
         path = self.results / "graph" / f"{self.params.task.name}-{key}"
         files = ("graph.json", "similarity.h5")
@@ -244,10 +251,10 @@ class Plan:
 
     def text(self, kind: str) -> Result:
         """Text features of ``classes`` or ``nodes``."""
-        templates = self.params.prompts.templates
+        templates = templates_of(self.params, self.ready, kind)
         source = self.graph if kind == "nodes" else self.task
         names = source.key if kind == "nodes" else [entry.prompt_names for entry in self.classes]
-        key = content_key(kind, templates, names)
+        key = content_key(kind, templates, names, *([self.ready["texts"]] if self.ready else []))
         about = {"backbone": self.params.backbone.label, "templates": len(templates)}
         path = self.feature_dir / f"text/{kind}-{key}.h5"
         return Result(f"text of {kind}", path, key, (source,), about=about)

@@ -36,7 +36,7 @@ from sreclip.report.labels import (
 )
 from sreclip.report.numbers import percent_text, plain
 from sreclip.report.rejects import Rejects, list_rejects, write_rejects
-from sreclip.report.strip import fraction_right, make_strip
+from sreclip.report.strip import fraction_right, has_images, make_strip
 from sreclip.report.table import (
     MEANINGS,
     MINI_NOTE,
@@ -132,6 +132,7 @@ def _context(plan: Plan, results: list[Evaluation], rejects: Rejects) -> dict[st
         "graph": blocks.graph_block(graph, last.known, colours),
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),
+        "has_images": has_images(plan),
         "rejects": rejects,
         "params_yaml": yaml.safe_dump(
             params.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=90

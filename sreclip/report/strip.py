@@ -13,7 +13,7 @@ import numpy as np
 
 from sreclip.data.images import RejectedImage, read_image
 from sreclip.data.manifest import find_rows
-from sreclip.data.reading import ImageReader, stored_images
+from sreclip.data.reading import ImageReader, NamedImageReader, stored_images
 from sreclip.errors import DataError
 from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.plan.plan import Plan
@@ -63,6 +63,8 @@ def make_strip(plan: Plan, result: Evaluation) -> Strip:
     are left out.
     """
     settings = plan.params.report
+    if not has_images(plan):
+        return Strip([], [], [], 0)
     rows = read_predictions(plan.evaluation(result.method), COLUMNS)
     rows = rows[rows["predicted"] >= 0]
     if not result.n_images:
@@ -79,6 +81,18 @@ def make_strip(plan: Plan, result: Evaluation) -> Strip:
     return Strip(right, wrong, [], unreadable + unreadable_too)
 
 
+def has_images(plan: Plan) -> bool:
+    """Tell whether the rows have images: those of ready features may have none."""
+    return not plan.ready or plan.params.task.settings["images"] is not None
+
+
+def _reader(plan: Plan) -> ImageReader:
+    root = Path(plan.summary["root"])
+    if plan.ready:
+        return NamedImageReader((root / plan.params.task.settings["images"]).resolve())
+    return ImageReader(root, outside_links=plan.outside_links)
+
+
 def _show(
     plan: Plan, rows: pd.DataFrame, wanted: int, result: Evaluation
 ) -> tuple[list[Shown], int]:
@@ -87,8 +101,7 @@ def _show(
     rows = rows.head((MOST_TRIES + 1) * wanted)
     stored = stored_images(find_rows(plan.task.path, rows["row_id"].tolist()))
     columns = (rows["label"], rows["predicted"], rows["confidence"])
-    root, outside = Path(plan.summary["root"]), plan.outside_links
-    with contextlib.closing(ImageReader(root, outside_links=outside)) as reader:
+    with contextlib.closing(_reader(plan)) as reader:
         for one, label, predicted, confidence in zip(stored, *map(list, columns), strict=True):
             if len(shown) == wanted:
                 break

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
         ({"features": {"dtype": "float61"}}, ["features.dtype:", "'float16'", "did you mean"]),
         (
             {"backbone": {"name": "open-clip"}},
-            ["backbone.name:", "'mini' or 'open_clip'", "did you mean 'open_clip'?"],
+            ["backbone.name:", "'mini', 'open_clip' or 'precomputed'", "did you mean 'open_clip'?"],
         ),
         (
             {"evaluate": {"protocol": "referense"}},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _OWN = {
     "folder": "sreclip.data.tasks.folder:FolderTask",
     "openmoji": "sreclip.data.tasks.openmoji:OpenmojiTask",
+    "ready_features": "sreclip.data.tasks.ready_features:ReadyFeaturesTask",
 }
 TASKS = dict(
     sorted((_OWN | dict.fromkeys(BENCHMARKS, "sreclip.data.benchmarks.task:BenchmarkTask")).items())

@@ -10,7 +10,6 @@ right in a domain's folder is laid out like that folder, or as WebDataset does i
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from sreclip.data.listing import (
     refuse_compressed,
 )
 from sreclip.data.manifest import DOMAINS, ClassEntry, Domain
+from sreclip.data.natural import natural
 from sreclip.data.place import Place, resolve_inside
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
 from sreclip.data.tasks.folder_archives import ClassNames, with_classes
@@ -271,7 +271,7 @@ def _of_folders(spelled: Sequence[Mapping[str, str]]) -> list[ListedClass]:
     """Return the classes of folders, from names by path of each domain, in the natural order."""
     found: dict[str, ListedClass] = {}
     for paths in spelled:
-        for path, folder in sorted(paths.items(), key=lambda item: _natural(display_name(item[1]))):
+        for path, folder in sorted(paths.items(), key=lambda item: natural(display_name(item[1]))):
             name = display_name(folder)
             found.setdefault(name, ListedClass(ClassEntry(name, (name,)), folder, path))
     return decode_names(list(found.values()))
@@ -313,13 +313,6 @@ def _notes(
     for domain in DOMAINS:
         for note in left_out(found[domain].ignored, found[domain].skipped):
             yield f"{starts[domain]}: {note}"
-
-
-def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key by which ``class 2`` comes before ``class 10``; the last part breaks ties."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
-    key = [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
-    return (*key, (2, 0, name))
 
 
 def _some(names: Iterable[str]) -> str:

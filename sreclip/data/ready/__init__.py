@@ -1,0 +1,1 @@
+"""Features that other programs made: their rows, what belongs to the rows, and texts."""
