@@ -90,3 +90,14 @@ def test_json(tmp_path: Path) -> None:
         read_json(path)
     with pytest.raises(StoreError, match="make it with: me"):
         read_json(tmp_path / "none.json", made_by="me")
+
+
+def test_variables_are_filled_in_unless_the_name_is_there_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.chdir(tmp_path)
+    assert expanded("~/a/$HOME") == Path("/home/someone/a/home/someone")
+    assert expanded("$NOT_SET/a") == Path("$NOT_SET/a")
+    (tmp_path / "costs $HOME").mkdir()
+    assert expanded("costs $HOME") == Path("costs $HOME")
