@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sreclip.errors import StoreError
-from sreclip.files import atomic_path, read_json, write_json, write_text
+from sreclip.files import atomic_path, expanded, read_json, write_json, write_text
 
 
 def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
