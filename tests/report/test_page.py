@@ -115,7 +115,7 @@ def test_all_sections_and_figures_are_there(page: str) -> None:
 
 def test_what_the_head_says(page: str) -> None:
     text = words(Parsed(page).text)
-    assert "8 classes: 5 known ones with labelled source images, and 3 unknown ones" in text
+    assert "8 classes: 5 known, with labelled source images, and 3 unknown, with nothing" in text
     assert "mini is a small offline substitute for CLIP" in text
     assert "Target images 64 64 scored, 1 of them unreadable" in text
 
