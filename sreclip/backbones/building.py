@@ -21,16 +21,12 @@ from open_clip.pretrained import get_pretrained_cfg
 from open_clip.tokenizer import HFTokenizer
 
 from sreclip.backbones import CHECKPOINT_SUFFIXES, HUB, LOCAL, is_path
-from sreclip.backbones.checkpoint import (
-    State,
-    read_state,
-    refuse_other_files,
-    short,
-)
+from sreclip.backbones.checkpoint import State, read_state, refuse_other_files, short
 from sreclip.backbones.hub import WEIGHTS, is_cached, needed_from_hub
 from sreclip.backbones.makes import is_from_transformers, to_open_clip, transformers_companion
 from sreclip.backbones.recipes import (
     Recipe,
+    no_such_tag,
     published_sha256,
     read_companion,
     recipe_of,
@@ -81,7 +77,9 @@ def model_config(settings: Mapping[str, Any]) -> dict[str, Any]:
             f"choose for instance from: {', '.join(near)}; all {len(models)} names: "
             "open_clip.list_models()",
         )
-    with needed_from_hub("the configuration of", name, f"set model: {LOCAL}FOLDER"):
+    here = contextlib.nullcontext()
+    of_hub = needed_from_hub("the configuration of", name, f"set model: {LOCAL}FOLDER")
+    with of_hub if name.startswith(HUB) else here:
         config: dict[str, Any] = open_clip.get_model_config(open_clip_name(settings))
         return config
 
@@ -115,12 +113,8 @@ def checkpoint_path(settings: Mapping[str, Any]) -> Path | None:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:
         return None
-    raise ConfigError(
-        f"open_clip: {pretrained!r} is not a pretrained tag of {name}"
-        + did_you_mean(pretrained, tags),
-        (f"choose from: {', '.join(tags)}; or " if tags else "it has none: ")
-        + f"give the path of a checkpoint file ({', '.join(CHECKPOINT_SUFFIXES)})",
-    )
+    suffixes = ", ".join(CHECKPOINT_SUFFIXES)
+    raise no_such_tag(name, pretrained, f"give the path of a checkpoint file ({suffixes})")
 
 
 def build(settings: Mapping[str, Any]) -> Built:
@@ -161,7 +155,9 @@ def absent_weights(settings: Mapping[str, Any]) -> str | None:
 def load_tokenizer(settings: Mapping[str, Any]) -> Any:
     """Load the model's tokenizer, or the one that the settings name."""
     text = model_config(settings)["text_cfg"]
-    source = settings["tokenizer"] or text.get("hf_tokenizer_name") or settings["model"]
+    source = settings["tokenizer"] or text.get("hf_tokenizer_name")
+    if source is None:  # CLIP's own, which open_clip ships
+        return open_clip.get_tokenizer(open_clip_name(settings))
     with needed_from_hub("the tokenizer", source, _OWN_TOKENIZER):
         if settings["tokenizer"] is None:
             return open_clip.get_tokenizer(open_clip_name(settings))

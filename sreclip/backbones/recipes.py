@@ -102,14 +102,18 @@ def recipe_of(settings: Mapping[str, Any], path: Path, companion: Companion | No
 
 
 def _of_setting(name: str, tag: str) -> Recipe:
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if tag not in tags:
-        raise ConfigError(
-            f"open_clip: tag: {tag!r} is not a pretrained tag of {name}" + did_you_mean(tag, tags),
-            (f"choose from: {', '.join(tags)}; or " if tags else "it has none: ")
-            + "set quick_gelu and preprocessing",
-        )
+    if tag not in open_clip.list_pretrained_tags_by_model(name):
+        raise no_such_tag(name, tag, "set quick_gelu and preprocessing", "tag: ")
     return tag_recipe(name, tag)
+
+
+def no_such_tag(name: str, tag: str, otherwise: str, setting: str = "") -> ConfigError:
+    """Return the error that a model has no such tag; ``otherwise`` is what else can be done."""
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    return ConfigError(
+        f"open_clip: {setting}{tag!r} is not a pretrained tag of {name}{did_you_mean(tag, tags)}",
+        (f"choose from: {', '.join(tags)}; or " if tags else "it has none: ") + otherwise,
+    )
 
 
 def _of_model(name: str) -> list[Recipe]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from sreclip.backbones import BACKBONES, CONFIGURATIONS, HUB, LOCAL, is_path
+from sreclip.config.method import Positive
 from sreclip.config.section import OneOf, Section
 from sreclip.files import expanded
 from sreclip.registry import load_registered
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 
 Triple = tuple[float, float, float]
-Positive = Annotated[float, Field(gt=0)]
 
 
 class BackboneModel(Section):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sreclip.refinement.candidates import ROWS, Candidates
-from sreclip.refinement.gaussians import pairs_of
+from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.pairs import pairs_of
 
 PER_CLASS = 6
 IMAGES_WEIGHT = 0.9
@@ -31,11 +31,7 @@ class LinearGaussians:
     def __call__(self, features: Tensor, candidates: Candidates) -> Candidates:
         """Return ``log p + (1/t) log-softmax(f v_c - o_c)``, the softmax over the candidates."""
         log_p = torch.empty_like(candidates.log_p)
-        for start in range(0, len(features), ROWS):
-            rows = slice(start, start + ROWS)
-            given = replace(
-                candidates, classes=candidates.classes[rows], log_p=candidates.log_p[rows]
-            )
+        for rows, given in candidates.parts():
             pairs = pairs_of(features[rows], None, given)
             scores = pairs.scores(self.vectors, self.offsets, torch.empty_like(given.log_p))
             mixed = given.log_p + scores.log_softmax(dim=1) / self.temperature

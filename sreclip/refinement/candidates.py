@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -71,6 +71,12 @@ class Candidates:
     def complete(self) -> bool:
         """Every class is a candidate of every image."""
         return self.log_p.shape[1] == self.n_classes
+
+    def parts(self) -> Iterator[tuple[slice, Candidates]]:
+        """Yield consecutive images, `ROWS` at a time, with their predictions."""
+        for start in range(0, len(self), ROWS):
+            rows = slice(start, start + ROWS)
+            yield rows, replace(self, classes=self.classes[rows], log_p=self.log_p[rows])
 
     def chunks(self) -> Iterator[Tensor]:
         """Yield consecutive image numbers, so few that a table by all classes stays small."""

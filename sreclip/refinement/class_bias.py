@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from sreclip.refinement.candidates import ROWS, Candidates
+from sreclip.refinement.candidates import Candidates
 
 STRENGTH = 0.5
 UNIFORM = 1.0
@@ -104,9 +104,8 @@ def em_shares(candidates: Candidates) -> Tensor:
 def _biased(candidates: Candidates, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Yield log-probabilities plus bias, some images at a time, in the type of the bias."""
     bias = bias.to(candidates.log_p.device)
-    for start in range(0, len(candidates), ROWS):
-        rows = slice(start, start + ROWS)
-        yield rows, candidates.log_p[rows].to(bias) + bias[candidates.classes[rows].long()]
+    for rows, part in candidates.parts():
+        yield rows, part.log_p.to(bias) + bias[part.classes.long()]
 
 
 def _totals(candidates: Candidates, bias: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One Gaussian per class: the state by which TransCLIP and StatA score images."""
+"""What TransCLIP and StatA share: a Gaussian per class, and assignments that neighbours pull."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sreclip.refinement.candidates import ROWS, Candidates
-from sreclip.refinement.neighbours import csr
-from sreclip.refinement.pairs import AllPairs, SparsePairs
+from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.neighbours import NeighbourSearch, symmetric
+from sreclip.refinement.pairs import AllPairs, pairs_of
 
+NEIGHBOURS = 3
+OUTER_STEPS = 10
+INNER_STEPS = 5
 LIKELIHOOD_WEIGHT = 1 / 50
 LEAST_VARIANCE = 1e-8
 NEGLIGIBLE = 1e-20
@@ -43,11 +46,7 @@ class Gaussians:
     def __call__(self, features: Tensor, candidates: Candidates) -> Candidates:
         """Score images that were not in the fit, without neighbours: ``z ~ p exp(g / 50)``."""
         log_z = torch.empty_like(candidates.log_p)
-        for start in range(0, len(features), ROWS):
-            rows = slice(start, start + ROWS)
-            part = replace(
-                candidates, classes=candidates.classes[rows], log_p=candidates.log_p[rows]
-            )
+        for rows, part in candidates.parts():
             pairs = pairs_of(features[rows], None, part)
             squares = pairs_of(features[rows].square(), None, part)
             likelihood = self.log_likelihood(pairs, squares, torch.empty_like(part.log_p))
@@ -55,18 +54,23 @@ class Gaussians:
         return replace(candidates, log_p=log_z)
 
 
-def pairs_of(features: Tensor, graph: Tensor | None, candidates: Candidates) -> AllPairs:
-    """Return the pairs of images and classes; without a graph none is near another."""
-    if graph is None:
-        n = len(features)
-        starts = torch.zeros(n + 1, dtype=torch.int64, device=features.device)
-        graph = csr(starts.diff(), starts[:0], features.new_empty(0), n)
-    if candidates.complete:
-        return AllPairs(features, graph)
-    return SparsePairs(features, graph, candidates)
-
-
 def assigned(logits: Tensor, out: Tensor | None = None) -> Tensor:
     """Return the softmax of each row, without numbers that are next to nothing."""
     # Denormal numbers would make the matrix products many times slower.
     return torch.threshold_(torch.softmax(logits, dim=1, out=out), NEGLIGIBLE, 0)
+
+
+def neighbour_graph(features: Tensor, search: NeighbourSearch) -> tuple[Tensor, float]:
+    """Return ``W + W^T``, W the cosines to the k nearest images, and ``1 / (2 k)``."""
+    numbers, cosines = search(features, NEIGHBOURS)
+    n_images, k = numbers.shape
+    rows = torch.arange(n_images, device=features.device).repeat_interleave(k)
+    return symmetric(rows, numbers.flatten(), cosines.flatten(), n_images), 1 / (2 * max(1, k))
+
+
+def pulled(pairs: AllPairs, own: Tensor, scale: float, z: Tensor, logits: Tensor) -> Tensor:
+    """Take `INNER_STEPS` steps ``z ~ exp(own + scale (W + W^T) z)``, in place of z and logits."""
+    for _ in range(INNER_STEPS):
+        pairs.pull(z, logits).mul_(scale).add_(own)
+        z = assigned(logits, out=z)
+    return z

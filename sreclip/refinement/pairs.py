@@ -105,3 +105,14 @@ class SparsePairs(AllPairs):
             found.masked_fill_(place == k, 0)
             out.index_add_(0, self.mine[edges], found.mul_(self.weights[edges, None]))
         return out
+
+
+def pairs_of(features: Tensor, graph: Tensor | None, candidates: Candidates) -> AllPairs:
+    """Return the pairs of images and classes; without a graph none is near another."""
+    if graph is None:
+        n = len(features)
+        starts = torch.zeros(n + 1, dtype=torch.int64, device=features.device)
+        graph = csr(starts.diff(), starts[:0], features.new_empty(0), n)
+    if candidates.complete:
+        return AllPairs(features, graph)
+    return SparsePairs(features, graph, candidates)

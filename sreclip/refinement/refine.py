@@ -13,7 +13,7 @@ from sreclip.methods.logits import Block
 from sreclip.refinement import Neighbours, Refinement
 from sreclip.refinement.adapt import adapt
 from sreclip.refinement.candidates import Candidates
-from sreclip.refinement.class_bias import class_bias
+from sreclip.refinement.class_bias import ClassBias, class_bias
 from sreclip.refinement.frolic import frolic
 from sreclip.refinement.neighbours import NeighbourSearch, neighbour_search
 from sreclip.refinement.stata import stata
@@ -77,14 +77,16 @@ def _adapt(
 def _frolic(
     features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
 ) -> Refined:
-    state = frolic(candidates)
-    return Refined(state(candidates).blocks(), lambda _, others: state(others))
+    return _with_bias(frolic(candidates), candidates)
 
 
 def _class_bias(
     features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
 ) -> Refined:
-    state = class_bias(candidates)
+    return _with_bias(class_bias(candidates), candidates)
+
+
+def _with_bias(state: ClassBias, candidates: Candidates) -> Refined:
     return Refined(state(candidates).blocks(), lambda _, others: state(others))
 
 

@@ -12,16 +12,15 @@ from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.gaussians import (
     LEAST_VARIANCE,
     LIKELIHOOD_WEIGHT,
+    OUTER_STEPS,
     Gaussians,
     assigned,
-    pairs_of,
+    neighbour_graph,
+    pulled,
 )
-from sreclip.refinement.neighbours import NeighbourSearch, nearest_neighbours, symmetric
-from sreclip.refinement.pairs import AllPairs
+from sreclip.refinement.neighbours import NeighbourSearch, nearest_neighbours
+from sreclip.refinement.pairs import AllPairs, pairs_of
 
-NEIGHBOURS = 3
-OUTER_STEPS = 10
-INNER_STEPS = 5
 ALPHA = 1.0
 
 
@@ -50,12 +49,9 @@ def stata(
     Beyond `MOST_CANDIDATES` classes only an image's candidates count (ours). A class without mass
     keeps its text. Returns z, whose rows sum to 1, and the Gaussians that score other images.
     """
-    numbers, cosines = search(features, NEIGHBOURS)
-    rows = torch.arange(len(features), device=features.device).repeat_interleave(numbers.shape[1])
-    graph = symmetric(rows, numbers.flatten(), cosines.flatten(), len(features))
+    graph, scale = neighbour_graph(features, search)
     pairs = pairs_of(features, graph, candidates)
     squares = pairs_of(features.square(), graph, candidates)
-    scale = 1 / (2 * max(1, numbers.shape[1]))
     z = assigned(candidates.log_p)
     start = _spread(squares.sums(z), pairs.sums(z), pairs.totals(z), text).sum(dim=0)
     variance = (start / len(features)).clamp_min(LEAST_VARIANCE)
@@ -64,9 +60,7 @@ def stata(
     for outer in range(OUTER_STEPS + 1):
         own = model.log_likelihood(pairs, squares, own).mul_(LIKELIHOOD_WEIGHT)
         own += candidates.log_p
-        for _ in range(INNER_STEPS):
-            pairs.pull(z, logits).mul_(scale).add_(own)
-            z = assigned(logits, out=z)
+        z = pulled(pairs, own, scale, z, logits)
         if outer < OUTER_STEPS:
             model = _anchored(pairs, squares, z, text, variance)
     return replace(candidates, log_p=logits.log_softmax(dim=1)), model

@@ -10,15 +10,15 @@ from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.gaussians import (
     LEAST_VARIANCE,
     LIKELIHOOD_WEIGHT,
+    OUTER_STEPS,
     Gaussians,
     assigned,
-    pairs_of,
+    neighbour_graph,
+    pulled,
 )
-from sreclip.refinement.neighbours import NeighbourSearch, nearest_neighbours, symmetric
+from sreclip.refinement.neighbours import NeighbourSearch, nearest_neighbours
+from sreclip.refinement.pairs import pairs_of
 
-NEIGHBOURS = 3
-OUTER_STEPS = 10
-INNER_STEPS = 5
 CONFIDENT = 8
 CHUNK = 8192
 
@@ -40,9 +40,7 @@ def transclip(
     and the Gaussians that score other images.
     """
     n_images, dim = features.shape
-    numbers, cosines = search(features, NEIGHBOURS)
-    rows = torch.arange(n_images, device=features.device).repeat_interleave(numbers.shape[1])
-    graph = symmetric(rows, numbers.flatten(), cosines.flatten(), n_images)
+    graph, scale = neighbour_graph(features, search)
     pairs = pairs_of(features, graph, candidates)
     means = _confident_means(features, candidates)
     variance = torch.full_like(features[0], 1 / dim)
@@ -51,7 +49,6 @@ def transclip(
     for number, chunk in enumerate(chunks):
         squares[number] = chunk.square().sum(dim=0)
     squares = squares.sum(dim=0)
-    scale = 1 / (2 * max(1, numbers.shape[1]))
     assignments = assigned(candidates.log_p)
     logits, own = torch.empty_like(assignments), torch.empty_like(assignments)
     for outer in range(OUTER_STEPS + 1):
@@ -59,9 +56,7 @@ def transclip(
         scaled = means / variance
         pairs.scores(scaled, (means * scaled).sum(dim=1) / 2, own).mul_(LIKELIHOOD_WEIGHT)
         own += candidates.log_p
-        for _ in range(INNER_STEPS):
-            pairs.pull(assignments, logits).mul_(scale).add_(own)
-            assignments = assigned(logits, out=assignments)
+        assignments = pulled(pairs, own, scale, assignments, logits)
         if outer < OUTER_STEPS:
             sums = pairs.sums(assignments)
             norm = sums.norm(dim=1, keepdim=True)
