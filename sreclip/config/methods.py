@@ -3,8 +3,8 @@
 A model is the one place that says what can be set: the parameter file, the constructors and the
 documentation are made from it. Formulas are in ``docs/methods.md``.
 
-A new method is a model here, a line in `MethodsSettings`, and a class of the same name, without
-``Settings``, in the module ``sreclip/methods/NAME.py``.
+A new method is a model here or in `sreclip.config.training_free`, a line in `MethodsSettings`, and
+a class of the same name, without ``Settings``, in the module ``sreclip/methods/NAME.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ from pydantic import Field, field_validator
 
 from sreclip.config.method import Calibration, Count, Fraction, NonNegative, Positive, Settings
 from sreclip.config.section import Section
+from sreclip.config.training_free import (
+    AdaptSettings,
+    ClassBiasSettings,
+    FrolicSettings,
+    StatASettings,
+    TransClipSettings,
+    ZeroShotSettings,
+    ZlapSettings,
+)
 from sreclip.registry import unknown_name
 
 # What several methods have with different defaults.
@@ -44,10 +53,6 @@ UnknownMass = Annotated[
         "0.09 (UODTN) and 0.3 (TSCE, SRE-CLIP) for I2AwA, 0.82 for I2WebV."
     ),
 ]
-
-
-class ZeroShotSettings(Settings):
-    """Frozen CLIP."""
 
 
 class ClipAdapterSettings(Settings):
@@ -105,53 +110,6 @@ class TaskResSettings(Settings):
     lr: AdamRate = 2e-3
     steps: Steps = 300
     batch_size: SourceBatch = 256
-
-
-class TransClipSettings(Settings):
-    """TransCLIP, zero-shot form."""
-
-
-class StatASettings(Settings):
-    """StatA: Gaussians held near the class texts."""
-
-
-class ClassBiasSettings(Settings):
-    """A bias per class that moves the target towards given class shares."""
-
-    strength: Fraction = Field(
-        0.5, description="Fraction of the bias that would bring the target to the shares."
-    )
-    uniform: Fraction = Field(
-        1.0, description="Weight of equal shares; the rest is the shares that EM finds."
-    )
-
-
-class FrolicSettings(Settings):
-    """Frolic's debiasing: the model's own prior is taken off its logits."""
-
-    rounds: int = Field(11, ge=0, description="Times that the prior is estimated and taken off.")
-
-
-class AdaptSettings(Settings):
-    """ADAPT: Gaussians of one covariance from the target's own predictions."""
-
-    per_class: Count = Field(6, description="Surest images per predicted class in the bank.")
-    temperature: Positive = Field(
-        1.0, description="What the Gaussians' log-probabilities are divided by."
-    )
-
-
-class ZlapSettings(Settings):
-    """ZLaP: label propagation from class texts to target images."""
-
-    k: Count = Field(
-        5, description="Nearest images (itself among them) and nearest texts per image."
-    )
-    gamma: Positive = Field(5.0, description="Power of the cosines between images and texts.")
-    alpha: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.3, description="Fraction of a score that comes from neighbours."
-    )
-    tolerance: Positive = Field(1e-6, description="Bound on the relative residual of the solution.")
 
 
 class GcnSettings(Settings):

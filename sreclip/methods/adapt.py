@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sreclip.config.methods import AdaptSettings
+from sreclip.config.training_free import AdaptSettings
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
 from sreclip.methods.transductive import Labels, TransductiveMethod, zero_shot_candidates

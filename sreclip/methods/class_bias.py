@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sreclip.config.methods import ClassBiasSettings
+from sreclip.config.training_free import ClassBiasSettings
 from sreclip.methods.base import Method
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import Block, score_in_blocks, shifted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sreclip.config.methods import FrolicSettings
+from sreclip.config.training_free import FrolicSettings
 from sreclip.methods.class_bias import BiasMethod
 from sreclip.methods.data import FitData
 from sreclip.methods.transductive import zero_shot_candidates

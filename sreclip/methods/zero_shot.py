@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sreclip.config.methods import ZeroShotSettings
+from sreclip.config.training_free import ZeroShotSettings
 from sreclip.methods.base import Method
 from sreclip.methods.data import FitData
 

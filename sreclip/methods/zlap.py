@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sreclip.config.methods import ZlapSettings
+from sreclip.config.training_free import ZlapSettings
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
 from sreclip.methods.transductive import Labels, TransductiveMethod

@@ -1,0 +1,60 @@
+"""Settings of the methods that look at the unlabelled target alone and train nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sreclip.config.method import Count, Fraction, Positive, Settings
+
+
+class ZeroShotSettings(Settings):
+    """Frozen CLIP."""
+
+
+class ClassBiasSettings(Settings):
+    """A bias per class that moves the target towards given class shares."""
+
+    strength: Fraction = Field(
+        0.5, description="Fraction of the bias that would bring the target to the shares."
+    )
+    uniform: Fraction = Field(
+        1.0, description="Weight of equal shares; the rest is the shares that EM finds."
+    )
+
+
+class FrolicSettings(Settings):
+    """Frolic's debiasing: the model's own prior is taken off its logits."""
+
+    rounds: int = Field(11, ge=0, description="Times that the prior is estimated and taken off.")
+
+
+class AdaptSettings(Settings):
+    """ADAPT: Gaussians of one covariance from the target's own predictions."""
+
+    per_class: Count = Field(6, description="Surest images per predicted class in the bank.")
+    temperature: Positive = Field(
+        1.0, description="What the Gaussians' log-probabilities are divided by."
+    )
+
+
+class StatASettings(Settings):
+    """StatA: Gaussians held near the class texts."""
+
+
+class TransClipSettings(Settings):
+    """TransCLIP, zero-shot form."""
+
+
+class ZlapSettings(Settings):
+    """ZLaP: label propagation from class texts to target images."""
+
+    k: Count = Field(
+        5, description="Nearest images (itself among them) and nearest texts per image."
+    )
+    gamma: Positive = Field(5.0, description="Power of the cosines between images and texts.")
+    alpha: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.3, description="Fraction of a score that comes from neighbours."
+    )
+    tolerance: Positive = Field(1e-6, description="Bound on the relative residual of the solution.")
