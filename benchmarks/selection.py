@@ -47,7 +47,7 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
         {"unknown_retention": 1.0},
         {"unknown_retention": 10.0},
         {"retention": 0.3},
-        {"calibration": False},
+        {"calibration": "none"},
     ],
 }
 WHITE = (255, 255, 255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import re
@@ -11,6 +12,7 @@ import sys
 import pandas as pd
 import pytest
 
+from sreclip.config.methods import MethodsSettings
 from sreclip.data.manifest import read_manifest
 from sreclip.errors import SreclipError
 from sreclip.evaluate.evaluation import evaluate_method
@@ -237,6 +239,40 @@ def test_rules_of_selection_are_compared(restored: Project) -> None:
     refused = restored.run(*command, "--methods", "zero_shot", check=False)
     assert refused.returncode == 2
     assert "no candidates for zero_shot" in refused.stderr
+
+
+def test_refinements_are_compared(restored: Project) -> None:
+    restored.edit(
+        methods__tip_adapter={"refine": ["class_bias"]},
+        train__seeds=[0],
+        sweep__unknown=[["car"], ["car", "dog"]],
+    )
+    command = [sys.executable, str(ROOT / "benchmarks" / "refinements.py"), "--splits", "1"]
+    done = restored.run(*command, "--methods", "zero_shot,tip_adapter")
+    assert done.stdout.startswith("folder, splits: 1; commit ")
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "`" in line]
+    assert [row[0] for row in rows] == ["`zero_shot`", "`tip_adapter`"]
+    head = next(line for line in done.stdout.splitlines() if line.startswith("| method"))
+    place = head.strip("| ").split(" | ").index("class bias")
+    fit_method(restored.plan, "tip_adapter", progress=False)
+    evaluate_method(restored.plan, "tip_adapter")
+    evaluation = restored.plan.evaluation("tip_adapter")["evaluation.json"]
+    (of_the_pipeline,) = json.loads(evaluation.read_text())["runs"]
+    found = float(rows[1][place].strip("*"))
+    assert found == pytest.approx(100 * of_the_pipeline["h"], abs=0.06)
+    assert found > 0
+    # Logits of nothing say nothing: all classes are alike.
+    nothing = restored.run(*command, "--methods", "zero_shot", "--times", "0")
+    assert "| `zero_shot` | **0.0** |" in nothing.stdout
+    refused = restored.run(*command, "--methods", "zero_shout", check=False)
+    assert (refused.returncode, "no such method: zero_shout" in refused.stderr) == (2, True)
+
+
+def test_candidates_of_the_comparison_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    for name, candidates in importlib.import_module("selection").CANDIDATES.items():
+        for overrides in candidates:
+            MethodsSettings().settings(name).changed(overrides)
 
 
 def test_a_part_that_cannot_be_switched_off(restored: Project) -> None:

@@ -1,0 +1,111 @@
+"""Every method with and without last transductive steps, over the splits of a sweep.
+
+    snakemake --cores all extract_features graph --configfile config/clip-cars.yaml
+    python benchmarks/refinements.py --params config/clip-cars.yaml
+
+Prints the mean H (class means, percent) per method and steps, with one seed, and the seconds per
+fit; the best of a column is bold. ``--times K`` multiplies all logits before the first step.
+Run it where the features were extracted. Each method is fitted once per split, so that this takes
+a fraction of a sweep's time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from measuring import commit
+
+from sreclip.config import load_params
+from sreclip.config.methods import METHOD_NAMES
+from sreclip.data.manifest import read_target_labels
+from sreclip.errors import SreclipError
+from sreclip.methods.logits import collect
+from sreclip.plan.plan import Plan
+from sreclip.plan.sweep import Sweep
+from sreclip.refinement import Refinement
+from sreclip.refinement.refine import refine
+from sreclip.train.fits import fit, make_method
+from sreclip.train.inputs import load_inputs
+from sreclip.train.selection import class_mean_h
+
+STEPS: dict[str, tuple[Refinement, ...]] = {
+    "none": (),
+    "class bias": ("class_bias",),
+    "TransCLIP": ("transclip",),
+    "StatA": ("stata",),
+    "bias, TransCLIP": ("class_bias", "transclip"),
+    "bias, StatA": ("class_bias", "stata"),
+}
+
+
+class Split:
+    """One choice of unknown classes: the fit's inputs and the target's labels."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.inputs = load_inputs(plan)
+        row_id = self.inputs.target_row_id[self.inputs.target_ok]
+        self.labels = read_target_labels(plan.task.path, row_id)
+        self.known = plan.known
+
+    def values(self, plan: Plan, name: str, times: float) -> list[float]:
+        """Return the seconds of a fit and H after each of `STEPS`."""
+        start = time.perf_counter()
+        method = fit(make_method(name, plan.params.methods.settings(name), 0), self.inputs)
+        features, known = self.inputs.target_features, self.inputs.text.known
+        with torch.inference_mode():
+            blocks = list(method.logit_blocks(features))
+            found = [time.perf_counter() - start]
+            adapted = method.image_features(features)
+            blocks = [block._replace(logits=times * block.logits) for block in blocks]
+            for steps in STEPS.values():
+                refined, _ = refine(steps, adapted, self.inputs.text.features, blocks)
+                scores = collect(refined, len(features), known)
+                found.append(100 * class_mean_h(scores, self.labels, self.known))
+        return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--splits", type=int, help="look at the first so many splits only")
+    parser.add_argument("--methods", default=",".join(METHOD_NAMES))
+    parser.add_argument("--times", type=float, default=1.0, help="factor of all logits")
+    arguments = parser.parse_args()
+    names = arguments.methods.split(",")
+    if unknown := set(names) - set(METHOD_NAMES):
+        parser.error(f"no such method: {', '.join(sorted(unknown))}")
+    try:
+        measure(Plan(load_params(arguments.params)), names, arguments.splits, arguments.times)
+    except SreclipError as error:
+        parser.error(str(error))
+
+
+def measure(plan: Plan, names: list[str], most: int | None, times: float) -> None:
+    """Print the table."""
+    plans = {item.unknown: item.plan for item in Sweep(plan).combinations}
+    splits = [Split(each) for each in list(plans.values())[:most]]
+    print(f"{plan.params.task.name}, splits: {len(splits)}; commit {commit()}.\n")
+    rows = []
+    for name in names:
+        rows.append(np.mean([split.values(plan, name, times) for split in splits], axis=0))
+        print(f"{name}: {rows[-1].round(1)}", file=sys.stderr, flush=True)
+    table = np.array(rows)
+    best = table[:, 1:].round(1).max(axis=0)
+    print(f"\n| method | {' | '.join(STEPS)} | seconds |")
+    print(f"| --- |{' ---: |' * (len(STEPS) + 1)}")
+    for name, (seconds, *values) in zip(names, table, strict=True):
+        cells = [
+            f"**{value:.1f}**" if round(value, 1) == top else f"{value:.1f}"
+            for value, top in zip(values, best, strict=True)
+        ]
+        print(f"| `{name}` | {' | '.join(cells)} | {seconds:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
