@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sreclip.methods.logits import widened
-from sreclip.refinement.joined import Joined, Nodes, drawn
+from sreclip.refinement.joined import Joined, Nodes, drawn, held
 from sreclip.refinement.neighbours import (
     NeighbourSearch,
     nearest_among,
@@ -49,8 +49,7 @@ def ecalp(
     Another image is joined to the nodes in the same way.
     """
     n, n_classes = len(features), len(text)
-    variance = text.var(dim=0, unbiased=False)
-    dimensions = F.normalize(variance, dim=0)
+    dimensions = F.normalize(text.var(dim=0, unbiased=False), dim=0)
     weighted = _weighted(features, dimensions)
     numbers, cosines = search(weighted, k[2])
     rows = torch.arange(n, device=features.device).repeat_interleave(numbers.shape[1])
@@ -69,29 +68,29 @@ def ecalp(
     from_source = near_source * root_of(source_degree)[images] * to_source[:, None]
     given = torch.cat([from_text, from_source], dim=1)
 
-    def held(start: int, stop: int) -> Tensor:
+    def given_to(start: int, stop: int) -> Tensor:
         table = given.new_zeros(n, stop - start)
         here, places = ((classes >= start) & (classes < stop)).nonzero(as_tuple=True)
         columns = classes[here, places].long() - start
         return table.index_put_((here, columns), given[here, places], accumulate=True)
 
     kept, source_kept = drawn(n, features.device), drawn(len(source), features.device)
-    graph = scaled(graph, scale)
-    found = Propagation(graph, held, n_classes, 1.0, rounds - 1, kept)
-    target_nodes, source_nodes = weighted[kept].half(), source[source_kept].half()
-    target_degree, source_degree = own[2][kept], source_degree[source_kept]
-    source_classes = labels[source_kept, None].int()
-    text_classes = torch.arange(n_classes, dtype=torch.int32, device=text.device)[:, None]
-    held_scores = [torch.ones_like(degree)[:, None] for degree in (text_degree, source_degree)]
+    found = Propagation(scaled(graph, scale), given_to, n_classes, 1.0, rounds - 1, kept)
+    numbers = torch.arange(n_classes, device=text.device)
+    fixed = {
+        "text": held(text, text_degree, numbers, k[0], power),
+        "source": held(
+            source[source_kept].half(),
+            source_degree[source_kept],
+            labels[source_kept],
+            k[1],
+            power,
+        ),
+    }
+    target, degree = weighted[kept].half(), own[2][kept]
 
     def nodes() -> dict[str, Nodes]:
-        return {
-            "text": Nodes(text, text_degree, text_classes, held_scores[0], k[0], power),
-            "source": Nodes(
-                source_nodes, source_degree, source_classes, held_scores[1], k[1], power
-            ),
-            "target": Nodes(target_nodes, target_degree, *found.best(), k[2], power, dimensions),
-        }
+        return fixed | {"target": Nodes(target, degree, *found.best(), k[2], power, dimensions)}
 
     return found, Joined(nodes, apart=balanced)
 

@@ -59,6 +59,13 @@ class Nodes:
             scores.scatter_add_(1, self.classes[number].long(), given)
 
 
+def held(features: Tensor, degrees: Tensor, labels: Tensor, k: int, power: float) -> Nodes:
+    """Return nodes with one class each, whose score is held at 1."""
+    return Nodes(
+        features, degrees, labels[:, None].int(), torch.ones_like(degrees)[:, None], k, power
+    )
+
+
 class Joined:
     """The state that scores images, each as if it were joined to the solved graph.
 
@@ -114,8 +121,8 @@ class Joined:
             total = torch.stack([weights.sum(dim=1) for *_, weights in kinds]).sum(dim=0)
             for nodes, numbers, weights in kinds:
                 degree = weights.sum(dim=1) if self.apart else total
-                root = root_of(degree[:, None] * (nodes.degrees[numbers] + weights))
-                nodes.add_to(scores, numbers, self.alpha * weights * root)
+                roots = root_of(degree)[:, None] * root_of(nodes.degrees[numbers] + weights)
+                nodes.add_to(scores, numbers, self.alpha * weights * roots)
             if self.own:
                 scores += (1 - self.alpha) * candidates.dense(rows)
             yield Block(rows, classes, scores.clamp_min_(FLOOR).log_())
