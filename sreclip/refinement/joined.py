@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sreclip.methods.logits import Block, widened
-from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.candidates import ROWS, Candidates
 from sreclip.refinement.neighbours import nearest_among
 from sreclip.refinement.propagation import FLOOR, root_of
 
@@ -114,7 +114,7 @@ class Joined:
 
     def _blocks(self, features: Tensor, candidates: Candidates) -> Iterator[Block]:
         classes = torch.arange(candidates.n_classes, device=features.device)
-        for rows in candidates.chunks():
+        for rows in (part for chunk in candidates.chunks() for part in chunk.split(ROWS)):
             images = widened(features[rows])
             scores = images.new_zeros(len(rows), len(classes))
             kinds = [(nodes, *nodes.edges(images)) for nodes in self.nodes.values()]
