@@ -19,6 +19,7 @@ from sreclip.config.section import Section
 from sreclip.config.training_free import (
     AdaptSettings,
     ClassBiasSettings,
+    EcalpSettings,
     FrolicSettings,
     StatASettings,
     TransClipSettings,
@@ -327,6 +328,7 @@ class MethodsSettings(Section):
     class_bias: ClassBiasSettings = ClassBiasSettings()
     frolic: FrolicSettings = FrolicSettings()
     adapt: AdaptSettings = AdaptSettings()
+    ecalp: EcalpSettings = EcalpSettings()
     stata: StatASettings = StatASettings()
     transclip: TransClipSettings = TransClipSettings()
     zlap: ZlapSettings = ZlapSettings()

@@ -1,4 +1,4 @@
-"""Settings of the methods that look at the unlabelled target alone and train nothing."""
+"""Settings of the methods that train nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sreclip.config.method import Count, Fraction, Positive, Settings
+from sreclip.config.method import Calibration, Count, Fraction, Positive, Settings
 
 
 class ZeroShotSettings(Settings):
@@ -36,6 +36,22 @@ class AdaptSettings(Settings):
     per_class: Count = Field(6, description="Surest images per predicted class in the bank.")
     temperature: Positive = Field(
         1.0, description="What the Gaussians' log-probabilities are divided by."
+    )
+
+
+class EcalpSettings(Settings):
+    """ECALP: label propagation from class texts and source images to target images."""
+
+    calibration: Calibration = "zero_shot"
+    text_k: Count = Field(3, description="Nearest class texts per target image.")
+    source_k: Count = Field(8, description="Nearest source images per target image.")
+    target_k: Count = Field(8, description="Nearest other target images per target image.")
+    power: Positive = Field(10.0, description="Power of all cosines.")
+    rounds: Count = Field(3, description="Rounds of propagation.")
+    balanced: bool = Field(
+        True,
+        description="Normalize edges to texts, source images and target images apart; as published "
+        "(false) source images drown the texts.",
     )
 
 

@@ -27,4 +27,4 @@ class Adapt(TransductiveMethod):
         state = adapt(
             features, data.text.features, predictions, settings.per_class, settings.temperature
         )
-        return Labels(state(features, predictions).blocks, state, state.tensors())
+        return Labels(state(features, predictions).blocks, state)

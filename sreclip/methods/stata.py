@@ -27,4 +27,4 @@ class StatA(TransductiveMethod):
         predictions = zero_shot_candidates(features, data.text)
         search = neighbour_search(self.settings.neighbours)
         found, state = stata(features, data.text.features, predictions, search)
-        return Labels(found.blocks, state, state.tensors())
+        return Labels(found.blocks, state)

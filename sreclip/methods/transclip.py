@@ -26,4 +26,4 @@ class TransClip(TransductiveMethod):
         predictions = zero_shot_candidates(data.target_features, data.text)
         search = neighbour_search(self.settings.neighbours)
         found, state = transclip(widened(data.target_features), predictions, search)
-        return Labels(found.blocks, state, state.tensors())
+        return Labels(found.blocks, state)

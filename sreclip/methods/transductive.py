@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from sreclip.errors import FitError
 from sreclip.methods.base import Method
 from sreclip.methods.data import ClassText, FitData
 from sreclip.methods.logits import Block, score_in_blocks, widened
 from sreclip.refinement.candidates import Candidates
 
 
-class Labels(NamedTuple):
-    """What a fit gives: logits of its target images, and what scores others, if anything does.
+class State(Protocol):
+    """What a fit keeps, to score images that were not in it."""
 
-    ``others`` is given features and zero-shot predictions, and returns better ones; ``state`` has
-    the tensors that it needs.
-    """
+    def __call__(self, features: Tensor, candidates: Candidates) -> Candidates:
+        """Return better predictions than the zero-shot ones that are given."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by name, for safetensors."""
+
+
+class Labels(NamedTuple):
+    """What a fit gives: logits of its target images, and what scores others."""
 
     target: Callable[[], Iterator[Block]]
-    others: Callable[[Tensor, Candidates], Candidates] | None = None
-    state: Mapping[str, Tensor] = MappingProxyType({})
+    state: State
 
 
 def zero_shot_candidates(features: Tensor, text: ClassText) -> Candidates:
@@ -37,9 +40,9 @@ def zero_shot_candidates(features: Tensor, text: ClassText) -> Candidates:
 
 
 class TransductiveMethod(Method):
-    """A method whose fit gives the logits of its target images; no step of it sees a label.
+    """A method whose fit gives the logits of its target images, all at once.
 
-    Other images are scored by the state of the fit, where the method has one.
+    Other images are scored by the state of the fit.
     """
 
     transductive = True
@@ -56,14 +59,8 @@ class TransductiveMethod(Method):
     def _blocks(self, features: Tensor) -> Iterator[Block]:
         if self._are_of_the_fit(features):
             return self._labels.target()
-        if self._labels.others is None:
-            raise FitError(
-                f"{self.title} labels only the {len(self._target_features)} target images of its "
-                "fit, in their order",
-                "fit it again with the images to label as the target",
-            )
         features = widened(features)
-        return self._labels.others(features, zero_shot_candidates(features, self.text_)).blocks()
+        return self._labels.state(features, zero_shot_candidates(features, self.text_)).blocks()
 
     def _are_of_the_fit(self, features: Tensor) -> bool:
         fitted = self._target_features
@@ -74,4 +71,4 @@ class TransductiveMethod(Method):
         )
 
     def _state(self) -> dict[str, Tensor]:
-        return {**super()._state(), **self._labels.state}
+        return {**super()._state(), **self._labels.state.tensors()}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from sreclip.methods.logits import widened
 from sreclip.refinement import Neighbours
 
 NeighbourSearch = Callable[[Tensor, int], tuple[Tensor, Tensor]]
@@ -51,6 +52,25 @@ def nearest_neighbours(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
                 tile.fill_diagonal_(-torch.inf)
             else:
                 _take_nearer(numbers[columns], cosines[columns], tile.T, top)
+            _take_nearer(numbers[rows], cosines[rows], tile, left)
+    return numbers, cosines
+
+
+@torch.no_grad()
+def nearest_among(features: Tensor, others: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Find the ``k`` nearest of other unit-norm rows for each row, exactly, tile by tile.
+
+    Either may be float16. Returns what `nearest_neighbours` does, ``(n_images, min(k, n_others))``.
+    """
+    k = min(k, len(others))
+    kind = widened(features[:0]).dtype
+    numbers = torch.zeros(len(features), k, dtype=torch.int64, device=features.device)
+    cosines = torch.full(numbers.shape, -torch.inf, dtype=kind, device=features.device)
+    for top in range(0, len(features), TILE):
+        rows = slice(top, top + TILE)
+        wide = widened(features[rows])
+        for left in range(0, len(others), TILE):
+            tile = wide @ others[left : left + TILE].to(kind).T
             _take_nearer(numbers[rows], cosines[rows], tile, left)
     return numbers, cosines
 

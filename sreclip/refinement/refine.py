@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
 
-from sreclip.errors import FitError
 from sreclip.methods.logits import Block
 from sreclip.refinement import Neighbours, Refinement
 from sreclip.refinement.adapt import adapt
@@ -57,10 +55,7 @@ def refine(
 def score_others(
     scores: Sequence[Score], features: Tensor, blocks: Iterable[Block], n_classes: int
 ) -> Iterable[Block]:
-    """Refine logits of images that were not in the fit, by the states of its steps.
-
-    Raises `FitError` for a step that has none.
-    """
+    """Refine logits of images that were not in the fit, by the states of its steps."""
     for score in scores:
         candidates = Candidates.from_blocks(blocks, len(features), n_classes)
         blocks = score(features, candidates).blocks()
@@ -107,13 +102,8 @@ def _transclip(
 def _zlap(
     features: Tensor, text: Tensor, candidates: Candidates, search: NeighbourSearch
 ) -> Refined:
-    return Refined(propagate(features, candidates, search=search), partial(_refused, "zlap"))
-
-
-def _refused(name: str, features: Tensor, candidates: Candidates) -> Candidates:
-    raise FitError(
-        f"{name} scores only the target images of its fit", "fit again with these as the target"
-    )
+    found, state = propagate(features, candidates, search=search)
+    return Refined(found.blocks(), state)
 
 
 _STEPS: dict[str, Callable[[Tensor, Tensor, Candidates, NeighbourSearch], Refined]] = {

@@ -52,6 +52,7 @@ DETERMINISTIC = {
     "linear_probe",
     "adapt",
     "class_bias",
+    "ecalp",
     "frolic",
     "stata",
     "transclip",
@@ -59,9 +60,9 @@ DETERMINISTIC = {
 }
 
 
-# The reference's adapter attends over the batch, as the authors' does; the other two label only
-# the target of their fit, as a whole.
-DEPENDS_ON_THE_BATCH = {"sre_clip_reference", "adapt", "stata", "transclip", "zlap"}
+# The reference's adapter attends over the batch, as the authors' does; the others label the target
+# of their fit as a whole, and other images by their state.
+DEPENDS_ON_THE_BATCH = {"sre_clip_reference", "adapt", "ecalp", "stata", "transclip", "zlap"}
 
 
 def make(name: str, **settings: Any) -> Method:

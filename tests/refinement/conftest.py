@@ -59,7 +59,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         "candidates.ROWS": 4,
         "pairs.EDGE_CHUNK": 5,
         "pairs.IMAGE_CHUNK": 7,
-        "zlap.CHUNK": 7,
-        "zlap.BLOCK_VALUES": 150,
+        "ecalp.CHUNK": 7,
+        "propagation.BLOCK_VALUES": 150,
     }.items():
         monkeypatch.setattr(f"sreclip.refinement.{name}", size)

@@ -11,6 +11,7 @@ from sreclip.refinement import Neighbours
 from sreclip.refinement.neighbours import (
     approximate_neighbours,
     csr,
+    nearest_among,
     nearest_neighbours,
     neighbour_search,
     symmetric,
@@ -37,6 +38,23 @@ def test_neighbours_by_brute_force(
     expected = (features @ features.T).fill_diagonal_(-2).topk(min(k, n - 1), dim=1)
     assert torch.equal(numbers, expected.indices)
     torch.testing.assert_close(cosines, expected.values)
+
+
+@pytest.mark.parametrize("tile", [1, 7, 20, 2048])
+@pytest.mark.parametrize(("n", "others", "k"), [(20, 13, 3), (5, 30, 40), (1, 1, 1), (0, 4, 2)])
+def test_nearest_of_others_by_brute_force(
+    n: int, others: int, k: int, tile: int, planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sreclip.refinement.neighbours.TILE", tile)
+    features, stored = planted(20)[0][:n], planted(others, noise=1.0)[0].half()
+    numbers, cosines = nearest_among(features, stored, k)
+    expected = (features @ stored.double().T).topk(min(k, others), dim=1)
+    assert torch.equal(numbers, expected.indices)
+    torch.testing.assert_close(cosines, expected.values)
+    again, narrow = nearest_among(features.half(), stored, k)
+    assert narrow.dtype == torch.float32
+    torch.testing.assert_close(narrow.double(), cosines, rtol=0, atol=1e-3)
+    assert again.shape == numbers.shape
 
 
 @pytest.mark.parametrize("name", ["exact", "approximate"])

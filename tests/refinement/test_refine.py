@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sreclip.config.methods import MethodsSettings
-from sreclip.errors import FitError
 from sreclip.methods.base import ClassGraph, ClassText
+from sreclip.methods.ecalp import Ecalp
 from sreclip.methods.logits import Block, assemble
 from sreclip.methods.stata import StatA
 from sreclip.methods.transclip import TransClip
@@ -56,7 +56,7 @@ def test_no_step_passes_the_blocks_on(planted: Planted) -> None:
 def one_step(name: str, features: torch.Tensor, text: torch.Tensor, given: Candidates) -> Any:
     """The blocks of one refinement, called by itself."""
     if name == "zlap":
-        return propagate(features, given)
+        return propagate(features, given)[0].blocks()
     if name == "class_bias":
         return class_bias(given)(given).blocks()
     if name == "frolic":
@@ -90,7 +90,8 @@ def test_steps_follow_each_other(first: Refinement, last: Refinement, planted: P
 
 
 @pytest.mark.parametrize(
-    "steps", [["class_bias"], ["frolic"], ["adapt"], ["stata"], ["class_bias", "transclip"]]
+    "steps",
+    [["class_bias"], ["frolic"], ["adapt"], ["stata"], ["zlap"], ["class_bias", "transclip"]],
 )
 def test_the_states_of_the_steps_score_other_images(
     steps: list[Refinement], planted: Planted
@@ -103,13 +104,6 @@ def test_the_states_of_the_steps_score_other_images(
     torch.testing.assert_close(found.sum(dim=1), torch.ones(200).double())
     together = refined(steps, features, text, logits)[200:]
     assert (found.argmax(dim=1) == together.argmax(dim=1)).double().mean() > 0.95
-
-
-def test_zlap_scores_no_other_image(planted: Planted) -> None:
-    features, text = planted()
-    _, scores = refine(["zlap"], features, text, cut(features @ text.T))
-    with pytest.raises(FitError, match="zlap scores only the target images of its fit"):
-        score_others(scores, features, cut(features @ text.T), 4)
 
 
 @pytest.mark.parametrize("name", ["stata", "transclip", "zlap"])
@@ -144,6 +138,7 @@ def test_steps_are_written_as_one_name_or_a_list(given: Any, steps: tuple[str, .
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
+        ("ecalp", {}),
         ("zlap", {}),
         ("transclip", {}),
         ("stata", {}),
@@ -179,7 +174,9 @@ def test_neighbours_are_found_as_the_settings_say(
 
 
 @pytest.mark.parametrize(
-    "method", [TransClip(), StatA(), Zlap(k=3)], ids=["transclip", "stata", "zlap"]
+    "method",
+    [Ecalp(text_k=1, source_k=2, target_k=3), TransClip(), StatA(), Zlap(k=3)],
+    ids=["ecalp", "transclip", "stata", "zlap"],
 )
 def test_methods_never_hold_all_images_by_all_classes(
     method: TransductiveMethod,
@@ -191,6 +188,7 @@ def test_methods_never_hold_all_images_by_all_classes(
     n, classes = 200, 150
     features, text = planted(n, classes, 4)
     monkeypatch.setattr("sreclip.methods.logits.BLOCK_VALUES", 5 * classes)
+    monkeypatch.setattr("sreclip.refinement.joined.MOST_KEPT", 20)
     graph = ClassGraph(
         text,
         torch.eye(classes).to_sparse(),
@@ -202,6 +200,7 @@ def test_methods_never_hold_all_images_by_all_classes(
     with largest:
         method.fit(text[:100], torch.arange(100), features, ClassText(text, 8.0, known), graph)
         blocks = list(method.logit_blocks(features))
+        method.state()
     assert len(blocks) > 10
     # A value of 8 bytes for each of 64 candidates and one more; all classes would be 1,200 n.
     assert largest.bytes <= 65 * 8 * n

@@ -12,13 +12,8 @@ import torch.nn.functional as F
 
 from sreclip.methods.logits import Block, assemble
 from sreclip.refinement.candidates import Candidates
-from sreclip.refinement.zlap import (
-    normalized_graph,
-    propagate,
-    solve_blocks,
-    spread,
-    steps_needed,
-)
+from sreclip.refinement.propagation import spread
+from sreclip.refinement.zlap import propagate, zlap
 
 Planted = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
@@ -31,9 +26,8 @@ def scores(
     alpha: float = 0.3,
     tolerance: float = 1e-12,
 ) -> torch.Tensor:
-    graph = normalized_graph(features, text, k, gamma)
-    blocks = solve_blocks(graph, len(text), alpha, tolerance)
-    return assemble(blocks, len(features), len(text)).exp()
+    found, _ = zlap(features, text, k, gamma, alpha, tolerance)
+    return assemble(found.blocks(), len(features), len(text)).exp()
 
 
 def dense_graph(f: np.ndarray, w: np.ndarray, k: int, gamma: float) -> np.ndarray:
@@ -64,7 +58,7 @@ def test_zlap_against_a_dense_inverse(k: int, gamma: float, alpha: float, plante
 
 def test_graph_is_symmetric_and_has_no_loop(planted: Planted) -> None:
     features, text = planted(40, 7, 6)
-    graph = normalized_graph(features, text, 5, 5.0).to_dense()
+    graph = zlap(features, text)[0].graph.to_dense()
     np.testing.assert_allclose(graph, dense_graph(features.numpy(), text.numpy(), 5, 5.0))
     torch.testing.assert_close(graph, graph.T, rtol=0, atol=1e-15)
     assert not graph.diagonal().any()
@@ -75,7 +69,7 @@ def test_pieces_change_nothing(planted: Planted, request: pytest.FixtureRequest)
     features, text = planted(40, 7, 6)
     whole = scores(features, text)
     request.getfixturevalue("small_pieces")
-    blocks = list(solve_blocks(normalized_graph(features, text, 5, 5.0), 7))
+    blocks = list(zlap(features, text)[0].blocks())
     assert [block.classes.tolist() for block in blocks] == [[0, 1, 2], [3, 4, 5], [6]]
     assert all(block.rows.tolist() == list(range(40)) for block in blocks)
     torch.testing.assert_close(scores(features, text), whole)
@@ -99,25 +93,6 @@ def test_an_image_apart_from_all_others_and_all_texts() -> None:
     torch.testing.assert_close(found[3], torch.full((2,), 1e-12, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("alpha", [0.0, 1e-9, 0.3, 0.9])
-@pytest.mark.parametrize("tolerance", [1e-3, 1e-6])
-def test_residual_is_within_the_tolerance(alpha: float, tolerance: float, planted: Planted) -> None:
-    features, text = planted(40, 7, 6)
-    graph = normalized_graph(features, text, 5, 5.0)
-    generator = torch.Generator().manual_seed(0)
-    right = torch.rand(47, 4, generator=generator, dtype=torch.float64)
-    right[:, 2] = 0
-    solution = spread(graph, right, alpha, tolerance)
-    residual = solution - alpha * (graph.to_dense() @ solution) - right
-    assert (residual.norm(dim=0) <= tolerance * right.norm(dim=0) + 1e-14).all()
-    assert not solution[:, 2].any()
-
-
-def test_steps_are_no_more_than_needed() -> None:
-    # 0.1^6 is 1e-6: five products after the start.
-    assert [steps_needed(alpha, 1e-6) for alpha in (0.0, 1e-7, 1e-3, 0.11, 0.3)] == [0, 0, 1, 6, 11]
-
-
 def predictions(features: torch.Tensor, text: torch.Tensor, most: int = 64) -> Candidates:
     logits = 8 * features @ text.T
     n, classes = logits.shape
@@ -132,7 +107,7 @@ def test_propagation_against_a_dense_inverse(
 ) -> None:
     features, text = planted(40, 7, 6)
     candidates = predictions(features, text, most)
-    blocks = list(propagate(features, candidates, k, alpha, tolerance=1e-13))
+    blocks = list(propagate(features, candidates, k, alpha, tolerance=1e-13)[0].blocks())
     assert len(blocks) > 1
     s = dense_graph(features.numpy(), np.zeros((0, 6)), k, 1.0)
     y = candidates.dense(torch.arange(40)).numpy()
@@ -144,7 +119,7 @@ def test_propagation_against_a_dense_inverse(
 @pytest.mark.parametrize("most", [64, 2])
 def test_propagation_keeps_an_image_that_is_alone(most: int, planted: Planted) -> None:
     features, text = planted(1, 3)
-    (block,) = propagate(features, predictions(features, text, most))
+    (block,) = propagate(features, predictions(features, text, most))[0].blocks()
     p = predictions(features, text, most).dense(torch.arange(1))
     torch.testing.assert_close(block.logits.exp(), (0.7 * p).clamp_min(1e-12))
 
@@ -154,24 +129,25 @@ def test_propagation_with_denormal_probabilities(planted: Planted) -> None:
     candidates = predictions(features.float(), 15 * text.float())
     p = candidates.log_p.exp()
     assert ((p > 0) & (p < 1e-38)).any()
-    (block,) = propagate(features.float(), candidates)
+    (block,) = propagate(features.float(), candidates)[0].blocks()
     assert torch.isfinite(block.logits).all()
     assert block.logits.min() >= np.log(1e-12) - 1e-4
-    graph = normalized_graph(features.float(), text.float(), 5, 5.0)
+    graph = zlap(features.float(), text.float())[0].graph
     right = torch.tensor([1.0, 1e-39]).expand(47, 2)
-    assert not spread(graph, right, 0.3, 1e-6)[:, 1].any()
+    assert not spread(graph, right, 0.3, 11)[:, 1].any()
 
 
 def test_memory_grows_with_images_times_candidates(
-    planted: Planted, largest: Any, small_pieces: None
+    planted: Planted, largest: Any, small_pieces: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sreclip.refinement.joined.MOST_KEPT", 20)
     n, classes, k = 300, 40, 3
     features, text = planted(n, classes, 5)
     candidates = predictions(features, text, 4)
     with largest:
-        for _ in solve_blocks(normalized_graph(features, text, k, 5.0), classes):
-            pass
-        for _ in propagate(features, candidates, k):
-            pass
+        for found, state in (zlap(features, text, k), propagate(features, candidates, k)):
+            for _ in found.blocks():
+                pass
+            state.tensors()
     # Two ends of twice 5 edges an image, 8 bytes each; all classes of all images would be 320 n.
     assert largest.bytes <= 2 * 2 * (2 * k - 1) * 8 * n
