@@ -1,11 +1,12 @@
-"""The one exception type that a user is meant to read."""
+"""What a user is meant to read when something is wrong: exceptions and their wording."""
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 
@@ -19,6 +20,26 @@ def shortened(text: str, most: int = 60) -> str:
     """Cut the middle out of a long text."""
     half = most // 2
     return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed name that looks most like ``name``, if any does."""
+    matches = difflib.get_close_matches(str(name), [str(item) for item in allowed], 1, 0.5)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """Return the end of a message that names the nearest allowed name; empty if none is near."""
+    guess = nearest(name, allowed)
+    return f" (did you mean {guess!r}?)" if guess else ""
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
+    """Say that ``name`` is not registered, what is, and which is nearest."""
+    names = sorted(allowed)
+    return f"{kind} {name!r} is not registered; registered: {', '.join(names)}" + did_you_mean(
+        name, names
+    )
 
 
 class SreclipError(Exception):

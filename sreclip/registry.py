@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
-from sreclip.errors import ConfigError
-
-
-def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed name that looks most like ``name``, if any does."""
-    matches = difflib.get_close_matches(str(name), [str(item) for item in allowed], 1, 0.5)
-    return matches[0] if matches else None
-
-
-def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """Return the end of a message that names the nearest allowed name; empty if none is near."""
-    guess = nearest(name, allowed)
-    return f" (did you mean {guess!r}?)" if guess else ""
-
-
-def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
-    """Say that ``name`` is not registered, what is, and which is nearest."""
-    names = sorted(allowed)
-    return f"{kind} {name!r} is not registered; registered: {', '.join(names)}" + did_you_mean(
-        name, names
-    )
+from sreclip.errors import ConfigError, unknown_name
 
 
 def registered(kind: str, name: str, allowed: Collection[str]) -> str:

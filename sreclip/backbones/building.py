@@ -32,10 +32,9 @@ from sreclip.backbones.recipes import (
     recipe_of,
     tag_recipe,
 )
-from sreclip.errors import ConfigError, some
+from sreclip.errors import ConfigError, did_you_mean, some
 from sreclip.files import expanded
 from sreclip.keys import content_key
-from sreclip.registry import did_you_mean
 
 log = logging.getLogger(__name__)
 

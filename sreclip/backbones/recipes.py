@@ -17,9 +17,8 @@ import open_clip
 from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-from sreclip.errors import ConfigError, some
+from sreclip.errors import ConfigError, did_you_mean, some
 from sreclip.files import file_sha256
-from sreclip.registry import did_you_mean
 
 TWIN = "-quickgelu"
 # An image's size comes from the architecture, its mode is always RGB.

@@ -9,8 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sreclip.config.models import Params
-from sreclip.errors import ConfigError
-from sreclip.registry import did_you_mean
+from sreclip.errors import ConfigError, did_you_mean
 
 MERGE_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError
 
 from sreclip.config.section import Section
+from sreclip.errors import did_you_mean
 from sreclip.refinement import Neighbours, Refinement
-from sreclip.registry import did_you_mean
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]

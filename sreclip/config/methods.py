@@ -26,7 +26,7 @@ from sreclip.config.training_free import (
     ZeroShotSettings,
     ZlapSettings,
 )
-from sreclip.registry import unknown_name
+from sreclip.errors import unknown_name
 
 # What several methods have with different defaults.
 AdamRate = Annotated[float, Field(gt=0, description="Adam's learning rate.")]

@@ -12,8 +12,7 @@ from typing import Any
 
 from sreclip.data.class_names import ListedClass, decode_names, display_name, tell_apart
 from sreclip.data.manifest import ClassEntry
-from sreclip.errors import DataError
-from sreclip.registry import did_you_mean
+from sreclip.errors import DataError, did_you_mean
 
 FIELDS = ("name", "prompt_names", "wnid", "folder")
 _WNID = re.compile(r"n\d{8}")

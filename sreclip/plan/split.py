@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.config.models import SplitSettings
-from sreclip.errors import ConfigError, some
-from sreclip.registry import did_you_mean
+from sreclip.errors import ConfigError, did_you_mean, some
 
 # Class names in a hint.
 _SHOWN = 60

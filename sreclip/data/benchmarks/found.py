@@ -11,8 +11,7 @@ from typing import NamedTuple
 from sreclip.data.benchmarks.spec import Side
 from sreclip.data.listing import Listing
 from sreclip.data.place import Place
-from sreclip.errors import some
-from sreclip.registry import did_you_mean
+from sreclip.errors import did_you_mean, some
 
 
 class Problem(NamedTuple):

@@ -14,8 +14,7 @@ from sreclip.data.class_names import ListedClass, display_name
 from sreclip.data.manifest import Domain
 from sreclip.data.matrices.places import open_stored
 from sreclip.data.matrices.stored import TEXT
-from sreclip.errors import DataError
-from sreclip.registry import did_you_mean
+from sreclip.errors import DataError, did_you_mean
 
 LISTS = (".txt", ".csv", ".json")
 UNLABELLED = -1

@@ -38,8 +38,7 @@ from sreclip.data.place import Place, resolve_inside
 from sreclip.data.task import FirstLook, Task, TaskData, TaskImage
 from sreclip.data.tasks.folder_archives import ClassNames, with_classes
 from sreclip.data.walk import suffix, walk
-from sreclip.errors import DataError, some
-from sreclip.registry import nearest
+from sreclip.errors import DataError, nearest, some
 
 _LAYOUT_HINT = "the layout is ROOT/source/CLASS/*.jpg and ROOT/target/*.jpg"
 

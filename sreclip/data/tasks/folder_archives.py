@@ -14,8 +14,7 @@ from sreclip.data.archives import Archive, opened, read_at
 from sreclip.data.class_names import ListedClass, display_name
 from sreclip.data.place import Place
 from sreclip.data.walk import suffix
-from sreclip.errors import DataError
-from sreclip.registry import did_you_mean
+from sreclip.errors import DataError, did_you_mean
 
 JSON_KEYS = ("label", "class", "cls")
 _LONGEST_LABEL = 1 << 20
