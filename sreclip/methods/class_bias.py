@@ -29,7 +29,7 @@ class BiasMethod(Method):
         return shifted(blocks, self.state_.bias)
 
     def _state(self) -> dict[str, Tensor]:
-        return {**super()._state(), "class_bias": self.state_.bias}
+        return {**super()._state(), **self.state_.tensors()}
 
 
 class ClassBias(BiasMethod):

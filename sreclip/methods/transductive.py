@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,17 +12,7 @@ from torch import Tensor
 from sreclip.methods.base import Method
 from sreclip.methods.data import ClassText, FitData
 from sreclip.methods.logits import Block, score_in_blocks, widened
-from sreclip.refinement.candidates import Candidates
-
-
-class State(Protocol):
-    """What a fit keeps, to score images that were not in it."""
-
-    def __call__(self, features: Tensor, candidates: Candidates) -> Candidates:
-        """Return better predictions than the zero-shot ones that are given."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the tensors by name, for safetensors."""
+from sreclip.refinement.candidates import Candidates, State
 
 
 class Labels(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -117,3 +118,13 @@ class Candidates:
         table = self.log_p.new_zeros(len(self), stop - start)
         table[images, self.classes[images, places] - start] = self.log_p[images, places].exp()
         return table
+
+
+class State(Protocol):
+    """What is kept of a fit or a refinement, to score images that were not in it."""
+
+    def __call__(self, features: Tensor, candidates: Candidates) -> Candidates:
+        """Return better predictions than the given ones."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by name, for safetensors."""

@@ -28,8 +28,16 @@ class ClassBias:
 
     bias: Tensor
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the bias by name, for safetensors."""
+        return {"class_bias": self.bias}
+
+    def __call__(self, features: Tensor, candidates: Candidates) -> Candidates:
+        """Return the predictions with the bias; the features do not matter."""
+        return self.added_to(candidates)
+
     @torch.no_grad()
-    def __call__(self, candidates: Candidates) -> Candidates:
+    def added_to(self, candidates: Candidates) -> Candidates:
         """Return the predictions with the bias, normalised over each image's candidates."""
         log_p = torch.empty_like(candidates.log_p)
         for rows, biased in _biased(candidates, self.bias):

@@ -28,7 +28,7 @@ def frolic(candidates: Candidates, rounds: int = ROUNDS) -> ClassBias:
     """
     total = candidates.log_p.new_zeros(candidates.n_classes)
     for _ in range(rounds):
-        shares = _own_shares(ClassBias(total)(candidates))
+        shares = _own_shares(ClassBias(total).added_to(candidates))
         total = total - shares.clamp_min(_LEAST).log().to(total)
     return ClassBias(total - total.mean())
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from sreclip.methods.logits import Block
 from sreclip.refinement import Neighbours, Refinement
 from sreclip.refinement.adapt import adapt
-from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.candidates import Candidates, State
 from sreclip.refinement.class_bias import ClassBias, class_bias
 from sreclip.refinement.frolic import frolic
 from sreclip.refinement.neighbours import NeighbourSearch, neighbour_search
@@ -18,15 +18,12 @@ from sreclip.refinement.stata import stata
 from sreclip.refinement.transclip import transclip
 from sreclip.refinement.zlap import propagate
 
-# Given features and predictions of images that were not in the fit.
-Score = Callable[[Tensor, Candidates], Candidates]
-
 
 class Refined(NamedTuple):
     """Logits of the target of a fit, and what scores other images."""
 
     blocks: Iterator[Block]
-    score: Score
+    state: State
 
 
 def refine(
@@ -35,30 +32,30 @@ def refine(
     text: Tensor,
     blocks: Iterable[Block],
     neighbours: Neighbours = "exact",
-) -> tuple[Iterable[Block], list[Score]]:
+) -> tuple[Iterable[Block], list[State]]:
     """Refine a method's logits of its target images, step by step, without labels.
 
     `adapt`, `class_bias`, `frolic`, `stata`, `transclip` and (``zlap``) `propagate`, with the
     softmax of the logits in place of the text predictions. Features and class texts, ``(n_classes,
     dim)``, are unit-norm rows. Each pair of image and class is once in the blocks, and once in what
-    is returned, with what `score_others` needs of each step.
+    is returned, with the state of each step, which `score_others` needs.
     """
     search = neighbour_search(neighbours)
-    scores: list[Score] = []
+    states: list[State] = []
     for name in steps:
         candidates = Candidates.from_blocks(blocks, len(features), len(text))
-        blocks, score = _STEPS[name](features, text, candidates, search)
-        scores.append(score)
-    return blocks, scores
+        blocks, state = _STEPS[name](features, text, candidates, search)
+        states.append(state)
+    return blocks, states
 
 
 def score_others(
-    scores: Sequence[Score], features: Tensor, blocks: Iterable[Block], n_classes: int
+    states: Sequence[State], features: Tensor, blocks: Iterable[Block], n_classes: int
 ) -> Iterable[Block]:
     """Refine logits of images that were not in the fit, by the states of its steps."""
-    for score in scores:
+    for state in states:
         candidates = Candidates.from_blocks(blocks, len(features), n_classes)
-        blocks = score(features, candidates).blocks()
+        blocks = state(features, candidates).blocks()
     return blocks
 
 
@@ -82,7 +79,7 @@ def _class_bias(
 
 
 def _with_bias(state: ClassBias, candidates: Candidates) -> Refined:
-    return Refined(state(candidates).blocks(), lambda _, others: state(others))
+    return Refined(state.added_to(candidates).blocks(), state)
 
 
 def _stata(

@@ -16,6 +16,7 @@ from sreclip.methods.base import Method, Progress
 from sreclip.methods.data import ClassGraph, ClassText
 from sreclip.methods.logits import Block, collect
 from sreclip.methods.scores import ImageScores
+from sreclip.refinement.candidates import State
 from sreclip.refinement.refine import refine
 from sreclip.registry import load_registered
 
@@ -58,10 +59,16 @@ def fit(method: Method, inputs: FitInputs) -> Method:
 
 def score_target(method: Method, features: torch.Tensor) -> ImageScores:
     """Score the target features of a fit, refined as the method's settings say."""
+    return refined_target(method, features)[0]
+
+
+def refined_target(method: Method, features: torch.Tensor) -> tuple[ImageScores, list[State]]:
+    """Score as `score_target`, and return the states of the refinements, in their order."""
     settings, known = method.settings, method.text_.known
     blocks: Iterable[Block] = method.logit_blocks(features)
+    states: list[State] = []
     with torch.inference_mode():
         if settings.refine:
             adapted, text = method.image_features(features), method.text_.features
-            blocks, _ = refine(settings.refine, adapted, text, blocks, settings.neighbours)
-        return collect(blocks, len(features), known)
+            blocks, states = refine(settings.refine, adapted, text, blocks, settings.neighbours)
+        return collect(blocks, len(features), known), states

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from sreclip.methods import METHODS
 from sreclip.methods.base import Checkpoints, Diverged, Method
 from sreclip.methods.scores import ImageScores, Scores, write_scores
 from sreclip.plan.plan import Plan
+from sreclip.refinement.candidates import State
 from sreclip.registry import load_registered
-from sreclip.train.fits import FitInputs, fit, make_method, score_target
+from sreclip.train.fits import FitInputs, fit, make_method, refined_target, score_target
 from sreclip.train.inputs import load_inputs
 from sreclip.train.selection import choose_settings
 from sreclip.train.states import place, score_tensors
@@ -47,8 +49,10 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
     for seed in seeds[:1] if cls.deterministic else seeds:
         kept = _Kept(seed, inputs.target_features)
         method = _fit_seed(plan, name, settings, inputs, kept, progress)
-        runs.append(score_target(method, inputs.target_features).spread(inputs.target_ok))
-        tensors |= {place(seed) + part: value for part, value in _state(method).items()}
+        scored, refinements = refined_target(method, inputs.target_features)
+        runs.append(scored.spread(inputs.target_ok))
+        state = method.state() | _named(settings.refine, refinements)
+        tensors |= {place(seed) + part: value for part, value in _stored(state).items()}
         tensors |= kept.tensors
         history += [{"seed": seed, **record} for record in method.history_]
     if cls.deterministic:
@@ -97,7 +101,7 @@ class _Kept:
     steps: list[int] = field(default_factory=list)
 
     def __call__(self, step: int, method: Method) -> None:
-        state = _state(method)
+        state = _stored(method.state())
         if not method.batch_dependent:
             state |= score_tensors(score_target(method, self.target_features))
         self.tensors |= {place(self.seed, step) + part: value for part, value in state.items()}
@@ -124,7 +128,7 @@ def _fit_seed(
         except Diverged as error:
             last = plan.fit(name).path / f"diverged-seed-{kept.seed}.safetensors"
             about = {"method": name, "seed": kept.seed, "settings": settings.model_dump()}
-            _save_tensors(last, _state(method), about)
+            _save_tensors(last, _stored(method.state()), about)
             raise FitError(
                 f"{label}: {error.message}; the last good state is in {last}", error.hint
             ) from error
@@ -132,8 +136,16 @@ def _fit_seed(
             raise FitError(f"{label}: {error.message}", error.hint) from error
 
 
-def _state(method: Method) -> dict[str, torch.Tensor]:
-    state = method.state()
+def _named(steps: Sequence[str], states: Sequence[State]) -> dict[str, torch.Tensor]:
+    """Return the tensors of refinements as ``refine.NUMBER.STEP.NAME``."""
+    return {
+        f"refine.{number}.{step}.{name}": tensor
+        for number, (step, state) in enumerate(zip(steps, states, strict=True))
+        for name, tensor in state.tensors().items()
+    }
+
+
+def _stored(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
 
 

@@ -43,7 +43,7 @@ def test_the_whole_bias_is_pots_transport_onto_equal_shares(planted: Planted) ->
         stopThr=1e-12,
     )
     state = class_bias(candidates_of(logits), strength=1.0)
-    found = state(candidates_of(logits)).dense(torch.arange(n)).numpy()
+    found = state.added_to(candidates_of(logits)).dense(torch.arange(n)).numpy()
     np.testing.assert_allclose(found, n * plan, atol=1e-6)
     np.testing.assert_allclose(found.mean(axis=0), 1 / classes, atol=1e-6)
     assert abs(float(state.bias.mean())) < 1e-12
@@ -56,7 +56,7 @@ def test_strength_scales_the_bias_and_uniform_mixes_the_shares(planted: Planted)
     torch.testing.assert_close(half, whole / 2)
     shares = 0.25 / classes + 0.75 * em_shares(candidates)
     state = class_bias(candidates, strength=1.0, uniform=0.25)
-    reached = state(candidates).dense(torch.arange(n)).mean(dim=0)
+    reached = state.added_to(candidates).dense(torch.arange(n)).mean(dim=0)
     torch.testing.assert_close(reached, shares, atol=1e-6, rtol=0)
 
 
@@ -83,7 +83,9 @@ def test_pieces_change_nothing(most: int, planted: Planted, request: pytest.Fixt
     whole = class_bias(candidates)
     request.getfixturevalue("small_pieces")
     torch.testing.assert_close(class_bias(candidates).bias, whole.bias, atol=1e-7, rtol=0)
-    torch.testing.assert_close(whole(candidates).log_p.exp().sum(dim=1), torch.ones(35).double())
+    torch.testing.assert_close(
+        whole.added_to(candidates).log_p.exp().sum(dim=1), torch.ones(35).double()
+    )
 
 
 def test_a_class_that_no_image_can_be_has_no_bias(planted: Planted) -> None:

@@ -58,9 +58,9 @@ def one_step(name: str, features: torch.Tensor, text: torch.Tensor, given: Candi
     if name == "zlap":
         return propagate(features, given)[0].blocks()
     if name == "class_bias":
-        return class_bias(given)(given).blocks()
+        return class_bias(given).added_to(given).blocks()
     if name == "frolic":
-        return frolic(given)(given).blocks()
+        return frolic(given).added_to(given).blocks()
     if name == "adapt":
         return adapt(features, text, given)(features, given).blocks()
     if name == "stata":

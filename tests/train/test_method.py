@@ -1,4 +1,4 @@
-"""The fit of one seed: what its bar shows, and what its errors name."""
+"""The fit of one seed: what its bar shows, what its errors name, what is kept of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from sreclip.config.methods import ClipAdapterSettings
 from sreclip.errors import FitError
 from sreclip.methods.base import Method
+from sreclip.methods.logits import assemble
+from sreclip.methods.zero_shot import ZeroShot
 from sreclip.plan.results import Result
+from sreclip.refinement.refine import score_others
 from sreclip.train import method as module
-from tests.methods.conftest import problem
+from sreclip.train.fits import refined_target
+from tests.methods.conftest import CLASSES, problem
 
 __all__ = ["problem"]
 
@@ -67,3 +72,25 @@ def test_a_diverging_fit_names_method_and_seed_and_leaves_its_last_good_state(
         fit_seed(tmp_path, problem, lr=1e30, steps=30)
     (left,) = tmp_path.iterdir()
     assert all(value.isfinite().all() for value in load_file(left).values())
+
+
+def test_what_is_saved_of_the_refinements_scores_other_images(problem: dict[str, Any]) -> None:
+    target = problem["target_features"]
+    method = ZeroShot(refine=["class_bias", "stata"])
+    method.fit(**problem | {"target_features": target[::2]})
+    _, states = refined_target(method, target[::2])
+    saved = module._named(method.settings.refine, states)
+    prefix = "refine.1.stata."
+    assert saved.keys() == {
+        "refine.0.class_bias.class_bias",
+        f"{prefix}means",
+        f"{prefix}variances",
+    }
+    others = target[1::2]
+    wanted = score_others(states, others, method.logit_blocks(others), CLASSES)
+    biased = method.logits(others) + saved["refine.0.class_bias.class_bias"]
+    away = others[:, None] - saved[f"{prefix}means"]
+    variances = saved[f"{prefix}variances"]
+    likelihood = -(away.square() / variances + variances.log()).sum(dim=2) / 2
+    found = (biased + likelihood / 50).softmax(dim=1)
+    torch.testing.assert_close(found, assemble(wanted, len(others), CLASSES).exp())
