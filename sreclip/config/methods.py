@@ -20,6 +20,8 @@ from sreclip.config.training_free import (
     AdaptSettings,
     ClassBiasSettings,
     FrolicSettings,
+    GdaSettings,
+    InMapSettings,
     StatASettings,
     TransClipSettings,
     ZeroShotSettings,
@@ -327,6 +329,8 @@ class MethodsSettings(Section):
     class_bias: ClassBiasSettings = ClassBiasSettings()
     frolic: FrolicSettings = FrolicSettings()
     adapt: AdaptSettings = AdaptSettings()
+    gda: GdaSettings = GdaSettings()
+    inmap: InMapSettings = InMapSettings()
     stata: StatASettings = StatASettings()
     transclip: TransClipSettings = TransClipSettings()
     zlap: ZlapSettings = ZlapSettings()

@@ -62,6 +62,6 @@ def score_target(method: Method, features: torch.Tensor) -> ImageScores:
     blocks: Iterable[Block] = method.logit_blocks(features)
     with torch.inference_mode():
         if settings.refine:
-            adapted, text = method.image_features(features), method.text_.features
-            blocks, _ = refine(settings.refine, adapted, text, blocks, settings.neighbours)
+            adapted = method.image_features(features)
+            blocks, _ = refine(settings.refine, adapted, method.text_, blocks, settings.neighbours)
         return collect(blocks, len(features), known)
