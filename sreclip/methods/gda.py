@@ -106,7 +106,7 @@ class Gda(Method):
         return self.text_.zero_shot_logits(features) + self.alpha_ * gaussian
 
     def _state(self) -> dict[str, Tensor]:
-        alpha = torch.tensor(self.alpha_)
+        alpha = self.offsets_.new_tensor(self.alpha_)
         learned = {"vectors": self.vectors_, "offsets": self.offsets_, "alpha": alpha}
         return {**learned, **super()._state()}
 

@@ -53,6 +53,8 @@ DETERMINISTIC = {
     "adapt",
     "class_bias",
     "frolic",
+    "gda",
+    "inmap",
     "stata",
     "transclip",
     "zlap",

@@ -12,6 +12,8 @@ from sreclip.methods.adapt import Adapt
 from sreclip.methods.base import Method
 from sreclip.methods.class_bias import ClassBias
 from sreclip.methods.frolic import Frolic
+from sreclip.methods.gda import Gda
+from sreclip.methods.inmap import InMap
 from sreclip.methods.logits import Block, assemble
 from sreclip.methods.stata import StatA
 from sreclip.methods.transclip import TransClip
@@ -38,7 +40,7 @@ def test_zlap_gives_the_propagated_scores(problem: dict[str, Any]) -> None:
     torch.testing.assert_close(logits, assemble(blocks, len(target), CLASSES))
 
 
-@pytest.mark.parametrize("cls", [TransClip, StatA, ClassBias, Frolic, Adapt])
+@pytest.mark.parametrize("cls", [TransClip, StatA, ClassBias, Frolic, Adapt, InMap, Gda])
 def test_other_images_are_scored_by_the_state(cls: type[Method], problem: dict[str, Any]) -> None:
     target = problem["target_features"]
     fitted = cls().fit(**(problem | {"target_features": target[::2]}))

@@ -59,6 +59,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         "candidates.ROWS": 4,
         "pairs.EDGE_CHUNK": 5,
         "pairs.IMAGE_CHUNK": 7,
+        "inmap.BLOCK_VALUES": 30,
         "zlap.CHUNK": 7,
         "zlap.BLOCK_VALUES": 150,
     }.items():
