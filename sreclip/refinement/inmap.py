@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sreclip.methods.logits import BLOCK_VALUES, Block, score_in_blocks, widened
 from sreclip.refinement.candidates import Candidates
+from sreclip.refinement.gaussians import NEGLIGIBLE
 from sreclip.refinement.pairs import pairs_of
 
 STEPS = 2000
@@ -100,7 +101,9 @@ def _labelled_sums(features: Tensor, text: Tensor, candidates: Candidates, gamma
 @torch.no_grad()
 def pseudo_labels(candidates: Candidates, gamma: float = GAMMA) -> Tensor:
     """Return P for the candidates of each image, ``(n_images, k)``; see `inmap`."""
-    labels, classes = candidates.log_p.exp(), candidates.classes.flatten()
+    # Less would have no finite factor that brings it to a share.
+    labels = torch.threshold(candidates.log_p.exp(), NEGLIGIBLE, 0)
+    classes = candidates.classes.flatten()
     totals = _totals(labels, candidates)
     shares = torch.where(totals > 0, totals**gamma, 0)
     shares *= len(labels) / shares.sum()

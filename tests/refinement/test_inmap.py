@@ -140,3 +140,11 @@ def test_a_class_that_is_no_candidate(gamma: float, planted: Planted) -> None:
     for most in (64, 3):
         state = inmap(features, text, candidates_of(logits, most), SCALE, 20, gamma)
         assert torch.isfinite(state.vectors).all()
+
+
+def test_a_class_of_next_to_no_mass() -> None:
+    logits = torch.zeros(4, 3)
+    for least in (-20.0, -45.0, -60.0, -89.0, -95.0, -120.0):
+        logits[:, 2] = least
+        labels = pseudo_labels(candidates_of(logits))
+        torch.testing.assert_close(labels.sum(dim=1), torch.ones(4))
