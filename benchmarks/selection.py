@@ -26,6 +26,7 @@ from sreclip.config import load_params
 from sreclip.config.methods import Settings
 from sreclip.data.manifest import read_manifest, read_target_labels
 from sreclip.errors import SreclipError
+from sreclip.evaluate.accuracy import class_mean_h
 from sreclip.features.dataset import ImageDataset
 from sreclip.features.encode import encode_batches
 from sreclip.features.loading import load_batches
@@ -35,7 +36,7 @@ from sreclip.plan.plan import Plan
 from sreclip.plan.sweep import Sweep
 from sreclip.train.fits import fit, make_method, score_target
 from sreclip.train.inputs import load_inputs
-from sreclip.train.selection import class_mean_h, pseudo_folds
+from sreclip.train.selection import pseudo_folds
 
 # The first are the defaults.
 CANDIDATES: dict[str, list[dict[str, Any]]] = {

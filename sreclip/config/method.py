@@ -45,8 +45,8 @@ class Settings(Section):
     refine: Steps = Field(
         (),
         description="Transductive refinements of the target's logits, as the last steps, in order: "
-        "any of `adapt`, `class_bias`, `frolic`, `stata`, `transclip`, `zlap`; a single name, or "
-        "`none`, will do.",
+        "any of `adapt`, `class_bias`, `frolic`, `inmap`, `stata`, `transclip`, `zlap`; a single "
+        "name, or `none`, will do.",
     )
     neighbours: Neighbours = Field(
         "exact",

@@ -21,6 +21,8 @@ from sreclip.config.training_free import (
     ClassBiasSettings,
     EcalpSettings,
     FrolicSettings,
+    GdaSettings,
+    InMapSettings,
     StatASettings,
     TransClipSettings,
     ZeroShotSettings,
@@ -329,6 +331,8 @@ class MethodsSettings(Section):
     frolic: FrolicSettings = FrolicSettings()
     adapt: AdaptSettings = AdaptSettings()
     ecalp: EcalpSettings = EcalpSettings()
+    gda: GdaSettings = GdaSettings()
+    inmap: InMapSettings = InMapSettings()
     stata: StatASettings = StatASettings()
     transclip: TransClipSettings = TransClipSettings()
     zlap: ZlapSettings = ZlapSettings()

@@ -1,4 +1,4 @@
-"""Settings of the methods that train nothing."""
+"""Settings of the methods that train no network; most of them see no source image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sreclip.config.method import Calibration, Count, Fraction, Positive, Settings
+from sreclip.config.method import Calibration, Count, Fraction, NonNegative, Positive, Settings
 
 
 class ZeroShotSettings(Settings):
@@ -52,6 +52,39 @@ class EcalpSettings(Settings):
         True,
         description="Normalize edges to texts, source images and target images apart; as published "
         "(false) source images drown the texts.",
+    )
+
+
+class GdaSettings(Settings):
+    """GDA, base to new: Gaussians of one covariance from source and nearest target images."""
+
+    alpha: NonNegative | None = Field(
+        None,
+        description="Weight of the Gaussians' logits; `null`: the one of a grid that serves known "
+        "classes best when they are held out as unknown.",
+    )
+    nearest: Count = Field(64, description="Target images nearest the text of an unknown class.")
+    copies: int = Field(
+        0,
+        ge=0,
+        description="Copies of the text in the mean of an unknown class, beside those (published: "
+        "16).",
+    )
+    shrunk: bool = Field(
+        True,
+        description="Invert the covariance with a ridge, as the authors do for few images, not as "
+        "it is.",
+    )
+
+
+class InMapSettings(Settings):
+    """InMaP: class vectors fitted to balanced pseudo labels of the target."""
+
+    steps: int = Field(2000, ge=0, description="Gradient steps, each over all target images.")
+    gamma: Fraction = Field(
+        0.0,
+        description="Power of the predicted class shares that pseudo labels are brought to; 0: "
+        "equal shares.",
     )
 
 

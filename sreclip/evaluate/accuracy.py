@@ -46,3 +46,13 @@ def harmonic_mean(a: float | None, b: float | None) -> float | None:
     if a is None or b is None:
         return None
     return 2 * a * b / (a + b) if a + b else 0.0
+
+
+def class_mean_h(scores: ImageScores, labels: Labels, known: Mask) -> float:
+    """Return H of labelled images, class means; without a known one, the unknown accuracy."""
+    right = predictions(scores, np.ones(len(labels), dtype=bool)) == labels
+    is_known = known[labels]
+    accuracy = class_mean(right[is_known], labels[is_known])
+    unknown = class_mean(right[~is_known], labels[~is_known])
+    # A class of one image has none to hold out, so there may be no known image to score.
+    return (unknown or 0.0) if accuracy is None else harmonic_mean(accuracy, unknown) or 0.0

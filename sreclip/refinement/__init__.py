@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-Refinement = Literal["adapt", "class_bias", "frolic", "stata", "transclip", "zlap"]
+Refinement = Literal["adapt", "class_bias", "frolic", "inmap", "stata", "transclip", "zlap"]
 Neighbours = Literal["exact", "approximate"]

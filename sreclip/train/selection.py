@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sreclip.config.methods import Settings
 from sreclip.config.models import SelectionSettings
 from sreclip.errors import FitError
-from sreclip.evaluate.accuracy import class_mean, harmonic_mean, predictions
+from sreclip.evaluate.accuracy import class_mean_h
 from sreclip.methods.base import Diverged
-from sreclip.methods.scores import ImageScores
+from sreclip.methods.held_out import hold_out_classes
 from sreclip.plan.plan import Plan
 from sreclip.train.fits import FitInputs, fit, make_method, score_target
 
@@ -76,27 +76,15 @@ def pseudo_folds(inputs: FitInputs, selection: SelectionSettings) -> list[Pseudo
 
 
 def pseudo_problem(inputs: FitInputs, holdout: float, rng: np.random.Generator) -> PseudoProblem:
-    """Hold out the same fraction of known classes as the unknown ones are of all.
-
-    Of each other known class the fraction ``holdout`` of the source images is held out as well, at
-    least one where a class has two.
-    """
-    known = inputs.text.known.cpu().numpy().copy()
-    classes = np.flatnonzero(known)
-    if len(classes) < 2:
+    """Hold out known classes, and ``holdout`` of the images of others, as `hold_out_classes`."""
+    known = inputs.text.known.cpu().numpy()
+    if known.sum() < 2:
         raise FitError(
             "train.selection.rule 'pseudo_unknown' needs two known classes, but there is one",
             "set train.selection.rule to 'last'",
         )
-    fraction = (~known).mean() or 0.2
-    n_pseudo = min(len(classes) - 1, max(1, round(fraction * len(classes))))
-    pseudo = rng.permutation(classes)[:n_pseudo]
     labels = inputs.source_labels.cpu().numpy()
-    held = np.isin(labels, pseudo)
-    for number in np.setdiff1d(classes, pseudo):
-        rows = rng.permutation(np.flatnonzero(labels == number))
-        held[rows[: min(len(rows) - 1, max(1, round(holdout * len(rows))))]] = True
-    known[pseudo] = False
+    held, known = hold_out_classes(labels, known, holdout, rng)
     source, text, device = inputs.source_features, inputs.text, inputs.source_labels.device
     mask = torch.from_numpy(held).to(device)
     made = replace(
@@ -115,13 +103,3 @@ def pseudo_h(name: str, settings: Settings, problem: PseudoProblem) -> float:
     method = fit(make_method(name, settings, seed=0), inputs)
     scores = score_target(method, inputs.target_features)[-len(labels) :]
     return class_mean_h(scores, labels, problem.known)
-
-
-def class_mean_h(scores: ImageScores, labels: NDArray[np.int64], known: NDArray[np.bool_]) -> float:
-    """Return H of labelled images, class means; without a known one, the unknown accuracy."""
-    right = predictions(scores, np.ones(len(labels), dtype=bool)) == labels
-    is_known = known[labels]
-    accuracy = class_mean(right[is_known], labels[is_known])
-    unknown = class_mean(right[~is_known], labels[~is_known])
-    # A class of one image has none to hold out, so there may be no known image to score.
-    return (unknown or 0.0) if accuracy is None else harmonic_mean(accuracy, unknown) or 0.0

@@ -54,6 +54,8 @@ DETERMINISTIC = {
     "class_bias",
     "ecalp",
     "frolic",
+    "gda",
+    "inmap",
     "stata",
     "transclip",
     "zlap",

@@ -12,6 +12,8 @@ from sreclip.methods.base import Method
 from sreclip.methods.class_bias import ClassBias
 from sreclip.methods.ecalp import Ecalp
 from sreclip.methods.frolic import Frolic
+from sreclip.methods.gda import Gda
+from sreclip.methods.inmap import InMap
 from sreclip.methods.logits import Block, assemble
 from sreclip.methods.stata import StatA
 from sreclip.methods.transclip import TransClip
@@ -37,7 +39,9 @@ def test_zlap_gives_the_propagated_scores(problem: dict[str, Any]) -> None:
     torch.testing.assert_close(logits, assemble(found.blocks(), len(target), CLASSES))
 
 
-@pytest.mark.parametrize("cls", [TransClip, StatA, ClassBias, Frolic, Adapt, Ecalp, Zlap])
+@pytest.mark.parametrize(
+    "cls", [TransClip, StatA, ClassBias, Frolic, Adapt, InMap, Ecalp, Gda, Zlap]
+)
 def test_other_images_are_scored_by_the_state(cls: type[Method], problem: dict[str, Any]) -> None:
     target = problem["target_features"]
     fitted = cls().fit(**(problem | {"target_features": target[::2]}))

@@ -60,6 +60,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         "pairs.EDGE_CHUNK": 5,
         "pairs.IMAGE_CHUNK": 7,
         "ecalp.CHUNK": 7,
+        "inmap.BLOCK_VALUES": 30,
         "propagation.BLOCK_VALUES": 150,
     }.items():
         monkeypatch.setattr(f"sreclip.refinement.{name}", size)

@@ -9,20 +9,22 @@ import pytest
 import torch
 
 from sreclip.config.methods import MethodsSettings
-from sreclip.methods.base import ClassGraph, ClassText
+from sreclip.methods.base import ClassGraph, ClassText, Method
 from sreclip.methods.ecalp import Ecalp
+from sreclip.methods.gda import Gda
+from sreclip.methods.inmap import InMap
 from sreclip.methods.logits import Block, assemble
 from sreclip.methods.stata import StatA
 from sreclip.methods.transclip import TransClip
-from sreclip.methods.transductive import TransductiveMethod
 from sreclip.methods.zlap import Zlap
 from sreclip.refinement import Neighbours, Refinement
 from sreclip.refinement.adapt import adapt
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.class_bias import class_bias
 from sreclip.refinement.frolic import frolic
+from sreclip.refinement.inmap import inmap
 from sreclip.refinement.neighbours import nearest_neighbours
-from sreclip.refinement.refine import refine, score_others
+from sreclip.refinement.refine import INMAP_STEPS, refine, score_others
 from sreclip.refinement.stata import stata
 from sreclip.refinement.transclip import transclip
 from sreclip.refinement.zlap import propagate
@@ -41,28 +43,33 @@ def cut(logits: torch.Tensor) -> list[Block]:
     ]
 
 
+def texts(vectors: torch.Tensor) -> ClassText:
+    return ClassText(vectors, 8.0, torch.ones(len(vectors), dtype=torch.bool))
+
+
 def refined(steps: Sequence[Refinement], *data: torch.Tensor) -> torch.Tensor:
     features, text, logits = data
-    blocks, _ = refine(steps, features, text, cut(logits))
+    blocks, _ = refine(steps, features, texts(text), cut(logits))
     return assemble(blocks, len(features), len(text))
 
 
 def test_no_step_passes_the_blocks_on(planted: Planted) -> None:
     features, text = planted()
     blocks = cut(features @ text.T)
-    assert refine((), features, text, blocks)[0] is blocks
+    assert refine((), features, texts(text), blocks)[0] is blocks
 
 
 def one_step(name: str, features: torch.Tensor, text: torch.Tensor, given: Candidates) -> Any:
     """The blocks of one refinement, called by itself."""
     if name == "zlap":
         return propagate(features, given)[0].blocks()
-    if name == "class_bias":
-        return class_bias(given).added_to(given).blocks()
-    if name == "frolic":
-        return frolic(given).added_to(given).blocks()
+    if name in ("class_bias", "frolic"):
+        state = {"class_bias": class_bias, "frolic": frolic}[name](given)
+        return state.added_to(given).blocks()
     if name == "adapt":
         return adapt(features, text, given)(features, given).blocks()
+    if name == "inmap":
+        return inmap(features, text, given, 8.0, INMAP_STEPS).blocks(features)
     if name == "stata":
         return stata(features, text, given)[0].blocks()
     return transclip(features, given)[0].blocks()
@@ -91,14 +98,22 @@ def test_steps_follow_each_other(first: Refinement, last: Refinement, planted: P
 
 @pytest.mark.parametrize(
     "steps",
-    [["class_bias"], ["frolic"], ["adapt"], ["stata"], ["zlap"], ["class_bias", "transclip"]],
+    [
+        ["class_bias"],
+        ["frolic"],
+        ["adapt"],
+        ["inmap"],
+        ["stata"],
+        ["zlap"],
+        ["class_bias", "transclip"],
+    ],
 )
 def test_the_states_of_the_steps_score_other_images(
     steps: list[Refinement], planted: Planted
 ) -> None:
     features, text = planted(400, 4, 16, noise=0.3)
     logits = 8 * features @ text.T
-    _, scores = refine(steps, features[:200], text, cut(logits[:200]))
+    _, scores = refine(steps, features[:200], texts(text), cut(logits[:200]))
     blocks = score_others(scores, features[200:], cut(logits[200:]), 4)
     found = assemble(blocks, 200, 4).softmax(dim=1)
     torch.testing.assert_close(found.sum(dim=1), torch.ones(200).double())
@@ -175,11 +190,18 @@ def test_neighbours_are_found_as_the_settings_say(
 
 @pytest.mark.parametrize(
     "method",
-    [Ecalp(text_k=1, source_k=2, target_k=3), TransClip(), StatA(), Zlap(k=3)],
-    ids=["ecalp", "transclip", "stata", "zlap"],
+    [
+        Ecalp(text_k=1, source_k=2, target_k=3),
+        TransClip(),
+        StatA(),
+        Zlap(k=3),
+        InMap(steps=3),
+        Gda(nearest=20, alpha=0.1),
+    ],
+    ids=["ecalp", "transclip", "stata", "zlap", "inmap", "gda"],
 )
 def test_methods_never_hold_all_images_by_all_classes(
-    method: TransductiveMethod,
+    method: Method,
     planted: Planted,
     largest: Any,
     small_pieces: None,
@@ -187,7 +209,8 @@ def test_methods_never_hold_all_images_by_all_classes(
 ) -> None:
     n, classes = 200, 150
     features, text = planted(n, classes, 4)
-    monkeypatch.setattr("sreclip.methods.logits.BLOCK_VALUES", 5 * classes)
+    for module in ("methods.logits", "methods.gda"):
+        monkeypatch.setattr(f"sreclip.{module}.BLOCK_VALUES", 5 * classes)
     monkeypatch.setattr("sreclip.refinement.joined.MOST_KEPT", 20)
     graph = ClassGraph(
         text,

@@ -111,6 +111,16 @@ def test_the_better_candidate_wins(inputs: FitInputs) -> None:
         assert values[about["chosen"]] == max(values)
 
 
+def test_the_weight_of_gda_is_chosen_too(inputs: FitInputs) -> None:
+    # With many copies of the text in their means, unknown classes lose all images.
+    plain = {"alpha": 1.0, "shrunk": False}
+    drowned, good = plain | {"copies": 10_000}, plain | {"nearest": 10}
+    chosen, about = choose_settings(plan("pseudo_unknown", {"gda": [drowned, good]}), "gda", inputs)
+    values = [candidate["h"] for candidate in about["candidates"]]
+    assert (about["chosen"], chosen.copies) == (1, 0)
+    assert values[1] > values[0]
+
+
 def test_without_candidates_or_by_the_last_rule_nothing_is_fitted(inputs: FitInputs) -> None:
     candidates = {"clip_adapter": [{"steps": 1}]}
     for rule, name in (("last", "clip_adapter"), ("pseudo_unknown", "taskres")):
