@@ -115,7 +115,11 @@ class Plain:
     """What one writes in ten lines: a DataLoader, open_clip, an array."""
 
     def __init__(self, paths: Sequence[Path], backbone: OpenClipBackbone, options: Options) -> None:
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
         self.paths, self.backbone, self.options = paths, backbone, options
+        config = PreprocessCfg(**backbone.model.visual.preprocess_cfg)
+        self.transform = image_transform_v2(config, is_train=False)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -123,7 +127,7 @@ class Plain:
     def __getitem__(self, index: int) -> torch.Tensor:
         from PIL import Image
 
-        return self.backbone.transform(Image.open(self.paths[index]).convert("RGB"))
+        return self.transform(Image.open(self.paths[index]).convert("RGB"))
 
     def run(self, out: Path) -> None:
         """Encode all and save the array."""
@@ -151,7 +155,8 @@ class Bare:
 
     def __init__(self, backbone: OpenClipBackbone, pixels: torch.Tensor) -> None:
         self.backbone = backbone
-        self.pixels = pixels.to(backbone.device, memory_format=backbone.layout)
+        scaled = backbone.scaling(pixels) if backbone.scaling else pixels
+        self.pixels = scaled.to(backbone.device, memory_format=backbone.layout)
 
     def run(self, batches: int) -> float:
         """Seconds per image."""

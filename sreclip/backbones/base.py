@@ -61,7 +61,10 @@ class Backbone(Protocol):
     device: torch.device
 
     def preprocess(self, image: Image) -> torch.Tensor:
-        """Turn an RGB image into pixels of shape ``(3, height, width)``, float32."""
+        """Turn an RGB image into pixels of shape ``(3, height, width)``.
+
+        They are uint8 where `encode_image` scales them, on the device, and else float32.
+        """
         ...
 
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:

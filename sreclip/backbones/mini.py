@@ -20,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sreclip.backbones.base import Checked
+from sreclip.backbones.pixels import Scaling
 from sreclip.backbones.weights import unit_rows, usable_device
 from sreclip.errors import ConfigError, StoreError
 from sreclip.files import file_sha256
@@ -57,21 +58,21 @@ class ImageEncoder:
             )
         self.network.load_state_dict(dict(zip(expected, stored.values(), strict=True)))
         self.network.eval().to(device).to(memory_format=torch.channels_last)
+        self.scaling = Scaling(MEAN, STD)
 
     @staticmethod
     def preprocess(image: Image) -> torch.Tensor:
-        """Resize the short side to 256, crop the middle 224 x 224, scale to [-1, 1]."""
+        """Resize the short side to 256, crop the middle 224 x 224; uint8."""
         from torchvision.transforms import InterpolationMode
         from torchvision.transforms import functional as tf
 
         resized = tf.resize(image, RESIZED, InterpolationMode.BICUBIC)
-        pixels = tf.to_tensor(tf.center_crop(resized, PIXELS))
-        return tf.normalize(pixels, MEAN, STD)
+        return tf.pil_to_tensor(tf.center_crop(resized, PIXELS))
 
     @torch.inference_mode()
     def pooled(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encode ``(n_images, 3, 224, 224)`` to ``(n_images, 1280)``."""
-        pixels = pixels.to(self.device, memory_format=torch.channels_last)
+        """Encode ``(n_images, 3, 224, 224)`` to ``(n_images, 1280)``; bytes become [-1, 1]."""
+        pixels = self.scaling(pixels.to(self.device, memory_format=torch.channels_last))
         return self.network.forward_head(self.network.forward_features(pixels), pre_logits=True)
 
 

@@ -13,6 +13,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from sreclip.backbones.base import Checked
 from sreclip.backbones.building import Built, absent_weights, build, load_tokenizer
 from sreclip.backbones.hub import use_cache_alone
+from sreclip.backbones.pixels import in_bytes
 from sreclip.backbones.weights import state_sha256, unit_rows, usable_device
 from sreclip.errors import ConfigError
 
@@ -45,7 +46,8 @@ class OpenClipBackbone:
         self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         config = model.visual.preprocess_cfg
         self.model = model.eval().requires_grad_(False).to(device, memory_format=self.layout)
-        self.transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
+        whole = image_transform_v2(PreprocessCfg(**config), is_train=False)
+        self.transform, self.scaling = in_bytes(whole)
         self.preprocessing = "open_clip val: " + ", ".join(f"{k} {v}" for k, v in config.items())
         size = config["size"]
         self.image_size = size if isinstance(size, int) else min(size)
@@ -56,13 +58,18 @@ class OpenClipBackbone:
         return load_tokenizer(self.settings)
 
     def preprocess(self, image: Image) -> torch.Tensor:
-        """Turn an RGB image into pixels of shape ``(3, height, width)``."""
+        """Turn an RGB image into pixels of shape ``(3, height, width)``, uint8 if they can be."""
         return self.transform(image)
 
     @torch.inference_mode()
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
-        """Encode ``(n_images, 3, height, width)`` to unit-norm float32 ``(n_images, dim)``."""
+        """Encode ``(n_images, 3, height, width)`` to unit-norm float32 ``(n_images, dim)``.
+
+        Pixels are those of `preprocess`, or scaled already.
+        """
         pixels = pixels.to(self.device, memory_format=self.layout, non_blocking=True)
+        if self.scaling:
+            pixels = self.scaling(pixels)
         with contextlib.nullcontext() if exact else self._autocast():
             features = self.model.encode_image(pixels)
         return unit_rows(features)

@@ -30,11 +30,12 @@ def pixels_of(backbone: mini.MiniBackbone, items: list[openmoji.Emoji]) -> torch
     return torch.stack([backbone.preprocess(image) for image in images])
 
 
-def test_preprocessing_scales_a_grey_image_to_its_value(backbone: mini.MiniBackbone) -> None:
+def test_an_image_of_one_colour_is_scaled_to_its_value(backbone: mini.MiniBackbone) -> None:
     pixels = backbone.preprocess(Image.new("RGB", (300, 500), (0, 128, 255)))
-    assert pixels.shape == (3, 224, 224)
+    assert (pixels.shape, pixels.dtype) == ((3, 224, 224), torch.uint8)
     expected = [-1.0, 2 * 128 / 255 - 1, 1.0]
-    torch.testing.assert_close(pixels.mean((1, 2)), torch.tensor(expected))
+    scaled = backbone.images.scaling(pixels[None])[0]
+    torch.testing.assert_close(scaled.mean((1, 2)), torch.tensor(expected))
 
 
 def test_image_features_are_unit_rows_whatever_the_batch(backbone: mini.MiniBackbone) -> None:
@@ -55,7 +56,7 @@ def test_pooled_features_lead_to_the_right_imagenet_class(backbone: mini.MiniBac
     wanted = {"umbrella": "umbrella", "broom": "broom", "soccer": "soccer ball"}
     pixels = pixels_of(backbone, [items[name] for name in wanted])
     with torch.inference_mode():
-        top = backbone.images.network(pixels).topk(5).indices
+        top = backbone.images.network(backbone.images.scaling(pixels)).topk(5).indices
         pooled = backbone.images.pooled(pixels)
         again = backbone.images.network.classifier(pooled).topk(5).indices
     assert torch.equal(top, again)

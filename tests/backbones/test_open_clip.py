@@ -51,7 +51,9 @@ def test_features_are_open_clips_own(reference: torch.nn.Module, checkpoint: Pat
     backbone = load(checkpoint)
     _, _, transform = open_clip.create_model_and_transforms(MODEL)
     pixels = torch.stack([transform(image) for image in some_images()])
-    assert torch.equal(torch.stack([backbone.preprocess(p) for p in some_images()]), pixels)
+    in_bytes = torch.stack([backbone.preprocess(image) for image in some_images()])
+    assert in_bytes.dtype == torch.uint8
+    assert torch.equal(backbone.encode_image(in_bytes), backbone.encode_image(pixels))
     with torch.inference_mode():
         images = reference.encode_image(pixels, normalize=True)
         texts = reference.encode_text(open_clip.get_tokenizer(MODEL)(TEXTS), normalize=True)

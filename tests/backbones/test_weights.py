@@ -289,7 +289,8 @@ def test_clip_of_transformers(tmp_path: Path) -> None:
     pixels = ours.preprocess(picture())[None]
     tokens = ours.tokenizer(["a photo of a dog."])
     with torch.inference_mode():
-        image = theirs.vision_model(pixel_values=pixels).pooler_output
+        scaled = ours.scaling(pixels)
+        image = theirs.vision_model(pixel_values=scaled).pooler_output
         image = theirs.visual_projection(image)
         text = theirs.text_projection(theirs.text_model(input_ids=tokens).pooler_output)
     unit = torch.nn.functional.normalize
