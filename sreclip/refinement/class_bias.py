@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 from torch import Tensor
 
 from sreclip.refinement.candidates import Candidates
@@ -20,6 +20,7 @@ STRENGTH = 0.5
 UNIFORM = 1.0
 TOLERANCE = 1e-6
 MOST_STEPS = 1000
+LARGEST = 50.0
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,16 @@ def class_bias(
     the minimum of the convex :math:`\frac1n \sum_i \log \sum_c \exp(\log p_{ic} + b_c) - \pi b`,
     found by L-BFGS. The shares are ``uniform`` times equal ones, the rest `em_shares`.
 
-    A class that is no image's candidate has no bias. Of all equal solutions the mean of b is 0.
+    With more than `MOST_CANDIDATES` classes an image goes to its candidates alone, and a class
+    cannot have any share: it gets at most half of the images that it is a candidate of, the others
+    more in proportion, and b stays within `LARGEST`. A class that is no image's candidate has no
+    bias. Of all equal solutions the mean of b is 0.
     """
     equal = torch.full((candidates.n_classes,), 1 / candidates.n_classes, dtype=torch.float64)
     shares = equal if uniform == 1 else uniform * equal + (1 - uniform) * em_shares(candidates)
     present = _totals(candidates, torch.zeros_like(shares)) > 0
-    shares = torch.where(present, shares, 0)
+    reachable = present * _candidate_counts(candidates) / (2 * len(candidates))
+    shares = torch.minimum(shares, reachable)
     shares /= shares.sum()
     bias = torch.zeros_like(shares)
 
@@ -83,6 +88,7 @@ def class_bias(
         np.zeros(int(present.sum())),
         jac=True,
         method="L-BFGS-B",
+        bounds=Bounds(-LARGEST, LARGEST),
         options={"gtol": TOLERANCE / len(shares), "ftol": 0, "maxiter": MOST_STEPS, "maxcor": 30},
     )
     bias[present] = torch.from_numpy(found.x - found.x.mean())
@@ -122,6 +128,13 @@ def _totals(candidates: Candidates, bias: Tensor) -> Tensor:
     for rows, biased in _biased(candidates, bias):
         _add(totals, candidates, rows, biased.softmax(dim=1))
     return totals
+
+
+def _candidate_counts(candidates: Candidates) -> Tensor:
+    """Return how many images each class is a candidate of, ``(n_classes,)``."""
+    if candidates.complete:
+        return torch.tensor(len(candidates)).expand(candidates.n_classes)
+    return torch.bincount(candidates.classes.flatten().cpu(), minlength=candidates.n_classes)
 
 
 def _add(totals: Tensor, candidates: Candidates, rows: slice, p: Tensor) -> None:

@@ -103,3 +103,18 @@ def test_a_backbones_scale_and_spread_together_change_nothing(planted: Planted) 
     closer = cosines / 5 + 0.8
     one, other = (class_bias(candidates_of(x)).bias for x in (20 * cosines, 100 * closer))
     torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
+
+
+def test_a_class_that_few_images_could_be_asks_for_no_more_than_half_of_them() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(60, 6, generator=generator).double()
+    logits[:, 5] -= 20
+    logits[:4, 5] += 20  # with three candidates per image, class 5 is one of four images
+    candidates = candidates_of(logits, most=3)
+    assert int((candidates.classes == 5).sum()) <= 4
+    state = class_bias(candidates, strength=1.0)
+    assert torch.isfinite(state.bias).all()
+    reached = state.added_to(candidates).dense(torch.arange(60)).mean(dim=0)
+    few = int((candidates.classes == 5).sum()) / 120
+    shares = torch.tensor([1 / 6] * 5 + [few]).double()
+    torch.testing.assert_close(reached, shares / shares.sum(), atol=1e-5, rtol=0)
