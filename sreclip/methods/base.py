@@ -261,7 +261,8 @@ class Method(ABC):
 
     def _record(self, step: int, total: int, terms: Terms) -> None:
         """Keep the loss terms of a step; stop the fit when one is not finite."""
-        values = {name: float(term.detach()) for name, (_, term) in terms.items()}
+        stacked = torch.stack([term.detach() for _, term in terms.values()])
+        values = dict(zip(terms, stacked.tolist(), strict=True))
         for name, value in values.items():
             if not math.isfinite(value):
                 raise Diverged(
