@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -100,7 +102,10 @@ def regress(x: NDArray, y: NDArray, l2: float) -> tuple[NDArray, NDArray]:
 
     if y.max() == 0:
         return np.zeros((1, x.shape[1])), np.zeros(1)
-    model = LogisticRegression(C=1 / l2, max_iter=MAX_ITERATIONS).fit(x, y)
+    with warnings.catch_warnings():
+        # It takes many classes with few images for a regression; these are classes.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        model = LogisticRegression(C=1 / l2, max_iter=MAX_ITERATIONS).fit(x, y)
     weight, bias = model.coef_, model.intercept_
     if len(weight) == 1:
         # For two classes scikit-learn returns the difference of their rows.

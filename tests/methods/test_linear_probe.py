@@ -91,3 +91,10 @@ def test_linear_probe_with_one_image_per_class_and_with_one_known_class(
     change = {key: problem[key][first] for key in ("source_features", "source_labels")}
     method = LinearProbe().fit(**problem | change | {"text": alone})
     torch.testing.assert_close(method.logits(problem["target_features"]), frozen(problem))
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_classes_with_few_images_are_no_warning() -> None:
+    weight, bias = regress(np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) // 2, 1.0)
+    assert weight.shape == (15, 4)
+    assert np.isfinite(bias).all()
