@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.optimize import Bounds, minimize
 from torch import Tensor
 
 from sreclip.refinement.candidates import Candidates
@@ -62,6 +61,8 @@ def class_bias(
     more in proportion, and b stays within `LARGEST`. A class that is no image's candidate has no
     bias. Of all equal solutions the mean of b is 0.
     """
+    from scipy.optimize import Bounds, minimize
+
     equal = torch.full((candidates.n_classes,), 1 / candidates.n_classes, dtype=torch.float64)
     shares = equal if uniform == 1 else uniform * equal + (1 - uniform) * em_shares(candidates)
     present = _totals(candidates, torch.zeros_like(shares)) > 0
