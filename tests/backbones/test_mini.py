@@ -38,6 +38,27 @@ def test_an_image_of_one_colour_is_scaled_to_its_value(backbone: mini.MiniBackbo
     torch.testing.assert_close(scaled.mean((1, 2)), torch.tensor(expected))
 
 
+def test_folded_norms_change_next_to_nothing() -> None:
+    import timm
+
+    torch.manual_seed(0)
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:  # not the identity
+        norm.running_mean.normal_(0, 0.1)
+        norm.running_var.uniform_(0.5, 2)
+        norm.weight.data.uniform_(0.5, 2)
+        norm.bias.data.normal_(0, 0.1)
+    pixels = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.inference_mode():
+        before = network(pixels)
+        mini.fold_norms(network)
+        after = network(pixels)
+    assert len(norms) == 49
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5 * float(before.abs().max()))
+
+
 def test_image_features_are_unit_rows_whatever_the_batch(backbone: mini.MiniBackbone) -> None:
     pixels = pixels_of(backbone, openmoji.emoji_of("source")[:4])
     features = backbone.encode_image(pixels)
