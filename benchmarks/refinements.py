@@ -63,7 +63,7 @@ class Split:
             adapted = method.image_features(features)
             blocks = [block._replace(logits=times * block.logits) for block in blocks]
             for steps in STEPS.values():
-                refined, _ = refine(steps, adapted, self.inputs.text, blocks)
+                refined, _ = refine(steps, adapted, method.anchors(), blocks)
                 scores = collect(refined, len(features), known)
                 found.append(100 * class_mean_h(scores, self.labels, self.known))
         return found

@@ -178,6 +178,10 @@ class Method(ABC):
         """Return the unit-norm features that the method compares with class vectors."""
         return widened(features)
 
+    def anchors(self) -> ClassText:
+        """Return class vectors in the space of `image_features`, for refinements to hold on to."""
+        return self.text_
+
     def state(self) -> dict[str, Tensor]:
         """Return the learned tensors by name, for safetensors."""
         return {**self._state(), "bias": self.bias_}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -184,6 +185,12 @@ class SreClipReference(Method):
         for rows in self._batches(len(features)):
             images[rows] = self._image_side(widened(features[rows])) * self.settings.temperature
         return images
+
+    def anchors(self) -> ClassText:
+        """Return the prototypes: images and texts are in another space."""
+        return replace(
+            self.text_, features=self.prototypes_, logit_scale=1 / self.settings.temperature
+        )
 
     def _logits(self, features: Tensor) -> Tensor:
         return self._image_side(features) @ self.prototypes_.T

@@ -69,6 +69,6 @@ def refined_target(method: Method, features: torch.Tensor) -> tuple[ImageScores,
     states: list[State] = []
     with torch.inference_mode():
         if settings.refine:
-            adapted, text = method.image_features(features), method.text_
+            adapted, text = method.image_features(features), method.anchors()
             blocks, states = refine(settings.refine, adapted, text, blocks, settings.neighbours)
         return collect(blocks, len(features), known), states

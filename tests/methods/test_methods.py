@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,9 @@ from sreclip.errors import FitError
 from sreclip.methods import METHODS
 from sreclip.methods.base import Checkpoints, Diverged, Method
 from sreclip.methods.data import ClassGraph, ClassText
+from sreclip.refinement import Refinement
 from sreclip.registry import load_registered
+from sreclip.train.fits import refined_target
 
 DIM, CLASSES, UNKNOWN = 16, 5, 2
 
@@ -112,6 +115,23 @@ def test_fits_and_gives_finite_logits(name: str, problem: dict[str, Any]) -> Non
     assert all(torch.isfinite(value).all() for value in method.state().values())
     assert method.title
     assert method.citation
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("step", get_args(Refinement))
+def test_can_be_refined_by_every_step(name: str, step: Refinement, problem: dict[str, Any]) -> None:
+    target = problem["target_features"]
+    method = make(name, refine=[step]).fit(**problem)
+    scores, (state,) = refined_target(method, target)
+    assert np.isfinite(scores.top_logit).all()
+    assert all(torch.isfinite(value).all() for value in state.tensors().values())
+    # The vectors that a step holds on to are where the images are: they say what the logits say.
+    images, anchors = method.image_features(target), method.anchors()
+    torch.testing.assert_close(anchors.features.norm(dim=1), torch.ones(CLASSES))
+    assert images.shape[1] == anchors.features.shape[1]
+    if name == "sre_clip_reference":
+        logits = anchors.logit_scale * images @ anchors.features.T
+        torch.testing.assert_close(logits, method.logits(target), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", METHODS)
