@@ -27,10 +27,12 @@ INVARIANT = [
     "linear_probe",
     "tip_adapter",
     "tip_adapter_f",
+    "ecalp",
 ]
-# The first two compare images with class vectors as vectors, where the constant part of a text
-# counts; ZLaP divides a factor of all cosines to texts out, but for an image's degree.
-NEARLY_INVARIANT = ["adapt", "stata", "zlap"]
+# ADAPT, InMaP and StatA compare images with class vectors as vectors, where the constant part of a
+# text counts; GDA's shrinkage knows the number of dimensions; ZLaP divides a factor of all cosines
+# to texts out, but for an image's degree.
+NEARLY_INVARIANT = ["adapt", "gda", "inmap", "stata", "zlap"]
 
 
 def images(features: Tensor) -> Tensor:
@@ -67,7 +69,8 @@ def test_the_scale_of_the_backbone_changes_nothing(
     # It is a change that could be seen: at a scale of its own the same logits give other answers.
     text = replace(rescaled["text"], logit_scale=SCALE)
     other = scores(name, rescaled | {"text": text}, steps)
-    assert abs(other.confidence - before.confidence).max() > 0.05
+    # ECALP knows neighbours alone.
+    assert name == "ecalp" or abs(other.confidence - before.confidence).max() > 0.05
 
 
 @pytest.mark.parametrize("name", NEARLY_INVARIANT)
