@@ -155,6 +155,7 @@ class Bare:
 
     def __init__(self, backbone: OpenClipBackbone, pixels: torch.Tensor) -> None:
         self.backbone = backbone
+        pixels = pixels.to(backbone.device)
         scaled = backbone.scaling(pixels) if backbone.scaling else pixels
         self.pixels = scaled.to(backbone.device, memory_format=backbone.layout)
 

@@ -62,7 +62,7 @@ class ImageEncoder:
         self.network.load_state_dict(dict(zip(expected, stored.values(), strict=True)))
         fold_norms(self.network.eval())
         self.network.to(device).to(memory_format=torch.channels_last)
-        self.scaling = Scaling(MEAN, STD)
+        self.scaling = Scaling(MEAN, STD, device)
 
     @staticmethod
     def preprocess(image: Image) -> torch.Tensor:

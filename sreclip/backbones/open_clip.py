@@ -47,7 +47,7 @@ class OpenClipBackbone:
         config = model.visual.preprocess_cfg
         self.model = model.eval().requires_grad_(False).to(device, memory_format=self.layout)
         whole = image_transform_v2(PreprocessCfg(**config), is_train=False)
-        self.transform, self.scaling = in_bytes(whole)
+        self.transform, self.scaling = in_bytes(whole, device)
         self.preprocessing = "open_clip val: " + ", ".join(f"{k} {v}" for k, v in config.items())
         size = config["size"]
         self.image_size = size if isinstance(size, int) else min(size)

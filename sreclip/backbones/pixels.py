@@ -22,19 +22,22 @@ class Scaling:
     so is every bit of the result on a CPU.
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        self.mean, self.std = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], device: torch.device | None = None
+    ) -> None:
+        self.mean, self.std = (
+            torch.tensor(values).view(-1, 1, 1).to(device) for values in (mean, std)
+        )
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Scale ``(n_images, 3, height, width)`` uint8; float pixels are ready and stay."""
         if pixels.dtype != torch.uint8:
             return pixels
-        mean, std = self.mean.to(pixels.device), self.std.to(pixels.device)
-        return pixels.float().div_(255).sub_(mean).div_(std)
+        return pixels.float().div_(255).sub_(self.mean).div_(self.std)
 
 
 def in_bytes(
-    transform: Callable[[Image], Tensor],
+    transform: Callable[[Image], Tensor], device: torch.device | None = None
 ) -> tuple[Callable[[Image], Tensor], Scaling | None]:
     """Cut a transform of RGB images into one that ends in uint8 pixels and the rest, the scaling.
 
@@ -44,6 +47,6 @@ def in_bytes(
 
     match getattr(transform, "transforms", None):
         case [*first, ToTensor(), Normalize(mean=mean, std=std)]:
-            return Compose([*first, PILToTensor()]), Scaling(mean, std)
+            return Compose([*first, PILToTensor()]), Scaling(mean, std, device)
         case _:
             return transform, None

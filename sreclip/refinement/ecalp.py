@@ -10,9 +10,9 @@ from sreclip.methods.logits import widened
 from sreclip.refinement.joined import Joined, Nodes, drawn, held
 from sreclip.refinement.neighbours import (
     NeighbourSearch,
+    graph_of,
     nearest_among,
     nearest_neighbours,
-    symmetric,
 )
 from sreclip.refinement.propagation import Propagation, degrees, root_of, scaled
 
@@ -52,8 +52,7 @@ def ecalp(
     dimensions = F.normalize(text.var(dim=0, unbiased=False), dim=0)
     weighted = _weighted(features, dimensions)
     numbers, cosines = search(weighted, k[2])
-    rows = torch.arange(n, device=features.device).repeat_interleave(numbers.shape[1])
-    graph = symmetric(rows, numbers.flatten(), (cosines.clamp_min(0) ** power).flatten(), n)
+    graph = graph_of(numbers, cosines.clamp_min(0) ** power)
     texts, near_text = nearest_among(features, text, k[0])
     images, near_source = nearest_among(features, source, k[1])
     near_text, near_source = near_text.clamp_min(0) ** power, near_source.clamp_min(0) ** power

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sreclip.refinement.candidates import Candidates
-from sreclip.refinement.neighbours import NeighbourSearch, symmetric
+from sreclip.refinement.neighbours import NeighbourSearch, graph_of
 from sreclip.refinement.pairs import AllPairs, pairs_of
 
 NEIGHBOURS = 3
@@ -63,9 +63,7 @@ def assigned(logits: Tensor, out: Tensor | None = None) -> Tensor:
 def neighbour_graph(features: Tensor, search: NeighbourSearch) -> tuple[Tensor, float]:
     """Return ``W + W^T``, W the cosines to the k nearest images, and ``1 / (2 k)``."""
     numbers, cosines = search(features, NEIGHBOURS)
-    n_images, k = numbers.shape
-    rows = torch.arange(n_images, device=features.device).repeat_interleave(k)
-    return symmetric(rows, numbers.flatten(), cosines.flatten(), n_images), 1 / (2 * max(1, k))
+    return graph_of(numbers, cosines), 1 / (2 * max(1, numbers.shape[1]))
 
 
 def pulled(pairs: AllPairs, own: Tensor, scale: float, z: Tensor, logits: Tensor) -> Tensor:

@@ -149,6 +149,16 @@ def _take_new(numbers: Tensor, cosines: Tensor, rows: Tensor, found: Tensor, nea
     numbers[rows] = merged_numbers.gather(1, kept.indices)
 
 
+def graph_of(numbers: Tensor, weights: Tensor, before: int = 0) -> Tensor:
+    """Return ``E + E^T`` as CSR; row ``before + i`` of E has ``weights[i]`` at ``numbers[i]``.
+
+    Both are ``(n_images, k)``; the first ``before`` rows of E are empty.
+    """
+    n = before + len(numbers)
+    rows = torch.arange(before, n, device=numbers.device).repeat_interleave(numbers.shape[1])
+    return symmetric(rows, numbers.flatten(), weights.flatten(), n)
+
+
 def symmetric(rows: Tensor, columns: Tensor, values: Tensor, n: int) -> Tensor:
     """Return ``S + S^T`` as a CSR matrix ``(n, n)``; equal entries of S add up."""
     both = torch.stack([torch.cat([rows, columns]), torch.cat([columns, rows])])

@@ -9,9 +9,9 @@ from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.joined import Joined, Nodes, drawn
 from sreclip.refinement.neighbours import (
     NeighbourSearch,
+    graph_of,
     nearest_among,
     nearest_neighbours,
-    symmetric,
 )
 from sreclip.refinement.propagation import (
     Propagation,
@@ -108,8 +108,6 @@ def propagate(
 
 def _normalized(columns: Tensor, values: Tensor, n_before: int) -> tuple[Tensor, Tensor]:
     """``D^-1/2 (E + E^T) D^-1/2`` and D; E has ``n_before`` empty rows before these."""
-    n = n_before + len(columns)
-    rows = torch.arange(n_before, n, device=columns.device).repeat_interleave(columns.shape[1])
-    graph = symmetric(rows, columns.flatten(), values.flatten(), n)
+    graph = graph_of(columns, values, n_before)
     degree = degrees(graph)
     return scaled(graph, root_of(degree)), degree
