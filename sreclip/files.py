@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sreclip.errors import StoreError
+from sreclip.errors import DamagedError, StoreError
 
 T = TypeVar("T")
 
@@ -58,6 +58,12 @@ def set_aside(path: Path) -> Path:
     with contextlib.suppress(FileNotFoundError):  # another job was quicker
         path.replace(aside)
     return aside
+
+
+def aside(damaged: DamagedError) -> StoreError:
+    """Set a damaged file aside and return the error that says so."""
+    path = set_aside(damaged.path)
+    return StoreError(damaged.message, f"set aside as {path}; run again, and it is made again")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -20,8 +20,8 @@ from sreclip.cli.app import (
     plan_of,
     registered_method,
 )
-from sreclip.errors import ConfigError, DamagedError, StoreError
-from sreclip.files import set_aside
+from sreclip.errors import ConfigError, DamagedError
+from sreclip.files import aside
 
 if TYPE_CHECKING:
     from sreclip.plan.plan import Plan
@@ -41,10 +41,7 @@ def _step(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except DamagedError as error:
-            raise StoreError(
-                error.message,
-                f"set aside as {set_aside(error.path)}; run again, and it is made again",
-            ) from error
+            raise aside(error) from error
 
     return app.command(rich_help_panel=STEPS)(run)
 
@@ -203,8 +200,6 @@ def train(
 def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, key: Key = None) -> None:
     """Score one method's target predictions; the only step that reads target labels."""
     from sreclip.evaluate.evaluation import evaluate_method
-    from sreclip.evaluate.reference import protocol_warning
-    from sreclip.plan.labels import REFERENCE
     from sreclip.plan.sweep import Sweep
 
     plan = plan_of(params)
@@ -213,8 +208,21 @@ def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, key: Key =
         plan = Sweep(plan).evaluated(name, key)
     evaluate_method(plan, name)
     _made(plan, plan.evaluation(name))
-    if plan.params.evaluate.protocol == REFERENCE:
-        log.warning("warning: %s", protocol_warning(plan.params.train.checkpoints))
+
+
+@_step
+def make_bundle(
+    bundle: Annotated[Path, typer.Argument(help="List of results.", metavar="FILE")],
+    params: ParamsFile = DEFAULT_PARAMS,
+    quiet: Quiet = False,
+) -> None:
+    """Fit and evaluate what a list names, one after the other."""
+    from sreclip.plan.bundles import pieces_of, read_bundle
+    from sreclip.workflow.bundle import make_bundle as make
+
+    plan = plan_of(params)
+    make(read_bundle(bundle, pieces_of(plan)), progress=not quiet)
+    plan.fingerprints.save()
 
 
 @_step

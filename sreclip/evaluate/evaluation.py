@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from sreclip.files import atomic_path
 from sreclip.methods.scores import Scores, read_scores
 from sreclip.plan.labels import REFERENCE
 from sreclip.plan.plan import Plan
+
+log = logging.getLogger("sreclip")
 
 CURVE_POINTS = 101
 FROM_FIT = ("method", "title", "citation", "transductive", "baseline", "settings")
@@ -49,6 +52,8 @@ def evaluate_method(plan: Plan, method: str) -> None:
     _write_predictions(result["predictions.parquet"], plan, scores, labels)
     rule = plan.params.train.selection.rule
     write_evaluation(result, Evaluation(**found, key=result.key, selection=rule, candidate=number))
+    if plan.params.evaluate.protocol == REFERENCE:
+        log.warning("warning: %s", protocol_warning(plan.params.train.checkpoints))
 
 
 def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[np.int64]]:

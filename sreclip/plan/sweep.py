@@ -116,7 +116,7 @@ class Sweep:
 
         Raises `ConfigError` if no fit has this key.
         """
-        for name, plan in self._planned():
+        for name, plan in self.planned():
             for candidate in plan.candidates(name) if name == method else ():
                 if candidate.fit(name).key == key:
                     return candidate
@@ -124,15 +124,22 @@ class Sweep:
 
     def evaluated(self, method: str, key: str) -> Plan:
         """Return the plan of one evaluation, as `fitted` does for fits."""
-        for name, plan in self._planned():
+        for name, plan in self.planned():
             if name == method and plan.evaluation(name).key == key:
                 return plan
         raise _no_such("evaluation", method, key)
 
-    def _planned(self) -> Iterator[tuple[str, Plan]]:
-        """Yield method and plan of every evaluation, those of the run first."""
+    def planned(self) -> Iterator[tuple[str, Plan]]:
+        """Yield method and plan of every evaluation, those of the run first.
+
+        A sweep with a split that cannot be has none: only who asks for the sweep is told why.
+        """
         yield from ((name, self.plan) for name in self.plan.params.methods.run)
-        yield from ((item.method, item.plan) for item in self.combinations)
+        try:
+            combinations = self.combinations
+        except ConfigError:
+            return
+        yield from ((item.method, item.plan) for item in combinations)
 
     def results(self) -> Iterator[Result]:
         """Yield the results of all combinations and the table."""
@@ -142,10 +149,7 @@ class Sweep:
 
 
 def all_results(plan: Plan) -> dict[str, Result]:
-    """Return every result of a run and of its sweep by path.
-
-    A sweep with a split that cannot be has none: only who asks for the sweep is told why.
-    """
+    """Return every result of a run and of its sweep by path, as far as `Sweep.planned` goes."""
     try:
         swept = list(Sweep(plan).results())
     except ConfigError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from typing import Any
 
 import sreclip
@@ -30,6 +31,7 @@ PACKAGES = (
 )
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of Python, sreclip and the packages it uses, where installed."""
     own = {"python": platform.python_version(), "sreclip": sreclip.__version__}

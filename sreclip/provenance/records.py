@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -104,11 +104,13 @@ def machine() -> dict[str, Any]:
     return about
 
 
-def write_record(plan: Plan, result: Result) -> None:
-    """Record that a result of the plan has just been made."""
+def write_record(
+    plan: Plan, result: Result, code: Callable[[], dict[str, Any] | None] = git_state
+) -> None:
+    """Record that a result of the plan has just been made, by the code in a state of git."""
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     circumstances = {
-        "git": git_state(),
+        "git": code(),
         "params": run_params_key(plan.params),
         "machine": machine(),
         "versions": versions(),

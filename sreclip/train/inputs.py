@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,17 +31,51 @@ SHOWN_REJECTS = 10
 log = logging.getLogger("sreclip")
 
 
+@dataclass(frozen=True)
+class StoredInputs:
+    """What all fits on one task's features read, whatever their split; see `read_stored`."""
+
+    source: ImageFeatures
+    source_labels: NDArray[np.int64]  # of all rows of ``source``
+    target_features: torch.Tensor
+    target_row_id: NDArray[np.int64]
+    target_ok: NDArray[np.bool_]
+    class_text: torch.Tensor
+    graph: ClassGraph
+
+    def of_split(self, known: NDArray[np.bool_]) -> FitInputs:
+        """Return what a fit sees of a split: no source row of an unknown class."""
+        header, device = self.source.header, self.target_features.device
+        keep = self.source.ok & known[self.source_labels]
+        features = torch.from_numpy(kept_rows(self.source.features, keep))
+        text = ClassText(self.class_text, header.logit_scale, torch.from_numpy(known))
+        return FitInputs(
+            source_features=features.to(device),
+            source_labels=torch.from_numpy(self.source_labels[keep]).to(device),
+            target_features=self.target_features,
+            target_row_id=self.target_row_id,
+            target_ok=self.target_ok,
+            text=text.to(str(device)),
+            graph=self.graph,
+            backbone={"label": header.backbone, "weights_sha256": header.weights_sha256},
+        )
+
+
 def load_inputs(plan: Plan) -> FitInputs:
+    """Read what the fits of a plan see; raises as `read_stored`."""
+    return read_stored(plan).of_split(plan.known)
+
+
+def read_stored(plan: Plan) -> StoredInputs:
     """Read features, texts and graph, on the device that ``train.device`` names.
 
-    Source rows of unknown classes and rejected images are left out. Raises `StoreError` where
-    files are of different backbones.
+    Source features stay in their files until a split says which rows it needs; rejected images are
+    left out. Raises `StoreError` where files are of different backbones.
     """
     device = checked_device(plan.params.train.device)
     source, target = (open_checked(plan, domain) for domain in ("source", "target"))
     header = source.header
     row_label = source_labels(plan, source)
-    keep = source.ok & plan.known[row_label]
     graph = RelationGraph.load(plan.graph["graph.json"])
     texts = {kind: read_names(plan, kind, graph) for kind in TEXT_KINDS}
     others = {plan.images("target")[0].path: target.header}
@@ -52,16 +87,14 @@ def load_inputs(plan: Plan) -> FitInputs:
                 f"the source features with {header.weights_sha256[:12]}",
                 "the checkpoint changed: delete the older feature files and run again",
             )
-    classes, known = (torch.from_numpy(a) for a in (texts["classes"].features, plan.known))
-    return FitInputs(
-        source_features=torch.from_numpy(kept_rows(source.features, keep)).to(device),
-        source_labels=torch.from_numpy(row_label[keep]).to(device),
+    return StoredInputs(
+        source=source,
+        source_labels=row_label,
         target_features=torch.from_numpy(kept_rows(target.features, target.ok)).to(device),
         target_row_id=target.row_id,
         target_ok=target.ok,
-        text=ClassText(classes, header.logit_scale, known).to(device),
+        class_text=torch.from_numpy(texts["classes"].features),
         graph=_class_graph(plan, graph, texts).to(device),
-        backbone={"label": header.backbone, "weights_sha256": header.weights_sha256},
     )
 
 

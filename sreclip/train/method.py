@@ -28,10 +28,13 @@ from sreclip.train.selection import choose_settings
 from sreclip.train.states import place, score_tensors
 
 
-def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
+def fit_method(
+    plan: Plan, name: str, inputs: FitInputs | None = None, *, progress: bool = True
+) -> Path:
     """Fit a method with every seed and write ``scores.h5``, ``model.safetensors``, ``fit.json``.
 
-    A method in which nothing is drawn is fitted once for all seeds. Returns the folder.
+    A method in which nothing is drawn is fitted once for all seeds. ``inputs`` are those of the
+    plan, if they have been read before. Returns the folder.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def fit_method(plan: Plan, name: str, *, progress: bool = True) -> Path:
         A fit cannot start or its loss stopped being finite. Then none of the three is written, and
         the last good state is kept beside them.
     """
-    inputs = load_inputs(plan)
+    inputs = inputs or load_inputs(plan)
     settings, selection = choose_settings(plan, name, inputs)
     seeds, result = plan.params.train.seeds, plan.fit(name)
     cls = load_registered("method", name, METHODS)

@@ -30,6 +30,8 @@ NOISE = (
 )
 # Rules that do nothing but ask for files.
 TARGETS = ("all", "graph", "extract_features", "train", "evaluate", "sweep")
+# The rule whose jobs stand for several: a dry run says for how many.
+BUNDLE = "make_bundle"
 STREAM_HANDLER = "DefaultStreamHandler"
 
 
@@ -41,7 +43,7 @@ class JobLines(logging.Handler):
 
     def __init__(self, *, dryrun: bool, quiet: bool, shows_logs: bool) -> None:
         super().__init__(logging.WARNING if quiet else logging.INFO)
-        self._wants_table = dryrun
+        self._dryrun = self._wants_table = dryrun
         self._shows_logs = shows_logs
         self._started: dict[int, tuple[str, float]] = {}
         self._finished: list[str] = []
@@ -53,6 +55,8 @@ class JobLines(logging.Handler):
         text = record.getMessage().strip() if record.msg else ""
         if event == "job_info":
             self._started[about["jobid"]] = (_name(about), time.monotonic())
+            if self._dryrun and about["rule_name"] == BUNDLE:
+                _write(_name(about))
         elif event == "job_finished":
             name, start = self._started.get(about["job_id"], ("", 0.0))
             self._finished.append(f"{name:40} {time.monotonic() - start:7.1f} s")
@@ -91,9 +95,9 @@ class JobLines(logging.Handler):
 
 
 def _name(about: dict[str, Any]) -> str:
-    """Return the rule and its wildcards, without the key."""
+    """Return the rule and its wildcards, without the key: ``make_bundle 3 fits 2 evaluations``."""
     wildcards = about.get("wildcards") or {}
-    parts = [str(value) for name, value in wildcards.items() if name != "key"]
+    parts = [str(value).replace("-", " ") for name, value in wildcards.items() if name != "key"]
     return " ".join([about["rule_name"], *parts])
 
 

@@ -59,7 +59,7 @@ def test_same_bytes_through_a_cancelled_job_a_dead_node_and_an_edit(
         memory = job_details(number)["MinMemoryNode"]
         slurm("scancel", number)
 
-        fits = fresh.folder / "logs/train_method"
+        fits = fresh.folder / "logs/make_bundle"
         log = run.wait_for(lambda: next(fits.glob("*.log"), None), "a fit")
         assert node("kill-node").returncode == 0
         assert not jobs("running")
@@ -68,16 +68,16 @@ def test_same_bytes_through_a_cancelled_job_a_dead_node_and_an_edit(
         run.finish_well()
         sent = jobs()
 
-    # Data, texts, graph, fit, evaluation: six. The small rules run beside snakemake, and the jobs
-    # of a dead node are run again by Slurm itself.
-    assert run.submitted == len(shards) + 6 + 1
+    # Data, two of texts, graph, fit with evaluation: five. The small rules run beside snakemake,
+    # and the jobs of a dead node are run again by Slurm itself.
+    assert run.submitted == len(shards) + 5 + 1
     assert f"SLURM-job '{number}' failed, SLURM status is: 'CANCELLED'" in run.printed
     again = job_details(sent[job_of(shard)])["MinMemoryNode"]
     assert (memory, again) == ("4000M", "8000M")
     assert done.items() <= fresh.inodes().items(), "a finished shard was made again"
 
     assert fresh.hashes(*NUMBERS, "reports") == local.hashes(*NUMBERS, "reports")
-    for rule in ("extract_images", "train_method", "write_page"):
+    for rule in ("extract_images", "make_bundle", "write_page"):
         assert list((fresh.folder / "logs" / rule).glob("*.log")), rule
     assert log.read_text().count("Traceback") == 0
     kept = [path.stem for path in (fresh.folder / "logs/slurm").rglob("*.log")]

@@ -67,7 +67,7 @@ class Project:
         """Where the results of the present parameters are."""
         return Plan(load_params(self.folder / "params.yaml"), self.folder)
 
-    def planned_jobs(self, *arguments: str) -> dict[str, int]:
+    def planned_jobs(self, *arguments: str) -> Counter[str]:
         """Which jobs a run would do, by rule; target rules left out."""
         return job_counts(self.snakemake("--dry-run", *arguments))
 
@@ -121,21 +121,32 @@ class Project:
 
 
 def jobs_run(printed: str) -> Counter[str]:
-    """Count the jobs that snakemake calls have printed a line of, by rule."""
-    return Counter(re.findall(r"^ *\d+/\d+  (\w+) ", printed, re.MULTILINE))
+    """Count the jobs that snakemake calls have printed a line of, by rule; see `in_bundles`."""
+    jobs = Counter(re.findall(r"^ *\d+/\d+  (\w+) ", printed, re.MULTILINE))
+    return in_bundles(jobs, re.findall(r"^ *\d+/\d+  make_bundle (.*)  ", printed, re.MULTILINE))
 
 
 TARGETS = {"all", "graph", "extract_features", "train", "evaluate", "sweep"}
 
 
-def job_counts(printed: str) -> dict[str, int]:
-    """Read the job table that snakemake prints."""
+def job_counts(printed: str) -> Counter[str]:
+    """Read the job table that a dry run prints; see `in_bundles`."""
     table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", printed, re.DOTALL)
     if table is None:
         assert "Nothing to be done" in printed, printed
-        return {}
+        return Counter()
     rows = (line.split() for line in table[1].splitlines())
-    return {rule: int(count) for rule, count in rows if rule not in TARGETS}
+    jobs = Counter({rule: int(count) for rule, count in rows if rule not in TARGETS})
+    return in_bundles(jobs, re.findall(r"^make_bundle (\d.*)$", printed, re.MULTILINE))
+
+
+def in_bundles(jobs: Counter[str], bundles: list[str]) -> Counter[str]:
+    """Count what is in bundles as if each fit and each evaluation were a job of its own."""
+    assert jobs.pop("make_bundle", 0) == len(bundles)
+    for content in bundles:
+        for number, what in re.findall(r"(\d+) (fit|evaluation)", content):
+            jobs[{"fit": "train_method", "evaluation": "evaluate_method"}[what]] += int(number)
+    return jobs
 
 
 def draw_image(path: Path, kind: int, seed: int, *, lines: bool) -> None:

@@ -146,7 +146,7 @@ def test_too_many_rejects_stop_the_run(mixed: Project, stopped: Stopped) -> None
     logs = "".join(path.read_text() for path in (mixed.folder / "logs").rglob("*.log"))
     assert "Traceback" not in stopped.printed + logs
     # The failed job says why, once; a place in the rules would say nothing.
-    assert re.search(r"^failed: train_method \w+ \(log: logs/train_method/", stopped.printed, re.M)
+    assert re.search(r"^failed: make_bundle [\w ]+ \(log: logs/make_bundle/", stopped.printed, re.M)
     for noise in ("RuleException", "CalledProcessError", ".smk", "Shutting down"):
         assert noise not in stopped.printed
 

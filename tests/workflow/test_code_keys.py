@@ -10,6 +10,7 @@ import pytest
 
 from sreclip.methods import METHODS
 from sreclip.plan import code
+from sreclip.plan.bundles import pieces_of
 from sreclip.plan.code import ENTRIES
 from tests.workflow.conftest import Project
 
@@ -32,6 +33,11 @@ STEPS = {
     "train tsce": [ENTRIES["fit"], METHODS["tsce"].partition(":")[0]],
     "train uodtn": [ENTRIES["fit"], METHODS["uodtn"].partition(":")[0]],
     "evaluate sre_clip": [ENTRIES["evaluation"]],
+    "make-bundle list.json": [
+        ENTRIES["fit"],
+        ENTRIES["evaluation"],
+        METHODS["gda"].partition(":")[0],
+    ],
     "compare": [ENTRIES["comparison"]],
     "report": [ENTRIES["page"]],
     "tabulate-sweep": [ENTRIES["sweep"]],
@@ -54,7 +60,10 @@ def loaded(project: Project, command: str, place: Path) -> set[str]:
 def ready(done: Project) -> Project:
     """Let methods that did not run take few steps."""
     few = {"steps": 2, "regression_steps": 2, "batch_size": 8, "gcn_width": 8}
-    done.edit(methods__tsce=few, methods__uodtn=few)
+    done.edit(methods__tsce=few, methods__uodtn=few, sweep={"methods": ["gda"]})
+    swept = [piece for piece in pieces_of(done.plan).values() if piece.method == "gda"]
+    names = [piece.result.path.relative_to(done.folder).as_posix() for piece in swept]
+    (done.folder / "list.json").write_text(json.dumps(names))
     return done
 
 

@@ -197,7 +197,7 @@ def test_a_method_a_task_and_a_backbone_by_their_recipes(extended: Project) -> N
     )
     assert "backbone grid: none" in extended.run("sreclip", "check").stderr
     printed = extended.snakemake("all")
-    assert "train_method class_mean" in printed
+    assert "make_bundle 2 fits 2 evaluations" in printed
     found = json.loads((extended.folder / "reports/metrics.json").read_text())
     assert list(found["flat"]["grid"]) == ["zero_shot", "class_mean"]
     assert extended.planned_jobs("all") == {}

@@ -15,6 +15,7 @@ from sreclip.data.changes import is_outdated, note_of_dates, write_seen
 from sreclip.data.task import FirstLook
 from sreclip.data.tasks import load_task
 from sreclip.errors import SreclipError
+from sreclip.plan.bundles import cut, pieces_of, read_bundle, write_bundle
 from sreclip.plan.labels import REFERENCE
 from sreclip.plan.plan import Plan
 from sreclip.plan.results import outputs_of
@@ -79,6 +80,7 @@ except SreclipError as error:
 PREPARE_AGAIN_VARIABLE = "SRECLIP_PREPARE_AGAIN"
 PARAMS_FILE = snapshot_path(PARAMS)
 os.environ[RUN_PARAMS_VARIABLE] = str(PARAMS_FILE)
+BUNDLES = PLAN.results / "cache/bundles"
 UNDER = f"{PARAMS.task.name}/{PARAMS.backbone.label}"
 HERE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 ENVIRONMENT = literal(HERE.parent / "envs/sreclip.yaml")
@@ -106,6 +108,13 @@ if shutil.which("sreclip") is None:
     shell.prefix(f"PATH={literal(programs)}:$PATH; ")
 
 
+def forget_bundles():
+    """Remove the lists of what this run made in bundles, and their stamps."""
+    for stamp in MADE if not OUTPUT.dryrun else ():
+        for path in (stamp, stamp.with_suffix(".json")):
+            path.unlink(missing_ok=True)
+
+
 onstart:
     if workflow.executor_plugin.name == "slurm":
         try:
@@ -122,6 +131,7 @@ onstart:
 
 onsuccess:
     shutil.rmtree("results/again", ignore_errors=True)
+    forget_bundles()
     if (
         not OUTPUT.quiet
         and PLAN.task.path.exists()
@@ -130,8 +140,13 @@ onsuccess:
         subprocess.run(["sreclip", "results"], check=False)
 
 
+onerror:
+    forget_bundles()
+
+
 wildcard_constraints:
     key="[0-9a-f]{12}",
+    content="[0-9a-z-]+",
     kind="classes|nodes",
     method="[a-z0-9_]+",
 
@@ -142,8 +157,14 @@ def known_results():
     return all_results(PLAN)
 
 
-def results_of(wanted):
-    """Make an input function: the files of results that the plan names, once the task is prepared.
+@cache
+def known_pieces():
+    """Every fit and evaluation of the run and its sweep by path."""
+    return pieces_of(PLAN)
+
+
+def once_prepared(files_of):
+    """Make an input function: the files that are named once the task is prepared.
 
     Paths carry content keys, so that a file that is there is up to date: times do not matter.
     """
@@ -151,25 +172,68 @@ def results_of(wanted):
     def files(wildcards):
         checkpoints.prepare_data.get()
         try:
-            return ancient([str(path) for path in outputs_of(wanted(PLAN))])
+            return ancient([str(path) for path in files_of(wildcards)])
         except SreclipError as error:
             refuse(error)
 
     return files
+
+
+def results_of(wanted):
+    """Make an input function: what stands for results that the plan names."""
+    return once_prepared(lambda wildcards: standing_for(paths_of(wanted(PLAN))))
 
 
 def inputs_of(place):
-    """Make an input function: the files of all results that the one at this place is made from."""
+    """Make an input function: what stands for all that the result at this place is made from."""
 
     def files(wildcards):
-        checkpoints.prepare_data.get()
-        try:
-            result = known_results()[place.format(**wildcards)]
-            return ancient([str(path) for path in outputs_of(result.inputs)])
-        except SreclipError as error:
-            refuse(error)
+        return standing_for(paths_of(known_results()[place.format(**wildcards)].inputs))
 
-    return files
+    return once_prepared(files)
+
+
+def inputs_of_bundle(wildcards):
+    """Name the files that a bundle is made from."""
+    stamp = BUNDLES / f"{wildcards.content}-{wildcards.key}.done"
+    if MAIN:
+        bundle = MADE[stamp]
+    else:
+        bundle = read_bundle(stamp.with_suffix(".json"), known_pieces())
+    return outputs_of(bundle.inputs)
+
+
+def paths_of(results):
+    return tuple(each.path.as_posix() for each in results)
+
+
+# This run's bundles by their stamps; the list of what is in one is beside its stamp.
+MADE = {}
+
+
+@cache
+def standing_for(paths):
+    """The files of results; of fits and evaluations that are small and missing, bundles' stamps.
+
+    Asked again it says the same, though by then some of them are there.
+    """
+    results = [known_results()[path] for path in paths]
+    if not MAIN:
+        return outputs_of(results)
+    settings, pieces = PARAMS.train, known_pieces()
+    on_cluster = workflow.resource_settings.nodes is not None
+    cores = 1 if on_cluster else workflow.resource_settings.cores or 1
+    small = [each for each in results if each.path.as_posix() in pieces]
+    bundles = cut(small, pieces, settings.job_minutes * 60, cores // settings.cores)
+    bundled = {piece.path for bundle in bundles for piece in bundle.pieces}
+    stamps = {BUNDLES / f"{bundle.name}.done": bundle for bundle in bundles}
+    MADE.update(stamps)
+    for stamp, bundle in stamps.items() if not OUTPUT.dryrun else ():
+        # One of a run that was killed says nothing about this one.
+        stamp.unlink(missing_ok=True)
+        write_bundle(bundle, stamp.with_suffix(".json"))
+    others = (each for each in results if each.path.as_posix() not in bundled)
+    return [*outputs_of(others), *stamps]
 
 
 # Files that are never there, so that asking for them prepares or publishes again.

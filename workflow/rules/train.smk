@@ -11,7 +11,7 @@ rule train_method:
         "logs/benchmarks/train_method/{method}-{key}.tsv"
     conda:
         ENVIRONMENT
-    threads: 1
+    threads: PARAMS.train.cores
     resources:
         mem_mb=5000,
         runtime=120,
@@ -20,6 +20,29 @@ rule train_method:
         file=PARAMS_FILE,
     shell:
         "sreclip --log {log} train {wildcards.method} --key {wildcards.key} --params {params.file}"
+
+
+rule make_bundle:
+    input:
+        once_prepared(inputs_of_bundle),
+    output:
+        touch(f"{BUNDLES.as_posix()}/{{content}}-{{key}}.done"),
+    log:
+        "logs/make_bundle/{content}-{key}.log",
+    benchmark:
+        "logs/benchmarks/make_bundle/{content}-{key}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: PARAMS.train.cores
+    resources:
+        mem_mb=5000,
+        runtime=60,
+        gpu=int(PARAMS.train.device != "cpu"),
+    params:
+        file=PARAMS_FILE,
+        bundle=f"{BUNDLES.as_posix()}/{{content}}-{{key}}.json",
+    shell:
+        "sreclip --log {log} make-bundle {params.bundle} --params {params.file}"
 
 
 rule train:

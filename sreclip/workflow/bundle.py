@@ -1,0 +1,71 @@
+"""The job of a bundle: its fits and evaluations, one after the other in one process."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache, lru_cache
+
+import numpy as np
+
+from sreclip.errors import DamagedError, FitError, SreclipError
+from sreclip.evaluate.evaluation import evaluate_method
+from sreclip.files import aside
+from sreclip.plan.bundles import Bundle, Piece
+from sreclip.provenance.git import git_state
+from sreclip.provenance.records import write_record
+from sreclip.train.fits import FitInputs
+from sreclip.train.inputs import read_stored
+from sreclip.train.method import fit_method
+
+log = logging.getLogger("sreclip")
+
+
+def make_bundle(bundle: Bundle, *, progress: bool = True) -> None:
+    """Make what is missing of a bundle; features, texts and graph are read once.
+
+    Each result is whole at its own path before the next is begun. One that fails keeps only those
+    from being made that are made from it.
+
+    Raises
+    ------
+    FitError
+        Some could not be made. Which and why has been logged.
+    """
+    missing = [piece for piece in bundle.pieces if not piece.is_made]
+    first_fit = next((piece for piece in missing if piece.result.stage == "fit"), None)
+    stored = read_stored(first_fit.plan) if first_fit else None
+
+    @lru_cache(maxsize=1)
+    def inputs_of(known: tuple[bool, ...]) -> FitInputs:
+        assert stored is not None
+        return stored.of_split(np.array(known))
+
+    def make(piece: Piece) -> None:
+        if piece.result.stage == "fit":
+            inputs = inputs_of(tuple(piece.plan.known.tolist()))
+            fit_method(piece.plan, piece.method, inputs, progress=progress)
+        else:
+            evaluate_method(piece.plan, piece.method)
+
+    code = cache(git_state)
+    failed: set[str] = set()
+    for piece in missing:
+        if failed & {each.path.as_posix() for each in piece.result.inputs}:
+            failed.add(piece.path)
+            continue
+        log.info("%s", piece.label)
+        try:
+            make(piece)
+            write_record(piece.plan, piece.result, code)
+        except SreclipError as error:
+            said = aside(error) if isinstance(error, DamagedError) else error
+            log.error("sreclip: %s: %s", piece.label, said)
+            failed.add(piece.path)
+        except Exception:
+            log.exception("%s: a bug; please report it with this traceback", piece.label)
+            failed.add(piece.path)
+    if failed:
+        raise FitError(
+            f"{len(failed)} of the {len(bundle.pieces)} results of this job could not be made",
+            "what could be made is kept: the next run makes what is missing",
+        )
