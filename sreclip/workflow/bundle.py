@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +15,10 @@ from sreclip.files import aside
 from sreclip.plan.bundles import Bundle, Piece
 from sreclip.provenance.git import git_state
 from sreclip.provenance.records import write_record
-from sreclip.train.fits import FitInputs
-from sreclip.train.inputs import read_stored
-from sreclip.train.method import fit_method
+
+if TYPE_CHECKING:
+    from sreclip.plan.plan import Plan
+    from sreclip.train.fits import FitInputs
 
 log = logging.getLogger("sreclip")
 
@@ -32,21 +35,8 @@ def make_bundle(bundle: Bundle, *, progress: bool = True) -> None:
         Some could not be made. Which and why has been logged.
     """
     missing = [piece for piece in bundle.pieces if not piece.is_made]
-    first_fit = next((piece for piece in missing if piece.result.stage == "fit"), None)
-    stored = read_stored(first_fit.plan) if first_fit else None
-
-    @lru_cache(maxsize=1)
-    def inputs_of(known: tuple[bool, ...]) -> FitInputs:
-        assert stored is not None
-        return stored.of_split(np.array(known))
-
-    def make(piece: Piece) -> None:
-        if piece.result.stage == "fit":
-            inputs = inputs_of(tuple(piece.plan.known.tolist()))
-            fit_method(piece.plan, piece.method, inputs, progress=progress)
-        else:
-            evaluate_method(piece.plan, piece.method)
-
+    fits = [piece for piece in missing if piece.result.stage == "fit"]
+    fit = _fitting(fits[0].plan, progress) if fits else None
     code = cache(git_state)
     failed: set[str] = set()
     for piece in missing:
@@ -55,7 +45,10 @@ def make_bundle(bundle: Bundle, *, progress: bool = True) -> None:
             continue
         log.info("%s", piece.label)
         try:
-            make(piece)
+            if fit and piece.result.stage == "fit":
+                fit(piece)
+            else:
+                evaluate_method(piece.plan, piece.method)
             write_record(piece.plan, piece.result, code)
         except SreclipError as error:
             said = aside(error) if isinstance(error, DamagedError) else error
@@ -69,3 +62,22 @@ def make_bundle(bundle: Bundle, *, progress: bool = True) -> None:
             f"{len(failed)} of the {len(bundle.pieces)} results of this job could not be made",
             "what could be made is kept: the next run makes what is missing",
         )
+
+
+def _fitting(plan: Plan, progress: bool) -> Callable[[Piece], None]:
+    """Read what the fits of all plans of one task read, and return what makes a fit."""
+    # Evaluations alone need no torch.
+    from sreclip.train.inputs import read_stored
+    from sreclip.train.method import fit_method
+
+    stored = read_stored(plan)
+
+    @lru_cache(maxsize=1)
+    def inputs(known: tuple[bool, ...]) -> FitInputs:
+        return stored.of_split(np.array(known))
+
+    def fit(piece: Piece) -> None:
+        seen = inputs(tuple(piece.plan.known.tolist()))
+        fit_method(piece.plan, piece.method, seen, progress=progress)
+
+    return fit
