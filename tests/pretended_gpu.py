@@ -166,7 +166,8 @@ def _moved(tensor: Tensor, asked: Sequence[Any], non_blocking: bool) -> Tensor:
 
 def _later(tensor: Tensor) -> Tensor:
     """Give a copy that is nan until somebody waits for the current stream."""
-    copy = torch.full_like(tensor, torch.nan)
+    # Bytes have no nan: what is there instead is no image.
+    copy = torch.full_like(tensor, torch.nan) if tensor.is_floating_point() else 255 - tensor
     Stream.current.copies.append(lambda: copy.copy_(tensor))
     return copy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from sreclip.methods import METHODS
+from tests.pretended_gpu import PretendedGpu
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 WITH_A_PLAIN_LOOP = {"clip_adapter", "taskres", "sre_clip_reference", "sre_clip"}
@@ -156,3 +158,21 @@ def test_the_whole_pipeline_at_a_tiny_scale(tmp_path: Path) -> None:
     # Features are removed unless they are to be kept.
     assert list(work.rglob("predictions.parquet"))
     assert not list(work.rglob("images"))
+
+
+def test_the_script_for_a_gpu_runs_on_a_pretended_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both devices are one there, so that the scores must be the same."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    gpu = importlib.import_module("gpu")
+    extraction = ["--models", "ViT-B-32", "--precision", "float32", "--images", "4", "--batch", "2"]
+    fits = ["--workers", "0", "--sizes", "tiny", "--methods", "zero_shot", "taskres", "zlap"]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *extraction, *fits])
+    monkeypatch.setattr(gpu, "SHORT", ("tiny",))
+    with PretendedGpu():
+        gpu.main()
+    printed = capsys.readouterr().out
+    assert re.search(r"^\| ours / bare model \| \d", printed, re.MULTILINE)
+    rows = re.findall(r"^\| tiny \| `(\w+)` .* \| 100.00 % \| 0.0e\+00 \|", printed, re.MULTILINE)
+    assert rows == ["zero_shot", "taskres"], "cut short: the quick ones alone"
