@@ -289,6 +289,17 @@ def test_check(run: Run, tmp_path: Path) -> None:
     assert "nowhere.yaml" in done.err
 
 
+def test_doctor_says_which_precision(run: Run, tmp_path: Path) -> None:
+    done = run("doctor")
+    assert done.status == 0, done.err
+    assert done.out.startswith("cpu: ")
+    assert "backbone.open_clip.precision: " in done.out
+    (tmp_path / "gpu.yaml").write_text(yaml.safe_dump({"features": {"device": "cuda:99"}}))
+    done = run("doctor", "--params", "gpu.yaml")
+    assert done.status == 2
+    assert "device 'cuda:99' is not on this machine" in done.err
+
+
 @pytest.mark.parametrize("step", ["train", "evaluate"])
 def test_unknown_method(run: Run, step: str) -> None:
     done = run(step, "sre_clp")
