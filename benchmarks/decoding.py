@@ -37,14 +37,14 @@ from sreclip.data.images import read_image
 from sreclip.features.extract import REDUCED_SIDES
 
 MAX_PIXELS = FeatureSettings().max_pixels
-TODAY = "Pillow, whole (the default)"
+DEFAULT = "Pillow, whole (the default)"
 Way = Callable[[bytes], Tensor]
 
 preprocess = ImageEncoder.preprocess
 
 
 def pillow_ways() -> dict[str, Way]:
-    """What Pillow offers, today's way first."""
+    """What Pillow offers, the default first."""
 
     def way(least_side: int, resize: Callable[[Image.Image], Tensor] = preprocess) -> Way:
         read = partial(read_image, max_pixels=MAX_PIXELS, least_side=least_side)
@@ -57,7 +57,7 @@ def pillow_ways() -> dict[str, Way]:
         return tf.pil_to_tensor(tf.center_crop(small, PIXELS))
 
     return {
-        TODAY: way(0),
+        DEFAULT: way(0),
         "Pillow draft, twice the side left (`features.reduced_jpeg`)": way(REDUCED_SIDES * RESIZED),
         "Pillow draft, the side left": way(RESIZED),
         "Pillow, whole, `reducing_gap` 3": way(0, partial(box_first, 3.0)),
@@ -194,12 +194,12 @@ def main() -> None:
             for name in ways
         }
         for name in ways:
-            error = 1 - torch.cosine_similarity(rows[name], rows[TODAY])
+            error = 1 - torch.cosine_similarity(rows[name], rows[DEFAULT])
             # What rounding leaves of nothing.
             mean, largest = (max(0.0, round(float(x), 9)) for x in (error.mean(), error.max()))
             print(
                 f"| {sides[0]} x {sides[1]} | {name} | {1 / seconds[name]:.0f} "
-                f"| {seconds[TODAY] / seconds[name]:.2f} | {mean:.1e} | {largest:.1e} |"
+                f"| {seconds[DEFAULT] / seconds[name]:.2f} | {mean:.1e} | {largest:.1e} |"
             )
     for name, reason in missing.items():
         print(f"\nNot measured: {name} ({reason}).")

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from sreclip.backbones.weights import usable_device
 
-SETTING = "backbone.open_clip.precision"
 # ViT-B/32: tokens of an image, width, heads, blocks.
 TOKENS, WIDTH, HEADS, DEPTH = 50, 768, 12, 12
 # Less than this is not worth other features.
@@ -116,10 +115,10 @@ def advice(tried: Mapping[str, Tried], device: str) -> str:
             return (
                 f"{device}: {name} is {times:.1f} times as fast as float32; 1 - cosine after the "
                 f"{DEPTH} blocks of a random ViT-B/32 is {tried[name].error:.0e}: set "
-                f"{SETTING}: {name}"
+                f"backbone.open_clip.precision: {name}"
             )
     shown = " and ".join(
         f"{name} is " + (f"{x:.1f} times as fast" if x >= 1 else f"{1 / x:.1f} times slower")
         for name, x in faster.items()
     )
-    return f"{device}: keep {SETTING}: float32; {shown}"
+    return f"{device}: keep backbone.open_clip.precision: float32; {shown}"
