@@ -36,7 +36,8 @@ from scipy.special import logsumexp
 from timm.data import ImageNetInfo
 from tqdm import tqdm
 
-from sreclip.backbones.mini import MAP_FILE, ImageEncoder, SentenceEncoder
+from sreclip.backbones.mini import MAP_FILE
+from sreclip.backbones.mini_encoders import ImageEncoder, SentenceEncoder
 from sreclip.data.tasks import openmoji
 from sreclip.files import atomic_path
 

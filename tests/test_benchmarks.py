@@ -103,6 +103,19 @@ def test_extraction_of_no_images_is_refused(tmp_path: Path) -> None:
     assert f"no images below {tmp_path}" in done.stderr
 
 
+def test_ways_to_decode() -> None:
+    done = run_file("decoding.py", "--images", "3", "--rounds", "1", "--sides", "1600x1200")
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("|").split("|") for line in done.stdout.splitlines() if line[:3] == "| 1"]
+    ways = {row[1].strip(): [float(cell) for cell in row[2:]] for row in rows}
+    assert [name.partition(",")[0] for name in ways][:2] == ["Pillow", "Pillow draft"]
+    default, reduced, reduced_more = list(ways.values())[:3]
+    assert default[1:] == [1, 0, 0]
+    assert 0 < reduced[3] < reduced_more[3]
+    for name in ("simplejpeg", "PyTurboJPEG"):
+        assert any(way.startswith(name) for way in ways) != (f"Not measured: {name}" in done.stdout)
+
+
 def test_reading_beside_plain_reads(tmp_path: Path) -> None:
     done = run_file("reading.py", "--rows", "9000", "--rounds", "1", "--folder", str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from sreclip import __version__
 from sreclip.cli import main
+from sreclip.features.header import Provenance
+from sreclip.features.images import write_images
+from sreclip.graph.similarity import write_similarity
+from sreclip.plan.results import Result
 
 REFERENCE = Path(__file__).parent / "graph" / "i2awa_reference.json"
+HEAVY = {"torch", "torchvision", "open_clip", "transformers", "timm", "scipy", "plotly"}
 PARAMS = {"task": {"name": "openmoji"}, "methods": {"run": ["zero_shot"]}}
 
 
@@ -80,22 +86,72 @@ def graph_file(run: Run, i2awa: dict[str, Any], tmp_path: Path) -> Path:
     return tmp_path / "deep/graph.json"
 
 
-def test_help_lists_the_steps_and_imports_nothing_heavy() -> None:
-    """In a process of its own: this one has imported everything."""
+def run_apart(folder: Path, *arguments: str) -> tuple[str, set[str]]:
+    """Return what a command printed and what it imported, in a process of its own.
+
+    This process has imported everything.
+    """
     program = (
-        "import sys; sys.argv = ['sreclip', '--help']\n"
-        "from sreclip.cli import main\n"
+        "import sys; from sreclip.cli import main\n"
         "try: main()\n"
         "except SystemExit as stop: assert not stop.code, stop.code\n"
-        "heavy = {'torch', 'torchvision', 'pandas', 'h5py', 'scipy', 'plotly', 'open_clip'}\n"
-        "print('IMPORTED', sorted(heavy & set(sys.modules)))"
+        "print('IMPORTED', *sorted(sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert "IMPORTED []" in done.stdout
+    assert done.returncode == 0, done.stderr
+    printed, _, imported = done.stdout.rpartition("IMPORTED")
+    return printed + done.stderr, set(imported.split())
+
+
+def test_help_lists_the_steps_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    printed, imported = run_apart(tmp_path, "--help")
+    assert not imported & (HEAVY | {"pandas", "h5py", "numpy", "pydantic"})
     for step in ("prepare-data", "extract-images", "build-graph", "train", "evaluate", "report"):
-        assert step in done.stdout
+        assert step in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("results",), "30.0"),
+        (("check",), "backbone mini: EfficientNet-lite0"),
+        (("verify", "cached"), "2 HDF5 files, all whole"),
+        (("inspect", "cached/images.h5"), "3 x 8, float32"),
+        (("inspect", "cached/similarity.h5"), "3 x 3, float32"),
+        (("diff", "reports", "earlier"), "25.0"),
+    ],
+    ids=" ".join,
+)
+def test_what_people_look_at_imports_no_torch(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    # So long that its tokens are counted.
+    prompts = {"templates": ["a photo of a {}, " + "very " * 60 + "clear"]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"prompts": prompts}))
+    for name, accuracy in (("reports", 0.3), ("earlier", 0.25)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(json.dumps(published(accuracy)))
+    graph = Result("graph", tmp_path / "cached", "0123456789ab", files=("similarity.h5",))
+    write_similarity(graph, np.eye(3, dtype=np.float32))
+    made_with = Provenance("fake", "ab" * 32, "random", "8 x 8", "float32", "float32", 50.0, 8)
+    rows = np.eye(3, 8, dtype=np.float32)
+    images = tmp_path / "cached" / "images.h5"
+    write_images(images, made_with, np.arange(3), rows, [], rows_key="r", domain="source")
+    printed, imported = run_apart(tmp_path, *arguments)
+    assert said in printed
+    assert not imported & HEAVY
+
+
+def published(accuracy: float) -> dict[str, Any]:
+    """Numbers of one method, as ``reports/metrics.json`` holds them."""
+    numbers = {"mean": accuracy, "sd": 0.0, "low": accuracy, "high": accuracy, "n": 1}
+    return {"openmoji": {"mini": {"zero_shot": {"known": numbers}}}}
 
 
 def test_version_and_no_arguments(run: Run) -> None:
@@ -233,6 +289,17 @@ def test_check(run: Run, tmp_path: Path) -> None:
     assert "nowhere.yaml" in done.err
 
 
+def test_doctor_says_which_precision(run: Run, tmp_path: Path) -> None:
+    done = run("doctor")
+    assert done.status == 0, done.err
+    assert done.out.startswith("cpu: ")
+    assert "backbone.open_clip.precision: " in done.out
+    (tmp_path / "gpu.yaml").write_text(yaml.safe_dump({"features": {"device": "cuda:99"}}))
+    done = run("doctor", "--params", "gpu.yaml")
+    assert done.status == 2
+    assert "device 'cuda:99' is not on this machine" in done.err
+
+
 @pytest.mark.parametrize("step", ["train", "evaluate"])
 def test_unknown_method(run: Run, step: str) -> None:
     done = run(step, "sre_clp")
@@ -309,10 +376,8 @@ def test_a_folder_for_a_file_and_a_file_for_a_folder(
 
 def test_results_of_the_published_reports(run: Run, tmp_path: Path) -> None:
     """As in a clone without a pull: git holds reports/, and results/ is not there."""
-    numbers = {"mean": 0.25, "sd": 0.0, "low": 0.25, "high": 0.25, "n": 1}
     (tmp_path / "reports").mkdir()
-    metrics = {"openmoji": {"mini": {"zero_shot": {"known": numbers}}}}
-    (tmp_path / "reports/metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "reports/metrics.json").write_text(json.dumps(published(0.25)))
     done = run("results")
     assert done.status == 0
     assert "25.0" in done.out

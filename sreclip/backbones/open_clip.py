@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transformer import VisionTransformer
 
 from sreclip.backbones.base import Checked
 from sreclip.backbones.building import Built, absent_weights, build, load_tokenizer
@@ -46,6 +47,8 @@ class OpenClipBackbone:
         self.layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         config = model.visual.preprocess_cfg
         self.model = model.eval().requires_grad_(False).to(device, memory_format=self.layout)
+        if self.autocast_dtype is not None and device.type == "cpu":
+            _keep_tokens_exact(self.model.visual)
         whole = image_transform_v2(PreprocessCfg(**config), is_train=False)
         self.transform, self.scaling = in_bytes(whole, device)
         self.preprocessing = "open_clip val: " + ", ".join(f"{k} {v}" for k, v in config.items())
@@ -102,6 +105,16 @@ class OpenClipBackbone:
         if self.autocast_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+
+def _keep_tokens_exact(tower: Any) -> None:
+    """Keep the tokens that the blocks of a vision transformer add to in float32, under autocast.
+
+    Its first convolution would leave them in half precision. With weights in float32 torch's fast
+    attention does not take those, and its other way copies the weights for each image on a CPU.
+    """
+    if isinstance(tower, VisionTransformer):
+        tower.conv1.register_forward_hook(lambda module, given, made: made.float())
 
 
 def check(settings: Mapping[str, Any], label: str) -> Checked:

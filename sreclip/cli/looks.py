@@ -224,6 +224,15 @@ def senses(
 
 
 @app.command(rich_help_panel=LOOKS)
+def doctor(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Say which precision extraction should have on this machine, by trying it for a second."""
+    from sreclip.backbones.precision import advice, try_precisions
+
+    device = plan_of(params).params.features.device
+    print(advice(try_precisions(device), device))
+
+
+@app.command(rich_help_panel=LOOKS)
 def reference(
     folder: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("docs"),
 ) -> None:

@@ -113,13 +113,15 @@ def _backbone(plan: Plan, counts: Counts) -> Iterator[str]:
 
 
 def _devices(plan: Plan, counts: Counts) -> Iterator[str]:
-    from sreclip.backbones.weights import usable_device
-
     params = plan.params
     for setting, device in {
         "features.device": params.features.device,
         "train.device": params.train.device,
     }.items():
+        if device == "cpu":  # which every machine has: no need for torch
+            continue
+        from sreclip.backbones.weights import usable_device
+
         try:
             usable_device(device)
         except ConfigError as error:

@@ -9,9 +9,10 @@ comments and docstrings, so that better prose makes nothing again. Files that sh
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from sreclip.errors import SreclipError
 from sreclip.files import file_sha256
@@ -49,17 +50,20 @@ LEFT_OUT = {
 }
 # Fields of syntax trees that say nothing about the meaning, or not in every version of Python.
 _IGNORED_FIELDS = ("ctx", "kind", "type_comment", "type_ignores")
+# Fields of statements that hold statements: imports are nowhere else.
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 @cache
 def code_key(*entries: str) -> str:
     """Return the key of everything behind some modules, such as ``sreclip.graph.build``."""
-    return content_key([(name, _module_hash(name)) for name in sorted(closure(*entries))])
+    return content_key([(name, _read(_path(name)).key) for name in sorted(closure(*entries))])
 
 
 def shipped_files_key(module: str) -> str:
     """Return the key of the files that ship beside a module, whatever its code says."""
-    return content_key(_file_hashes(_path(module)))
+    path = _path(module)
+    return content_key(_file_hashes(path, ast.parse(path.read_bytes())))
 
 
 @cache
@@ -86,7 +90,7 @@ def is_left_out(module: str) -> bool:
 def _imports(name: str) -> tuple[str, ...]:
     """Modules of sreclip that a module executes: what it imports, and the packages above."""
     found: dict[str, None] = {}
-    for imported in [name, *_imported_names(_tree(_path(name)))]:
+    for imported in [name, *_read(_path(name)).imported]:
         parts = imported.split(".")
         if parts[0] == PACKAGE:
             # Not the package itself: all that it says is the version.
@@ -95,19 +99,17 @@ def _imports(name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _imported_names(node: ast.AST) -> Iterator[str]:
+def _imported_names(statements: Iterable[ast.AST]) -> Iterator[str]:
     """Dotted names in import statements, except those that only a type checker reads."""
-    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-        for statement in node.orelse:
-            yield from _imported_names(statement)
-        return
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.level == 0:
-        # What is imported may be a module itself, or a name in one.
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
-    for child in ast.iter_child_nodes(node):
-        yield from _imported_names(child)
+    for node in statements:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            # What is imported may be a module itself, or a name in one.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for block in ("orelse",) if for_types else _BLOCKS:
+            yield from _imported_names(getattr(node, block, ()))
 
 
 @cache
@@ -122,34 +124,38 @@ def _path(module: str) -> Path:
     raise SreclipError(f"there is no module {module}", "check the installation of sreclip")
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes())
+class _Module(NamedTuple):
+    """What is kept of a module: many syntax trees at once would be slow to have about."""
+
+    imported: tuple[str, ...]
+    key: str
 
 
 @cache
-def _module_hash(name: str) -> str:
-    path = _path(name)
-    return content_key(list(_meaning(_tree(path))), _file_hashes(path))
+def _read(path: Path) -> _Module:
+    tree = ast.parse(path.read_bytes())
+    key = content_key(_meaning(tree, []), _file_hashes(path, tree))
+    return _Module(tuple(_imported_names(tree.body)), key)
 
 
-def _meaning(node: object) -> Iterator[str]:
-    """A syntax tree as words, the same in every version of Python."""
+def _meaning(node: object, words: list[str]) -> list[str]:
+    """Add a syntax tree to words, the same in every version of Python."""
     if isinstance(node, list):
-        yield "["
+        words.append("[")
         for part in node:
             if not _is_text_alone(part):
-                yield from _meaning(part)
-        yield "]"
+                _meaning(part, words)
+        words.append("]")
     elif isinstance(node, ast.AST):
-        yield type(node).__name__
+        words.append(type(node).__name__)
         for name, value in ast.iter_fields(node):
             # Newer versions have further fields, which are empty where the older had none.
             if name not in _IGNORED_FIELDS and value is not None and value != []:
-                yield name
-                yield from _meaning(value)
+                words.append(name)
+                _meaning(value, words)
     else:
-        yield repr(node)
+        words.append(repr(node))
+    return words
 
 
 def _is_text_alone(node: object) -> bool:
@@ -161,17 +167,14 @@ def _is_text_alone(node: object) -> bool:
     )
 
 
-@cache
-def _file_hashes(path: Path) -> dict[str, str]:
+def _file_hashes(path: Path, tree: ast.Module) -> dict[str, str]:
     """SHA-256 of the files beside a module that it names, or that lie in folders it names."""
-    beside = {
-        place.name: place
-        for place in path.parent.iterdir()
-        if place.suffix != ".py" and not (place / "__init__.py").exists()
-    }
+    beside = _beside(path.parent)
+    if not beside:
+        return {}
     named = {
         node.value
-        for node in ast.walk(_tree(path))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     files = [
@@ -181,3 +184,15 @@ def _file_hashes(path: Path) -> dict[str, str]:
         if file.is_file()
     ]
     return {file.relative_to(ROOT).as_posix(): file_sha256(file) for file in files}
+
+
+@cache
+def _beside(folder: Path) -> dict[str, Path]:
+    """What lies beside the modules of a folder and is no code, by name."""
+    return {
+        place.name: place
+        for place in folder.iterdir()
+        if place.suffix != ".py"
+        and place.name != "__pycache__"
+        and not (place / "__init__.py").exists()
+    }

@@ -7,14 +7,16 @@ import io
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sreclip.data.manifest import DOMAINS, Domain
 from sreclip.errors import SreclipError
-from sreclip.features.images import Reject
-from sreclip.features.planned import open_domain
 from sreclip.files import write_text
 from sreclip.plan.plan import Plan
 from sreclip.plan.results import outputs_of
+
+if TYPE_CHECKING:
+    from sreclip.features.images import Reject
 
 MOST_ROWS = 200
 COLUMNS = ("domain", "path", "reason")
@@ -48,6 +50,8 @@ def list_rejects(plan: Plan) -> Rejects:
 
     A page can be made where the large feature files are missing: then ``problem`` says so.
     """
+    from sreclip.features.planned import open_domain
+
     missing = [
         domain
         for domain in DOMAINS

@@ -13,24 +13,26 @@ import torch
 from PIL import Image
 
 from sreclip.backbones import mini
+from sreclip.backbones.mini_encoders import MiniBackbone, fold_norms
+from sreclip.backbones.mini_files import sentence_folder
 from sreclip.config.models import BackboneSettings
 from sreclip.data.tasks import openmoji
 from sreclip.errors import ConfigError, StoreError
 
 
 @pytest.fixture(scope="module")
-def backbone() -> mini.MiniBackbone:
+def backbone() -> MiniBackbone:
     torch.set_num_threads(2)
     return mini.load({}, "mini", "cpu")
 
 
-def pixels_of(backbone: mini.MiniBackbone, items: list[openmoji.Emoji]) -> torch.Tensor:
+def pixels_of(backbone: MiniBackbone, items: list[openmoji.Emoji]) -> torch.Tensor:
     drawings = [openmoji.draw(openmoji.drawing(emoji, "colour"), 224) for emoji in items]
     images = [Image.open(io.BytesIO(png)).convert("RGB") for png in drawings]
     return torch.stack([backbone.preprocess(image) for image in images])
 
 
-def test_an_image_of_one_colour_is_scaled_to_its_value(backbone: mini.MiniBackbone) -> None:
+def test_an_image_of_one_colour_is_scaled_to_its_value(backbone: MiniBackbone) -> None:
     pixels = backbone.preprocess(Image.new("RGB", (300, 500), (0, 128, 255)))
     assert (pixels.shape, pixels.dtype) == ((3, 224, 224), torch.uint8)
     expected = [-1.0, 2 * 128 / 255 - 1, 1.0]
@@ -52,14 +54,14 @@ def test_folded_norms_change_next_to_nothing() -> None:
     pixels = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.inference_mode():
         before = network(pixels)
-        mini.fold_norms(network)
+        fold_norms(network)
         after = network(pixels)
     assert len(norms) == 49
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5 * float(before.abs().max()))
 
 
-def test_image_features_are_unit_rows_whatever_the_batch(backbone: mini.MiniBackbone) -> None:
+def test_image_features_are_unit_rows_whatever_the_batch(backbone: MiniBackbone) -> None:
     pixels = pixels_of(backbone, openmoji.emoji_of("source")[:4])
     features = backbone.encode_image(pixels)
     assert features.shape == (4, backbone.dim)
@@ -70,7 +72,7 @@ def test_image_features_are_unit_rows_whatever_the_batch(backbone: mini.MiniBack
     torch.testing.assert_close(alone, features, atol=1e-4, rtol=0)
 
 
-def test_pooled_features_lead_to_the_right_imagenet_class(backbone: mini.MiniBackbone) -> None:
+def test_pooled_features_lead_to_the_right_imagenet_class(backbone: MiniBackbone) -> None:
     from timm.data import ImageNetInfo
 
     items = {emoji.short_name: emoji for emoji in openmoji.catalogue()}
@@ -86,10 +88,10 @@ def test_pooled_features_lead_to_the_right_imagenet_class(backbone: mini.MiniBac
         assert any(name in info.index_to_description(index) for index in row), name
 
 
-def test_sentences_are_those_of_the_reference_pipeline(backbone: mini.MiniBackbone) -> None:
+def test_sentences_are_those_of_the_reference_pipeline(backbone: MiniBackbone) -> None:
     from transformers import AutoModel, AutoTokenizer
 
-    folder = mini.sentence_folder()
+    folder = sentence_folder()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
     texts = ["a photo of a dog.", "clock", "a much longer text about a green book on a table"]
@@ -101,7 +103,7 @@ def test_sentences_are_those_of_the_reference_pipeline(backbone: mini.MiniBackbo
     torch.testing.assert_close(backbone.sentences.sentences(texts), expected, atol=1e-5, rtol=0)
 
 
-def test_text_features_are_unit_rows(backbone: mini.MiniBackbone) -> None:
+def test_text_features_are_unit_rows(backbone: MiniBackbone) -> None:
     texts = ["a photo of a dog.", "a photo of a puppy.", "a photo of a violin."]
     features = backbone.encode_text(texts)
     assert features.shape == (3, backbone.dim)
@@ -110,7 +112,7 @@ def test_text_features_are_unit_rows(backbone: mini.MiniBackbone) -> None:
     assert backbone.encode_text([]).shape == (0, backbone.dim)
 
 
-def test_source_images_are_classified_well_above_chance(backbone: mini.MiniBackbone) -> None:
+def test_source_images_are_classified_well_above_chance(backbone: MiniBackbone) -> None:
     items = openmoji.emoji_of("source")[::4]
     names = [item.entry.name for item in openmoji.demo_classes()]
     texts = backbone.encode_text([f"a drawing of a {name}." for name in names])
@@ -119,7 +121,7 @@ def test_source_images_are_classified_well_above_chance(backbone: mini.MiniBackb
     assert (guesses == labels).mean() > 0.25
 
 
-def test_map_records_how_it_was_made(backbone: mini.MiniBackbone) -> None:
+def test_map_records_how_it_was_made(backbone: MiniBackbone) -> None:
     tensors, record = mini.read_map()
     assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == {
         "map": (384, 1280),
@@ -133,7 +135,7 @@ def test_map_records_how_it_was_made(backbone: mini.MiniBackbone) -> None:
 
 
 def test_weights_hash_follows_the_map(
-    backbone: mini.MiniBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backbone: MiniBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert backbone.weights_sha256 == mini.hash_of_weights()
     other = tmp_path / "map.safetensors"

@@ -76,6 +76,16 @@ def test_weights_hash_does_not_depend_on_the_container(
     assert load(tmp_path / "changed.safetensors").weights_sha256 != same.weights_sha256
 
 
+def test_half_precision_keeps_the_tokens_exact_on_a_cpu(checkpoint: Path) -> None:
+    """In half precision torch's attention would take a way that is ten times slower."""
+    backbone, seen = load(checkpoint, precision="bfloat16"), []
+    backbone.model.visual.transformer.register_forward_pre_hook(
+        lambda module, given: seen.append(given[0].dtype)
+    )
+    backbone.encode_image(torch.stack([backbone.preprocess(image) for image in some_images()]))
+    assert seen == [torch.float32]
+
+
 def test_half_precision_gives_nearly_the_same_unit_rows(checkpoint: Path) -> None:
     full, half = load(checkpoint), load(checkpoint, precision="bfloat16")
     pixels = torch.stack([full.preprocess(image) for image in some_images()])

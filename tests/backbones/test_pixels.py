@@ -12,7 +12,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, ToTensor
 
-from sreclip.backbones.mini import MEAN, PIXELS, RESIZED, STD, ImageEncoder
+from sreclip.backbones.mini_encoders import MEAN, PIXELS, RESIZED, STD, ImageEncoder
 from sreclip.backbones.pixels import Scaling, in_bytes
 
 

@@ -132,7 +132,7 @@ if TYPE_CHECKING:
 def late():
     from sreclip.graph.draw import text_tree
 """
-    assert list(code._imported_names(ast.parse(text))) == [
+    assert list(code._imported_names(ast.parse(text).body)) == [
         "typing.TYPE_CHECKING",
         "sreclip.graph.draw.text_tree",
     ]

@@ -20,6 +20,7 @@ import pytest
 import sreclip
 from sreclip.data.grey import OWN_RANGE
 from sreclip.evaluate.metrics import METRICS
+from sreclip.features import planned
 from sreclip.features.images import Reject
 from sreclip.plan.plan import Plan
 from sreclip.report import rejects
@@ -290,7 +291,7 @@ def test_rejected_images_are_listed(
 ) -> None:
     rejected = [Reject(i, f"target/<b>{i}.jpg", "the file is truncated") for i in range(count)]
     monkeypatch.setattr(
-        rejects,
+        planned,
         "open_domain",
         lambda plan, domain: SimpleNamespace(
             rejects=rejected if domain == "target" else [],
