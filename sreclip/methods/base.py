@@ -86,6 +86,9 @@ class Method(ABC):
 
     _model: ClassVar[type[Settings]]
     settings: Settings
+    text_: ClassText
+    bias_: Tensor
+    _data: FitData
     checkpoints: Checkpoints | None = None
     scoring_batches: Sequence[Tensor] | None = None
 

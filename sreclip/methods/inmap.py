@@ -36,7 +36,7 @@ class InMap(Method):
             data.text.logit_scale,
             self.settings.steps,
             self.settings.gamma,
-            lambda step, total, loss: self._record(step, total, {"pseudo_labels": (1.0, loss)}),
+            lambda step, total, loss: self._record(step, total, {"pseudo_labels": (1.0, float(loss))}),
         )
 
     def _blocks(self, features: Tensor) -> Iterator[Block]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -46,11 +47,13 @@ class ImageAdapter(nn.Module):
         hidden, output = self._hidden(features, texts), self._output()
         products = features @ vectors.mT + hidden @ (vectors @ output).mT
         within = 2 * (features @ output) + hidden @ (output.mT @ output)
-        squares = torch.linalg.vector_norm(features, dim=-1).square() + (hidden * within).sum(dim=-1)
+        squares = torch.linalg.vector_norm(features, dim=-1).square() + (hidden * within).sum(
+            dim=-1
+        )
         return products * squares.clamp_min(1e-24).rsqrt().unsqueeze(-1)
 
     def _hidden(self, features: Tensor, texts: Tensor) -> Tensor:
-        inner, size = self.mlp[0], features.shape[-1] ** 0.5
+        inner, size = cast(nn.Linear, self.mlp[0]), features.shape[-1] ** 0.5
         hidden = F.gelu(torch.add(inner.bias.unsqueeze(-2), features @ inner.weight.mT, alpha=size))
         parts = [hidden, hidden.new_ones(*hidden.shape[:-1], 1)]
         if self.attention:

@@ -29,8 +29,9 @@ def known_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor
     With all classes in the softmax every source image would push every unknown class down.
     """
     masked = logits.masked_fill(~known, -torch.inf).flatten(0, -2)
-    losses = F.cross_entropy(masked, labels.flatten(), reduction="none")
-    return losses.view(labels.shape).mean(dim=-1)
+    of_each = labels.expand(logits.shape[:-1])
+    losses = F.cross_entropy(masked, of_each.flatten(), reduction="none")
+    return losses.view(of_each.shape).mean(dim=-1)
 
 
 def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:

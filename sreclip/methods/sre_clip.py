@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import Self
 
 import torch
@@ -23,7 +25,6 @@ from sreclip.methods.losses import (
     diversity_loss,
     entropy_loss,
     known_cross_entropy,
-    relation_distillation,
     retention_loss,
     soft_label_loss,
     unit_distances,
@@ -128,6 +129,23 @@ class SreClip(Method):
         return {**adapter, "prototypes": self.prototypes_, "texts": self._texts}
 
 
+@dataclass
+class Batch:
+    """Images of both domains, and what of them stays the same while the adapters learn.
+
+    Tensors are ``(n_fits, n_images, ...)``, without the first dimension where all fits have the
+    same images. Distributions are log-probabilities, and None where no loss term asks for them.
+    """
+
+    images: Tensor
+    sizes: list[int]
+    labels: Tensor
+    relation: Tensor | None
+    frozen: Tensor | None
+    frozen_unknown: Tensor | None
+    soft_labels: Tensor | None
+
+
 class Training:
     """The steps of fits with different seeds, as one batch.
 
@@ -154,7 +172,6 @@ class Training:
             generator=self.generators,
         )
         self.unknown = (~text.known).nonzero()[:, 0]
-        self.unknown_text = text.features[self.unknown]
         if settings.balance:
             frozen = score_in_blocks(text.zero_shot_logits, data.target_features, len(text.known))
             masses = [unknown_mass(block.logits, text.known) for block in frozen]
@@ -162,86 +179,107 @@ class Training:
 
     def train_round(self, rounds: int, soft_labels: Sequence[Candidates]) -> None:
         """Take the steps of one of ``rounds + 1`` rounds."""
-        settings, data = self.settings, self.data
+        settings, drawn = self.settings, self.batches(soft_labels)
         optimizer = torch.optim.AdamW(
             [*self.image_adapter.parameters(), *self.class_adapter.parameters()],
             lr=settings.lr,
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        source, target = (
-            [
-                batches(len(features), settings.batch_size, generator)
-                for generator in self.generators
-            ]
-            for features in (data.source_features, data.target_features)
-        )
+        self.bias = torch.stack([method.bias_ for method in self.methods]).unsqueeze(1)
         self.bank: list[Tensor] = []
-        n_images = sum(min(settings.batch_size, n) for n in (len(data.source_features), len(data.target_features)))
-        # Filled anew in each step: fresh memory would cost more than the copy.
-        self.images = data.text.features.new_empty(len(self.methods), n_images, data.text.features.shape[1])
 
         def terms() -> Terms:
-            source_rows, target_rows = (
-                torch.stack([next(rows) for rows in domain]) for domain in (source, target)
-            )
-            values = self.terms(source_rows, target_rows, soft_labels)
+            values = self.terms(next(drawn))
             return {name: (getattr(settings, name), value) for name, value in values.items()}
 
         minimize(
             self.methods, optimizer, terms, settings.steps, total=(rounds + 1) * settings.steps
         )
 
-    def terms(
-        self, source_rows: Tensor, target_rows: Tensor, soft_labels: Sequence[Candidates]
-    ) -> dict[str, Tensor]:
-        """Return the loss terms that are switched on, by the names of their weights.
+    def batches(self, soft_labels: Sequence[Candidates]) -> Iterator[Batch]:
+        """Yield batches without end."""
+        data, size = self.data, self.settings.batch_size
+        domains = data.source_features, data.target_features
+        sizes = [min(size, len(features)) for features in domains]
+        if sizes == [*map(len, domains)] and not self.settings.diversity:
+            # Always all images, in an order that changes no mean; of the bank, it would.
+            source_rows, target_rows = map(torch.arange, sizes)
+            yield from repeat(self.batch(source_rows, target_rows, soft_labels))
+        rows = [
+            [batches(len(features), size, generator) for generator in self.generators]
+            for features in domains
+        ]
+        # Filled anew in each step: fresh memory would cost several times as much.
+        images = data.text.features.new_empty(len(self.methods), sum(sizes), self.texts.shape[1])
+        while True:
+            source_rows, target_rows = (torch.stack([*map(next, domain)]) for domain in rows)
+            yield self.batch(source_rows, target_rows, soft_labels, images)
 
-        Rows are ``(n_fits, n_images)``, terms ``(n_fits,)``.
-        """
-        settings, data, text, unknown = self.settings, self.data, self.data.text, self.unknown
-        sizes = [source_rows.shape[1], target_rows.shape[1]]
-        images = self.images
-        images[:, : sizes[0]] = data.source_features[source_rows]
-        images[:, sizes[0] :] = data.target_features[target_rows]
+    def batch(
+        self,
+        source_rows: Tensor,
+        target_rows: Tensor,
+        soft_labels: Sequence[Candidates],
+        images: Tensor | None = None,
+    ) -> Batch:
+        """Return the batch of rows ``(n_images,)`` or ``(n_fits, n_images)``."""
+        settings, data, text = self.settings, self.data, self.data.text
+        parts = data.source_features[source_rows], data.target_features[target_rows]
+        images = widened(torch.cat(parts, dim=-2, out=images))
         labels = data.source_labels[source_rows]
-        prototypes = self.class_adapter(text.features, data.graph, self.dropouts)
+        relation = frozen = frozen_unknown = wanted = None
+        if settings.relation:
+            relation = data.graph.relation[labels] / settings.relation_temperature
+        if settings.retention:
+            frozen = text.zero_shot_logits(data.target(target_rows))
+        if settings.unknown_retention and len(self.unknown):
+            frozen_unknown = text.logit_scale * (images @ text.features[self.unknown].T)
+        if soft_labels:
+            of_each = target_rows.expand(len(soft_labels), -1)
+            pairs = zip(soft_labels, of_each, strict=True)
+            wanted = torch.stack([labels.dense(rows) for labels, rows in pairs])
+        sizes = [source_rows.shape[-1], target_rows.shape[-1]]
+        return Batch(images, sizes, labels, relation, frozen, frozen_unknown, wanted)
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss terms that are switched on, by their weights' names; ``(n_fits,)``."""
+        settings, text, graph, unknown = (
+            self.settings,
+            self.data.text,
+            self.data.graph,
+            self.unknown,
+        )
+        prototypes = self.class_adapter(text.features, graph, self.dropouts)
         # Both domains at once: half as many operations, which are small ones.
-        cosines = self.image_adapter.cosines(images, self.texts, prototypes)
+        cosines = self.image_adapter.cosines(batch.images, self.texts, prototypes)
         scored = text.logit_scale * cosines
-        logits, target_logits = scored.split(sizes, dim=1)
+        logits, target_logits = scored.split(batch.sizes, dim=1)
         terms: dict[str, Tensor] = {}
         if settings.source:
-            terms["source"] = known_cross_entropy(logits, labels, text.known)
-        if settings.relation:
-            terms["relation"] = relation_distillation(
-                logits, labels, data.graph.relation, settings.relation_temperature
-            )
+            terms["source"] = known_cross_entropy(logits, batch.labels, text.known)
+        if batch.relation is not None:
+            terms["relation"] = retention_loss(logits, batch.relation)
         if settings.rank:
             terms["rank"] = self.rank_loss(partial(unit_distances, prototypes))
-        if settings.retention:
-            frozen = text.zero_shot_logits(images[:, sizes[0] :])
-            terms["retention"] = retention_loss(target_logits, frozen)
-        if settings.unknown_retention and len(unknown):
-            frozen_unknown = text.logit_scale * (images @ self.unknown_text.T)
-            lost = divergences(scored.index_select(2, unknown), frozen_unknown)
-            of_source, of_target = lost.split(sizes, dim=1)
-            terms["unknown_retention"] = of_source.mean(dim=1) + of_target.mean(dim=1)
+        if batch.frozen is not None:
+            terms["retention"] = retention_loss(target_logits, batch.frozen)
+        if batch.frozen_unknown is not None:
+            lost = divergences(scored.index_select(2, unknown), batch.frozen_unknown)
+            terms["unknown_retention"] = sum(
+                part.mean(dim=1) for part in lost.split(batch.sizes, dim=1)
+            )
         if settings.anchor:
             terms["anchor"] = anchor_loss(prototypes, text.features)
-        if soft_labels:
-            bias = torch.stack([method.bias_ for method in self.methods])
-            wanted = [each.dense(rows) for each, rows in zip(soft_labels, target_rows, strict=True)]
-            terms["self_training"] = soft_label_loss(
-                target_logits + bias.unsqueeze(1), torch.stack(wanted)
-            )
+        if batch.soft_labels is not None:
+            terms["self_training"] = soft_label_loss(target_logits + self.bias, batch.soft_labels)
         if settings.entropy:
             terms["entropy"] = entropy_loss(target_logits)
         if settings.diversity:
             # Over this batch and the last ones, `bank_size` images in all.
             bank = torch.cat([target_logits, *self.bank], dim=1)
             terms["diversity"] = diversity_loss(bank)
-            room = max(0, settings.bank_size - sizes[1])
+            room = max(0, settings.bank_size - batch.sizes[1])
             self.bank = [bank.detach()[:, :room]]
         if settings.balance and len(unknown):
             terms["balance"] = balance_loss(unknown_mass(target_logits, text.known), self.prior)
