@@ -156,3 +156,10 @@ def test_the_whole_pipeline_at_a_tiny_scale(tmp_path: Path) -> None:
     # Features are removed unless they are to be kept.
     assert list(work.rglob("predictions.parquet"))
     assert not list(work.rglob("images"))
+
+
+def test_seeds_apart_and_together() -> None:
+    options = ["--size", "tiny", "--methods", "taskres,sre_clip", "--rounds", "1"]
+    done = run_file("seeds.py", *options, "--seeds", "2", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert table_rows(done.stdout).keys() == {"`taskres`", "`sre_clip`"}
