@@ -189,3 +189,10 @@ def test_the_script_for_a_gpu_runs_on_a_pretended_one(
     assert re.search(r"^\| ours / bare model \| \d", printed, re.MULTILINE)
     rows = re.findall(r"^\| tiny \| `(\w+)` .* \| 100.00 % \| 0.0e\+00 \|", printed, re.MULTILINE)
     assert rows == ["zero_shot", "taskres"], "cut short: the quick ones alone"
+
+
+def test_seeds_apart_and_together() -> None:
+    options = ["--size", "tiny", "--methods", "taskres,sre_clip", "--rounds", "1"]
+    done = run_file("seeds.py", *options, "--seeds", "2", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert table_rows(done.stdout).keys() == {"`taskres`", "`sre_clip`"}

@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 import textwrap
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, get_args, get_type_hints
@@ -29,7 +29,11 @@ KEEP_EVERY = 20
 
 
 class Diverged(FitError):  # noqa: N818 - it names what happened
-    """A loss term or a parameter stopped being finite; the method holds its last good state."""
+    """A loss term or a parameter of ``method`` stopped being finite; it has its last good state."""
+
+    def __init__(self, method: Method, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.method = method
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,9 @@ class Method(ABC):
 
     _model: ClassVar[type[Settings]]
     settings: Settings
+    text_: ClassText
+    bias_: Tensor
+    _data: FitData
     checkpoints: Checkpoints | None = None
     scoring_batches: Sequence[Tensor] | None = None
 
@@ -122,24 +129,23 @@ class Method(ABC):
         """
         data = FitData(source_features, source_labels, target_features, text, graph)
         data.check()
-        self.history_ = []
-        self.text_ = text
-        self.bias_ = torch.zeros(len(text.known), device=text.features.device)
-        self._data = data
-        torch.manual_seed(self.seed)
-        try:
-            self._fit(data, torch.Generator().manual_seed(self.seed))
-        except Diverged:
-            self._settle(data)
-            raise
-        finally:
-            del self._data
-        self._settle(data)
+        fit_together([self], data)
         return self
 
-    @abstractmethod
+    def at_once(self, data: FitData) -> int:
+        """Return how many fits of these settings with other seeds to make as one batch."""
+        return 1
+
+    @classmethod
+    def _fit_all(cls, methods: Sequence[Self], data: FitData) -> None:
+        """Learn with each method, which differ in their seed."""
+        for method in methods:
+            torch.manual_seed(method.seed)
+            method._fit(data, torch.Generator().manual_seed(method.seed))
+
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
-        """Learn; ``generator`` is newly seeded, and so is torch's own."""
+        """Learn; ``generator`` is newly seeded, and so is torch's own. Or override `_fit_all`."""
+        raise NotImplementedError
 
     def _finish(self, data: FitData) -> None:  # noqa: B027 - most methods add nothing
         """Compute what predictions need from the learned parameters."""
@@ -227,61 +233,108 @@ class Method(ABC):
         schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
         total: int | None = None,
     ) -> None:
-        """Take ``steps`` of the fit's ``total`` steps down the weighted sum of loss terms.
+        """Take steps as `minimize`, for this method alone."""
+        minimize([self], optimizer, terms_of, steps, schedule=schedule, total=total)
 
-        Raises
-        ------
-        Diverged
-            A term or a parameter is not finite. The parameters go back to the last that were kept,
-            which gave a finite loss.
-        """
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        done = len(self.history_)
-        total = total or done + steps
-        kept = [parameter.detach().clone() for parameter in parameters]
-        checkpoints = self.checkpoints
-        marks = checkpoints.steps(total) if checkpoints else ()
-        try:
-            for step in range(done + 1, done + steps + 1):
-                terms = terms_of()
-                self._record(step, total, terms)
-                if (step - done) % KEEP_EVERY == 0:
-                    for copy, parameter in zip(kept, parameters, strict=True):
-                        copy.copy_(parameter.detach())
-                optimizer.zero_grad()
-                torch.stack([weight * term for weight, term in terms.values()]).sum().backward()
-                optimizer.step()
-                if schedule is not None:
-                    schedule.step()
-                if checkpoints and step in marks:
-                    _require_finite(parameters, step)
-                    checkpoints.keep(step, self._finished_copy())
-            _require_finite(parameters, done + steps)
-        except Diverged:
-            with torch.no_grad():
-                for copy, parameter in zip(kept, parameters, strict=True):
-                    parameter.copy_(copy)
-            raise
-
-    def _record(self, step: int, total: int, terms: Terms) -> None:
+    def _record(self, step: int, total: int, terms: Mapping[str, tuple[float, float]]) -> None:
         """Keep the loss terms of a step; stop the fit when one is not finite."""
-        stacked = torch.stack([term.detach() for _, term in terms.values()])
-        values = dict(zip(terms, stacked.tolist(), strict=True))
-        for name, value in values.items():
+        for name, (_, value) in terms.items():
             if not math.isfinite(value):
                 raise Diverged(
+                    self,
                     f"step {step}: loss term {name!r} is {value}",
                     "lower the learning rate or the weight of that term",
                 )
-        self.history_.append({"step": step, **values})
+        self.history_.append({"step": step, **{name: value for name, (_, value) in terms.items()}})
         if self.progress:
-            loss = sum(weight * values[name] for name, (weight, _) in terms.items())
+            loss = sum(weight * value for weight, value in terms.values())
             self.progress(step, total, loss)
 
 
-def _require_finite(parameters: Sequence[Tensor], step: int) -> None:
-    if not all(torch.isfinite(parameter).all() for parameter in parameters):
-        raise Diverged(f"step {step}: a parameter is not finite", "lower the learning rate")
+def fit_together(methods: Sequence[Method], data: FitData) -> None:
+    """Fit methods that differ in their seed alone, each as `Method.fit` would.
+
+    After `Diverged` only the method that it names can be used.
+    """
+    for method in methods:
+        method.history_ = []
+        method.text_ = data.text
+        method.bias_ = torch.zeros(len(data.text.known), device=data.text.features.device)
+        method._data = data
+    try:
+        type(methods[0])._fit_all(methods, data)
+    except Diverged as error:
+        error.method._settle(data)
+        raise
+    finally:
+        for method in methods:
+            del method._data
+    for method in methods:
+        method._settle(data)
+
+
+def minimize(
+    methods: Sequence[Method],
+    optimizer: torch.optim.Optimizer,
+    terms_of: Callable[[], Terms],
+    steps: int,
+    *,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    total: int | None = None,
+) -> None:
+    """Take ``steps`` of the fits' ``total`` steps down the weighted sum of loss terms.
+
+    Of several methods, terms are ``(n_methods,)`` and parameters ``(n_methods, ...)``: each has its
+    own, and goes the way that it would go alone.
+
+    Raises
+    ------
+    Diverged
+        A term or a parameter is not finite. The parameters go back to the last that were kept,
+        which gave a finite loss.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    done = len(methods[0].history_)
+    total = total or done + steps
+    kept = [parameter.detach().clone() for parameter in parameters]
+    checkpoints = methods[0].checkpoints
+    marks = checkpoints.steps(total) if checkpoints else ()
+    try:
+        for step in range(done + 1, done + steps + 1):
+            terms = terms_of()
+            weights = [weight for weight, _ in terms.values()]
+            values = torch.stack([value.view(len(methods)) for _, value in terms.values()])
+            for method, column in zip(methods, values.detach().T.tolist(), strict=True):
+                named = zip(terms, zip(weights, column, strict=True), strict=True)
+                method._record(step, total, dict(named))
+            if (step - done) % KEEP_EVERY == 0:
+                for old, parameter in zip(kept, parameters, strict=True):
+                    old.copy_(parameter.detach())
+            optimizer.zero_grad()
+            (values.new_tensor(weights) @ values).sum().backward()
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+            if step in marks:
+                _require_finite(methods, parameters, step)
+                for method in methods:
+                    if method.checkpoints:
+                        method.checkpoints.keep(step, method._finished_copy())
+        _require_finite(methods, parameters, done + steps)
+    except Diverged:
+        with torch.no_grad():
+            for old, parameter in zip(kept, parameters, strict=True):
+                parameter.copy_(old)
+        raise
+
+
+def _require_finite(methods: Sequence[Method], parameters: Sequence[Tensor], step: int) -> None:
+    finite = torch.ones(len(methods), dtype=torch.bool)
+    for parameter in parameters:
+        finite &= torch.isfinite(parameter.detach()).reshape(len(methods), -1).all(dim=1).cpu()
+    if not finite.all():
+        first = methods[int(finite.int().argmin())]
+        raise Diverged(first, f"step {step}: a parameter is not finite", "lower the learning rate")
 
 
 def _parameters(settings: type[Settings]) -> str:

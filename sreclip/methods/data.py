@@ -72,7 +72,7 @@ class ClassGraph:
     @cached_property
     def near_nodes(self) -> Tensor:
         """Sorted numbers of the class nodes and of their neighbours, ``(n_near,)``."""
-        return self._class_rows.coalesce().indices()[1].unique()
+        return self.class_rows.coalesce().indices()[1].unique()
 
     @cached_property
     def near_adjacency(self) -> Tensor:
@@ -82,10 +82,11 @@ class ClassGraph:
     @cached_property
     def class_adjacency(self) -> Tensor:
         """Rows of the adjacency for the class nodes, columns of near nodes: the others are 0."""
-        return self._class_rows.index_select(1, self.near_nodes)
+        return self.class_rows.index_select(1, self.near_nodes)
 
     @cached_property
-    def _class_rows(self) -> Tensor:
+    def class_rows(self) -> Tensor:
+        """Rows of the adjacency for the class nodes, ``(n_classes, n_nodes)``."""
         return self.adjacency.index_select(0, self.class_nodes)
 
     def to(self, device: str) -> ClassGraph:

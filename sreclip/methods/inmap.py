@@ -36,8 +36,11 @@ class InMap(Method):
             data.text.logit_scale,
             self.settings.steps,
             self.settings.gamma,
-            lambda step, total, loss: self._record(step, total, {"pseudo_labels": (1.0, loss)}),
+            self._recorded,
         )
+
+    def _recorded(self, step: int, total: int, loss: Tensor) -> None:
+        self._record(step, total, {"pseudo_labels": (1.0, float(loss))})
 
     def _blocks(self, features: Tensor) -> Iterator[Block]:
         return self.state_.blocks(features)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,8 @@ class ImageAdapter(nn.Module):
     """``norm(f + a_v g(f))``: attention over class and node texts, and a bottleneck MLP.
 
     Each image is a query of its own: a prediction never depends on the rest of the batch. Output
-    layers start at zero: before training the adapter is the identity.
+    layers start at zero: before training the adapter is the identity. Of several `stacked` adapters
+    each sees its own images, ``(n_adapters, n_images, dim)``.
     """
 
     def __init__(self, dim: int, width: int, scale: float, attention: bool) -> None:
@@ -30,13 +33,38 @@ class ImageAdapter(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: Tensor, texts: Tensor) -> Tensor:
-        """Adapt ``(n_images, dim)`` with the help of ``texts`` ``(n_texts, dim)``."""
-        hidden = self.mlp(features * features.shape[1] ** 0.5)
+        """Adapt ``(..., n_images, dim)`` with the help of ``texts`` ``(n_texts, dim)``."""
+        return F.normalize(features + self._hidden(features, texts) @ self._output().mT, dim=-1)
+
+    def cosines(self, features: Tensor, texts: Tensor, vectors: Tensor) -> Tensor:
+        """Return cosines of adapted images and unit-norm ``vectors`` ``(..., n_vectors, dim)``.
+
+        Adapted images are never made: they are much wider than what they are made of. With
+        ``f + W h``, h being hidden values and a 1 for the bias,
+
+            (f + W h).e = f.e + h.(W^T e),  |f + W h|^2 = f.f + h.(2 W^T f + W^T W h)
+        """
+        hidden, output = self._hidden(features, texts), self._output()
+        products = features @ vectors.mT + hidden @ (vectors @ output).mT
+        within = 2 * (features @ output) + hidden @ (output.mT @ output)
+        squares = torch.linalg.vector_norm(features, dim=-1).square() + (hidden * within).sum(
+            dim=-1
+        )
+        return products * squares.clamp_min(1e-24).rsqrt().unsqueeze(-1)
+
+    def _hidden(self, features: Tensor, texts: Tensor) -> Tensor:
+        inner, size = cast(nn.Linear, self.mlp[0]), features.shape[-1] ** 0.5
+        hidden = F.gelu(torch.add(inner.bias.unsqueeze(-2), features @ inner.weight.mT, alpha=size))
+        parts = [hidden, hidden.new_ones(*hidden.shape[:-1], 1)]
         if self.attention:
-            query, key = self.query(features), self.key(texts)
-            weights = F.softmax(query @ key.T * key.shape[1] ** 0.5, dim=1)
-            hidden = torch.cat([hidden, weights @ self.value(texts)], dim=1)
-        return F.normalize(features + self.scale * self.out(hidden), dim=1)
+            query, key = features @ self.query.weight.mT, texts @ self.key.weight.mT
+            weights = F.softmax(query @ (key * key.shape[-1] ** 0.5).mT, dim=-1)
+            parts.insert(1, weights @ (texts @ self.value.weight.mT))
+        return torch.cat(parts, dim=-1)
+
+    def _output(self) -> Tensor:
+        """Return weight and bias of the last layer, scaled: ``(..., dim, n_hidden + 1)``."""
+        return self.scale * torch.cat([self.out.weight, self.out.bias.unsqueeze(-1)], dim=-1)
 
 
 class ClassAdapter(nn.Module):
@@ -55,13 +83,38 @@ class ClassAdapter(nn.Module):
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
 
-    def forward(self, text: Tensor, graph: ClassGraph) -> Tensor:
-        """Adapt class vectors ``(n_classes, dim)``."""
-        hidden = F.dropout(graph.node_features, self.dropout, self.training)
-        hidden = F.leaky_relu(torch.sparse.mm(graph.adjacency, self.first(hidden)), 0.2)
-        hidden = F.dropout(hidden, self.dropout, self.training)
-        change = torch.sparse.mm(graph.adjacency, self.second(hidden))
-        return F.normalize(text + self.scale * change[graph.class_nodes], dim=1)
+    def forward(
+        self, text: Tensor, graph: ClassGraph, generators: Sequence[torch.Generator] = ()
+    ) -> Tensor:
+        """Adapt class vectors ``(n_classes, dim)``, for each of `stacked` adapters.
+
+        Generators, one per adapter, draw what is dropped out; without them nothing is.
+        """
+        hidden = linear(drop_out(graph.node_features, self.dropout, generators), self.first)
+        hidden = F.leaky_relu(sparse_product(graph.adjacency, hidden), 0.2)
+        hidden = drop_out(hidden, self.dropout, generators)
+        # The rows of A_hat sum to 1: it can come before the layer, bias included.
+        change = linear(sparse_product(graph.class_rows, hidden), self.second)
+        return F.normalize(text + self.scale * change, dim=-1)
+
+
+def linear(values: Tensor, layer: nn.Linear) -> Tensor:
+    """Apply a layer, or each of several `stacked` ones to its own ``values`` or to the same."""
+    return values @ layer.weight.mT + layer.bias.unsqueeze(-2)
+
+
+def drop_out(values: Tensor, p: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return what torch's dropout gives with each generator as its own, one after another.
+
+    ``values`` are ``(n_rows, n_columns)``, or a table per generator. The numbers are drawn on the
+    CPU, so that they are the same for every device.
+    """
+    if not (p and generators):
+        return values
+    kept = torch.empty(len(generators), *values.shape[-2:])
+    for mask, generator in zip(kept, generators, strict=True):
+        mask.bernoulli_(1 - p, generator=generator)
+    return values * kept.div_(1 - p).to(values.device)
 
 
 class BatchAttentionAdapter(nn.Module):
@@ -148,9 +201,14 @@ def dropout(values: Tensor, p: float) -> Tensor:
 
 
 def sparse_product(adjacency: Tensor, nodes: Tensor) -> Tensor:
-    """Return ``A X`` of a sparse A; outside autocast, since its gradient needs float32."""
+    """Return ``A X`` of a sparse A and ``(..., n_nodes, width)``.
+
+    Outside autocast, since its gradient needs float32.
+    """
     with torch.autocast(nodes.device.type, enabled=False):
-        return torch.sparse.mm(adjacency, nodes.to(adjacency.dtype))
+        columns = nodes.to(adjacency.dtype).movedim(-2, 0)
+        product = torch.sparse.mm(adjacency, columns.flatten(1))
+        return product.view(-1, *columns.shape[1:]).movedim(0, -2)
 
 
 class FeatureBank:

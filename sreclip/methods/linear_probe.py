@@ -71,7 +71,7 @@ class LinearProbe(Method):
             weight, bias = regress(x[~held], y[~held], float(l2))
             logits = torch.from_numpy(x[held] @ weight.T + bias)
             loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(y[held]))
-            self._record(number + 1, settings.l2_count, {"holdout": (1.0, loss)})
+            self._record(number + 1, settings.l2_count, {"holdout": (1.0, float(loss))})
             losses.append(float(loss))
         return float(grid[int(np.argmin(losses))])
 

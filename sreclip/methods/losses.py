@@ -1,7 +1,8 @@
 """Loss terms of SRE-CLIP and its relatives.
 
-Logits are ``(n_images, n_classes)``, labels ``(n_images,)``, prototypes ``(n_classes, dim)``,
-relation R ``(n_classes, n_classes)``, ``known`` ``(n_classes,)``.
+Logits are ``(..., n_images, n_classes)``, labels ``(..., n_images)``, prototypes ``(..., n_classes,
+dim)``, relation R ``(n_classes, n_classes)``, ``known`` ``(n_classes,)``. What stands for the dots,
+of several fits at once one dimension, is that of the loss; `relation_loss` takes one fit alone.
 
 Sources: the authors' published code of SRE-CLIP (relation, rank, entropy, diversity, balance) and
 UODTN (Zhuo et al., CVPR 2019; balance). Ours: `relation_distillation`, `retention_loss`,
@@ -10,7 +11,7 @@ UODTN (Zhuo et al., CVPR 2019; balance). Ours: `relation_distillation`, `retenti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor
 
 # All pairs of the distances of so many classes are compared, of more a sample.
 MAX_EXACT_CLASSES = 64
-# From class numbers, both (n,), to the distances of these pairs of classes, (n,).
+# From class numbers, both (..., n), to the distances of these pairs of classes, (..., n).
 Distances = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -27,7 +28,10 @@ def known_cross_entropy(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor
 
     With all classes in the softmax every source image would push every unknown class down.
     """
-    return F.cross_entropy(logits.masked_fill(~known, -torch.inf), labels)
+    masked = logits.masked_fill(~known, -torch.inf).flatten(0, -2)
+    of_each = labels.expand(logits.shape[:-1])
+    losses = F.cross_entropy(masked, of_each.flatten(), reduction="none")
+    return losses.view(of_each.shape).mean(dim=-1)
 
 
 def relation_loss(logits: Tensor, prototypes: Tensor) -> Tensor:
@@ -47,8 +51,7 @@ def relation_distillation(logits: Tensor, labels: Tensor, relation: Tensor, tau:
 
     So a labelled image of a known class teaches the unknown relatives of that class.
     """
-    wanted = F.log_softmax(relation[labels] / tau, dim=1)
-    return F.kl_div(F.log_softmax(logits, dim=1), wanted, reduction="batchmean", log_target=True)
+    return retention_loss(logits, relation[labels] / tau)
 
 
 class RankLoss:
@@ -56,7 +59,8 @@ class RankLoss:
 
     The mean of ``ReLU(D_proto[a] - D_proto[b])`` over the pairs (a, b) of distances with
     ``D_sem[a] < D_sem[b]``; zero when there is no such pair. Beyond `MAX_EXACT_CLASSES` classes,
-    ``sample`` pairs are drawn per call, and only their distances are computed.
+    ``sample`` pairs are drawn per call, and only their distances are computed; of several
+    generators, each draws its own.
 
     With ``as_coded``, like the authors' code, only the distances of classes to themselves are
     compared. All are zero or float noise, and so is the loss; its gradient is zero.
@@ -68,7 +72,7 @@ class RankLoss:
         n_classes: int,
         *,
         sample: int,
-        generator: torch.Generator,
+        generator: torch.Generator | Sequence[torch.Generator],
         as_coded: bool = False,
     ) -> None:
         self.semantic = semantic
@@ -92,13 +96,19 @@ class RankLoss:
             distances = prototype(*self._pairs)
             return self._misordered(distances) / max(1, self._n_pairs)
         n_distances = self.n_classes * (self.n_classes - 1) // 2
-        drawn = torch.randint(n_distances, (2 * self.sample,), generator=self.generator)
-        places = distance_places(drawn, self.n_classes)
-        of_prototypes, wanted = (d(*places).view(2, -1) for d in (prototype, self.semantic))
+        places = distance_places(self._drawn(n_distances), self.n_classes)
+        first, second = prototype(*places).chunk(2, dim=-1)
+        wanted_first, wanted_second = self.semantic(*places).chunk(2, dim=-1)
         # The semantic distances say which is to be the shorter; equal ones make no pair.
-        excess = (of_prototypes[0] - of_prototypes[1]) * (wanted[1] - wanted[0]).sign()
-        ordered = wanted[0] != wanted[1]
-        return (F.relu(excess) * ordered).sum() / ordered.sum().clamp_min(1)
+        excess = (first - second) * (wanted_second - wanted_first).sign()
+        ordered = wanted_first != wanted_second
+        return (F.relu(excess) * ordered).sum(dim=-1) / ordered.sum(dim=-1).clamp_min(1)
+
+    def _drawn(self, n_distances: int) -> Tensor:
+        generators, size = self.generator, (2 * self.sample,)
+        if isinstance(generators, torch.Generator):
+            return torch.randint(n_distances, size, generator=generators)
+        return torch.stack([torch.randint(n_distances, size, generator=g) for g in generators])
 
     def _misordered(self, prototype: Tensor) -> Tensor:
         """Sum of ``ReLU(prototype[a] - prototype[b])`` over the pairs with semantic[a] smaller.
@@ -108,14 +118,15 @@ class RankLoss:
         semantic ones. So two sorts replace a table of all pairs. Each order breaks its ties by the
         other, since distances that are equal in both make no excess.
         """
-        in_order = prototype[self._by_semantic]
-        by_prototype = in_order.detach().argsort(stable=True)
-        refined = by_prototype[self._group[by_prototype].argsort(stable=True)]
-        places = torch.arange(len(in_order), device=in_order.device)
-        too_far_back = torch.empty_like(places).scatter_(0, by_prototype, places)
-        too_far_back -= torch.empty_like(places).scatter_(0, refined, places)
+        in_order = prototype[..., self._by_semantic]
+        by_prototype = in_order.detach().argsort(dim=-1, stable=True)
+        refined = by_prototype.gather(-1, self._group[by_prototype].argsort(dim=-1, stable=True))
+        places = torch.arange(in_order.shape[-1], device=in_order.device).expand(in_order.shape)
+        too_far_back = torch.empty_like(by_prototype).scatter_(-1, by_prototype, places)
+        too_far_back -= torch.empty_like(by_prototype).scatter_(-1, refined, places)
         # The places sum to zero. Without their mean the distances hardly cancel: less is rounded.
-        return (too_far_back * (in_order - in_order.detach().mean())).sum()
+        centred = in_order - in_order.detach().mean(dim=-1, keepdim=True)
+        return (too_far_back * centred).sum(dim=-1)
 
 
 def distance_places(numbers: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
@@ -135,17 +146,19 @@ def euclidean_distances(vectors: Tensor, rows: Tensor, columns: Tensor) -> Tenso
 
 def unit_distances(vectors: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Return Euclidean distances of some pairs of unit-norm rows, from their cosines."""
-    if len(vectors) <= MAX_EXACT_CLASSES:
-        cosines = (vectors @ vectors.T)[rows, columns]
+    if vectors.shape[-2] <= MAX_EXACT_CLASSES:
+        cosines = (vectors @ vectors.mT)[..., rows, columns]
     else:
-        cosines = (vectors[rows] * vectors[columns]).sum(dim=1)
+        places = (n.unsqueeze(-1).expand(*n.shape, vectors.shape[-1]) for n in (rows, columns))
+        first, second = (vectors.gather(-2, place) for place in places)
+        cosines = (first * second).sum(dim=-1)
     return (2 - 2 * cosines).clamp_min(1e-12).sqrt()
 
 
 def entropy_loss(logits: Tensor) -> Tensor:
     """Return the mean entropy of the predictions, in nats."""
-    log_p = F.log_softmax(logits, dim=1)
-    return -(log_p.exp() * log_p).sum(dim=1).mean()
+    log_p = F.log_softmax(logits, dim=-1)
+    return -(log_p.exp() * log_p).sum(dim=-1).mean(dim=-1)
 
 
 def diversity_loss(bank_logits: Tensor) -> Tensor:
@@ -153,13 +166,13 @@ def diversity_loss(bank_logits: Tensor) -> Tensor:
 
     The loss is least when all classes are used equally.
     """
-    mean = F.softmax(bank_logits, dim=1).mean(dim=0)
-    return torch.xlogy(mean, mean).sum()
+    mean = F.softmax(bank_logits, dim=-1).mean(dim=-2)
+    return torch.xlogy(mean, mean).sum(dim=-1)
 
 
 def unknown_mass(logits: Tensor, known: Tensor) -> Tensor:
-    """Return the probability of all unknown classes together, ``(n_images,)``."""
-    return logits.softmax(dim=1)[:, ~known].sum(dim=1)
+    """Return the probability of all unknown classes together, ``(..., n_images)``."""
+    return logits.softmax(dim=-1)[..., ~known].sum(dim=-1)
 
 
 def balance_loss(mass: Tensor, c: float) -> Tensor:
@@ -168,24 +181,31 @@ def balance_loss(mass: Tensor, c: float) -> Tensor:
     It is least at ``u = c``, where it is ``2 c``. u is the mean of ``mass``, kept above 1e-6 so
     that an empty mass gives a large and finite loss.
     """
-    u = mass.mean().clamp_min(1e-6)
+    u = mass.mean(dim=-1).clamp_min(1e-6)
     return u + c**2 / u
 
 
 def retention_loss(logits: Tensor, zero_shot_logits: Tensor) -> Tensor:
     """Return the KL from the zero-shot to the adapted distribution (ours)."""
-    wanted = F.log_softmax(zero_shot_logits, dim=1)
-    return F.kl_div(F.log_softmax(logits, dim=1), wanted, reduction="batchmean", log_target=True)
+    return divergences(logits, zero_shot_logits).mean(dim=-1)
+
+
+def divergences(logits: Tensor, wanted_logits: Tensor) -> Tensor:
+    """Return the KL from the softmax of the wanted logits to the other, ``(..., n_images)``."""
+    wanted = F.log_softmax(wanted_logits, dim=-1)
+    log_p = F.log_softmax(logits, dim=-1)
+    return F.kl_div(log_p, wanted, reduction="none", log_target=True).sum(dim=-1)
 
 
 def soft_label_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:
     """Return the KL from soft labels, whose rows sum to 1, to the predictions."""
-    return F.kl_div(F.log_softmax(logits, dim=1), soft_labels, reduction="batchmean")
+    log_p = F.log_softmax(logits, dim=-1)
+    return F.kl_div(log_p, soft_labels, reduction="none").sum(dim=-1).mean(dim=-1)
 
 
 def anchor_loss(prototypes: Tensor, text: Tensor) -> Tensor:
     """Return the mean of ``1 - e_c . w_c`` (ours) over unit-norm rows."""
-    return (1 - (prototypes * text).sum(dim=1)).mean()
+    return (1 - (prototypes * text).sum(dim=-1)).mean(dim=-1)
 
 
 def matched_pair_loss(source: Tensor, target: Tensor, matched: Tensor) -> Tensor:

@@ -79,7 +79,9 @@ def _take_nearer(numbers: Tensor, cosines: Tensor, tile: Tensor, first: int) -> 
     """Insert the columns of a tile, numbered from ``first``, that are nearer than the farthest."""
     # In later tiles few rows hold anything nearer, and a maximum costs less than a selection.
     rows = (tile.amax(dim=1) > cosines[:, -1]).nonzero()[:, 0]
-    best = tile[rows].contiguous().topk(min(cosines.shape[1], tile.shape[1]), dim=1)
+    # Of a tile that lies transposed, columns are chosen as they lie, and fewer are transposed.
+    chosen = tile[rows] if tile.is_contiguous() else tile.T.index_select(1, rows).T.contiguous()
+    best = chosen.topk(min(cosines.shape[1], tile.shape[1]), dim=1)
     merged = torch.cat([cosines[rows], best.values], dim=1)
     merged_numbers = torch.cat([numbers[rows], best.indices + first], dim=1)
     kept = merged.topk(cosines.shape[1], dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sreclip.config.methods import Settings
 from sreclip.methods import METHODS
-from sreclip.methods.base import Method, Progress
-from sreclip.methods.data import ClassGraph, ClassText
+from sreclip.methods.base import Method, Progress, fit_together
+from sreclip.methods.data import ClassGraph, ClassText, FitData
 from sreclip.methods.logits import Block, collect
 from sreclip.methods.scores import ImageScores
 from sreclip.refinement.candidates import State
@@ -55,6 +55,26 @@ def fit(method: Method, inputs: FitInputs) -> Method:
         inputs.text,
         inputs.graph,
     )
+
+
+def fit_seeds(methods: Sequence[Method], inputs: FitInputs) -> Iterator[Method]:
+    """Fit methods that differ in their seed alone; yield each when it is fitted.
+
+    As many as `Method.at_once` says are fitted as one batch.
+    """
+    data = FitData(
+        inputs.source_features,
+        inputs.source_labels,
+        inputs.target_features,
+        inputs.text,
+        inputs.graph,
+    )
+    data.check()
+    size = methods[0].at_once(data)
+    for start in range(0, len(methods), size):
+        group = methods[start : start + size]
+        fit_together(group, data)
+        yield from group
 
 
 def score_target(method: Method, features: torch.Tensor) -> ImageScores:

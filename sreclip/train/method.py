@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -17,12 +18,12 @@ from sreclip.config.methods import Settings
 from sreclip.errors import FitError
 from sreclip.files import atomic_path, write_json
 from sreclip.methods import METHODS
-from sreclip.methods.base import Checkpoints, Diverged, Method
+from sreclip.methods.base import Checkpoints, Diverged, Method, Progress
 from sreclip.methods.scores import ImageScores, Scores, write_scores
 from sreclip.plan.plan import Plan
 from sreclip.refinement.candidates import State
 from sreclip.registry import load_registered
-from sreclip.train.fits import FitInputs, fit, make_method, refined_target, score_target
+from sreclip.train.fits import FitInputs, fit_seeds, make_method, refined_target, score_target
 from sreclip.train.inputs import load_inputs
 from sreclip.train.selection import choose_settings
 from sreclip.train.states import place, score_tensors
@@ -49,15 +50,16 @@ def fit_method(
     runs: list[ImageScores] = []
     tensors: dict[str, torch.Tensor] = {}
     history: list[dict[str, float]] = []
-    for seed in seeds[:1] if cls.deterministic else seeds:
-        kept = _Kept(seed, inputs.target_features)
-        method = _fit_seed(plan, name, settings, inputs, kept, progress)
+    drawn = seeds[:1] if cls.deterministic else seeds
+    checkpoints = [_Kept(seed, inputs.target_features) for seed in drawn]
+    fitted = _fit_seeds(plan, name, settings, inputs, checkpoints, progress)
+    for kept, method in zip(checkpoints, fitted, strict=True):
         scored, refinements = refined_target(method, inputs.target_features)
         runs.append(scored.spread(inputs.target_ok))
         state = method.state() | _named(settings.refine, refinements)
-        tensors |= {place(seed) + part: value for part, value in _stored(state).items()}
+        tensors |= {place(kept.seed) + part: value for part, value in _stored(state).items()}
         tensors |= kept.tensors
-        history += [{"seed": seed, **record} for record in method.history_]
+        history += [{"seed": kept.seed, **record} for record in method.history_]
     if cls.deterministic:
         runs *= len(seeds)
     # One entry: safetensors writes several in a random order.
@@ -111,32 +113,65 @@ class _Kept:
         self.steps.append(step)
 
 
-def _fit_seed(
-    plan: Plan, name: str, settings: Settings, inputs: FitInputs, kept: _Kept, progress: bool
-) -> Method:
-    label, columns = f"{name}, seed {kept.seed}", shutil.get_terminal_size((100, 24)).columns
-    # tqdm's None means: a bar on a terminal, nothing elsewhere.
-    disable = None if progress else True
-    with tqdm(desc=label, unit="step", leave=False, disable=disable, ncols=columns) as bar:
-
-        def show(step: int, total: int, loss: float) -> None:
-            bar.total = total
-            bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
-            bar.update(step - bar.n)
-
-        method = make_method(name, settings, kept.seed, show)
-        method.checkpoints = Checkpoints(plan.params.train.checkpoints, kept)
+def _fit_seeds(
+    plan: Plan,
+    name: str,
+    settings: Settings,
+    inputs: FitInputs,
+    checkpoints: Sequence[_Kept],
+    progress: bool,
+) -> Iterator[Method]:
+    """Yield the fitted method of each seed, in their order."""
+    seeds = [kept.seed for kept in checkpoints]
+    with _Bar(name, seeds, progress) as bar:
+        methods = [make_method(name, settings, seed, bar.shown(seed)) for seed in seeds]
+        for method, kept in zip(methods, checkpoints, strict=True):
+            method.checkpoints = Checkpoints(plan.params.train.checkpoints, kept)
         try:
-            return fit(method, inputs)
+            yield from fit_seeds(methods, inputs)
         except Diverged as error:
-            last = plan.fit(name).path / f"diverged-seed-{kept.seed}.safetensors"
-            about = {"method": name, "seed": kept.seed, "settings": settings.model_dump()}
-            _save_tensors(last, _stored(method.state()), about)
+            seed = error.method.seed
+            last = plan.fit(name).path / f"diverged-seed-{seed}.safetensors"
+            about = {"method": name, "seed": seed, "settings": settings.model_dump()}
+            _save_tensors(last, _stored(error.method.state()), about)
             raise FitError(
-                f"{label}: {error.message}; the last good state is in {last}", error.hint
+                f"{name}, seed {seed}: {error.message}; the last good state is in {last}",
+                error.hint,
             ) from error
         except FitError as error:
-            raise FitError(f"{label}: {error.message}", error.hint) from error
+            raise FitError(f"{name}: {error.message}", error.hint) from error
+
+
+class _Bar:
+    """The progress of all seeds of a method, and their mean loss where several go together."""
+
+    def __init__(self, name: str, seeds: Sequence[int], progress: bool) -> None:
+        said = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+        columns = shutil.get_terminal_size((100, 24)).columns
+        # tqdm's None means: a bar on a terminal, nothing elsewhere.
+        disable = None if progress else True
+        self._tqdm = tqdm(
+            desc=f"{name}, {said}", unit="step", leave=False, disable=disable, ncols=columns
+        )
+        self._at = dict.fromkeys(seeds, (0, 0.0))
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tqdm.close()
+
+    def shown(self, seed: int) -> Progress:
+        """Return what shows the progress of one seed."""
+
+        def show(step: int, total: int, loss: float) -> None:
+            self._at[seed] = step, loss
+            losses = [loss for at, loss in self._at.values() if at == step]
+            self._tqdm.total = total * len(self._at)
+            self._tqdm.set_postfix_str(f"loss {fmean(losses):.4g}", refresh=False)
+            self._tqdm.update(sum(at for at, _ in self._at.values()) - self._tqdm.n)
+
+        return show
 
 
 def _named(steps: Sequence[str], states: Sequence[State]) -> dict[str, torch.Tensor]:

@@ -10,6 +10,8 @@ import torch
 from scipy.special import log_softmax, softmax
 
 from sreclip.methods.data import FitData
+from sreclip.methods.sre_clip import Training
+from sreclip.methods.stacked import stacked
 from sreclip.refinement.candidates import Candidates
 from tests.methods.test_methods import make, problem
 
@@ -85,7 +87,7 @@ def test_prototypes_in_numpy(problem: dict[str, Any]) -> None:
 
 
 def test_terms_of_the_target_in_numpy(problem: dict[str, Any]) -> None:
-    method = make("sre_clip", **dict.fromkeys(TERMS, 1.0)).fit(**problem)
+    method = make("sre_clip", dropout=0.0, **dict.fromkeys(TERMS, 1.0)).fit(**problem)
     text, rows = problem["text"], torch.arange(8)
     unknown = ~text.known.numpy()
     method.bias_ = torch.linspace(-1, 1, len(unknown))
@@ -95,7 +97,12 @@ def test_terms_of_the_target_in_numpy(problem: dict[str, Any]) -> None:
         drawn.log_softmax(dim=1),
         len(unknown),
     )
-    terms = method._terms(FitData(**problem), rows, rows, soft_labels)
+    trained = method.image_adapter_, method.class_adapter_
+    training = Training([method], FitData(**problem))
+    method.image_adapter_, method.class_adapter_ = trained
+    training.image_adapter, training.class_adapter = (stacked([each]) for each in trained)
+    training.bias, training.bank = method.bias_.view(1, 1, -1), []
+    terms = training.terms(training.batch(rows, rows, [soft_labels]))
     source, target = (problem[f"{domain}_features"][rows] for domain in ("source", "target"))
     logits = {
         name: (array(method._logits(images)), array(text.zero_shot_logits(images)))

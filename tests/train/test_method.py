@@ -31,10 +31,7 @@ class Bar:
         self.n, self.total = 0, None
         self.shown: list[str] = []
 
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         pass
 
     def set_postfix_str(self, text: str, refresh: bool) -> None:
@@ -52,7 +49,8 @@ def fit_seed(folder: Path, problem: dict[str, Any], **settings: Any) -> Method:
     kept = module._Kept(3, problem["target_features"])
     chosen = ClipAdapterSettings(**settings)
     inputs: Any = SimpleNamespace(**problem)
-    return module._fit_seed(plan, "clip_adapter", chosen, inputs, kept, True)
+    (method,) = module._fit_seeds(plan, "clip_adapter", chosen, inputs, [kept], True)
+    return method
 
 
 def test_the_bar_shows_the_loss(
