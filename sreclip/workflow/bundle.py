@@ -34,12 +34,13 @@ def make_bundle(bundle: Bundle, *, progress: bool = True) -> None:
     FitError
         Some could not be made. Which and why has been logged.
     """
-    missing = [piece for piece in bundle.pieces if not piece.is_made]
-    fits = [piece for piece in missing if piece.result.stage == "fit"]
+    fits = [each for each in bundle.pieces if each.result.stage == "fit" and not each.is_made]
     fit = _fitting(fits[0].plan, progress) if fits else None
     code = cache(git_state)
     failed: set[str] = set()
-    for piece in missing:
+    for piece in bundle.pieces:
+        if piece.is_made:  # before, or by another job since
+            continue
         if failed & {each.path.as_posix() for each in piece.result.inputs}:
             failed.add(piece.path)
             continue
