@@ -196,10 +196,11 @@ def page() -> str:
         "",
         "Jobs that run after one edit of a finished run, through `snakemake all` and through",
         "`dvc repro` alike: of a task with three methods (`zero_shot`, `clip_adapter`,",
-        "`sre_clip`) and a shard of images in each domain. An empty cell is no job. Fits (`train`) and",
-        "evaluations are counted one by one, though a job may make several. This page is written by",
-        "`python -m tests.workflow.reruns` from the table that `tests/workflow/test_reruns.py` checks,",
-        "in the folder of the run and in a fresh clone with pulled results.",
+        "`sre_clip`) and a shard of images in each domain. An empty cell is no job. Fits",
+        "(`train`) and evaluations are counted one by one, though a job may make several. This",
+        "page is written by `python -m tests.workflow.reruns` from the table that",
+        "`tests/workflow/test_reruns.py` checks, in the folder of the run and in a fresh clone",
+        "with pulled results.",
     ]
     parts = {
         "The task": TASK,
