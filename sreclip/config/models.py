@@ -152,7 +152,7 @@ class TrainSettings(Section):
     device: Device = Field("cpu", description="`cpu`, `cuda`, `cuda:N` or `mps`.")
     cores: int = Field(1, ge=1, description="Cores per job of fits.")
     job_minutes: float = Field(
-        10,
+        10.0,
         ge=0,
         description="How long a job should take that makes many small fits and evaluations, one "
         "after the other. A fit that is expected to take longer has a job of its own; with 0 every "

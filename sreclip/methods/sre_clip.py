@@ -44,7 +44,7 @@ class SreClip(Method):
     """SRE-CLIP, rebuilt so that it starts as zero-shot CLIP and cannot fall far below it.
 
     Logits are ``s v.e_c``, v from `ImageAdapter` and e_c from `ClassAdapter`, plus the calibration.
-    The loss is the weighted sum of the terms of `Training.terms`, by their weights' names. After each
+    The loss is the weighted sum of `Training.terms`, by the names of their weights. After each
     of ``rounds`` rounds of ``steps`` AdamW steps, TransCLIP on the adapted target features and
     calibrated logits gives the soft labels of the next round's self-training.
 

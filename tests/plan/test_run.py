@@ -22,6 +22,12 @@ def params(lr: float) -> Params:
     return Params.model_validate({"methods": {"sre_clip": {"lr": lr, "steps": 7}}})
 
 
+def test_parameters_that_are_read_back_are_the_same_run(folder: Path) -> None:
+    """Jobs find the run by this path: a default of another type would lead them astray."""
+    write_snapshot(Params())
+    assert snapshot_path(read_run_params(snapshot_path(Params()))) == snapshot_path(Params())
+
+
 def test_the_last_run_is_first(folder: Path) -> None:
     runs = [params(lr) for lr in (0.1, 0.2, 0.3)]
     for age, run in enumerate(runs):
