@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from measuring import commit, machine, number
+from measuring import commit, machine, number, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -333,9 +333,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         text = document(measure(options, Path(folder)), options, load)
-    if out:
-        out.write_text(text, encoding="utf-8")
-    print(text, end="")
+    show(text, out)
 
 
 if __name__ == "__main__":

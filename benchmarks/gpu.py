@@ -20,7 +20,7 @@ from pathlib import Path
 import extraction
 import numpy as np
 import torch
-from measuring import commit, machine, number
+from measuring import commit, machine, number, show
 from synthetic import SIZES, make_problem
 
 from sreclip.config.methods import MethodsSettings
@@ -120,9 +120,7 @@ def main() -> None:
             methods = [each for each in arguments.methods if not short or each in QUICK]
             lines += fit_rows(size, methods, device, STEPS if short else None)
     text = "\n".join(lines) + "\n"
-    if arguments.out:
-        arguments.out.write_text(text, encoding="utf-8")
-    print(text, end="")
+    show(text, arguments.out)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,13 @@ def in_own_process(call: Callable[..., T], *arguments: object) -> T:
         return pool.submit(call, *arguments).result()
 
 
+def show(text: str, out: Path | None) -> None:
+    """Print a document, and write it if there is a file for it."""
+    if out:
+        out.write_text(text, encoding="utf-8")
+    print(text, end="")
+
+
 def machine() -> str:
     """What the numbers depend on beside the code."""
     cpu = platform.processor() or platform.machine()

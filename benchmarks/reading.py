@@ -19,7 +19,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from measuring import commit, machine, number
+from measuring import commit, machine, number, show
 
 from sreclip.features.header import Provenance
 from sreclip.features.images import ImageFeatures, open_images, write_images
@@ -158,9 +158,7 @@ def main() -> None:
             f"| {name} | {number(speed / plain)} | {number(speed, 0)} | {number(size, 0)} |"
         )
     text = "\n".join(lines) + "\n"
-    if arguments.out:
-        arguments.out.write_text(text, encoding="utf-8")
-    print(text, end="")
+    show(text, arguments.out)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from measuring import commit, machine, number
+from measuring import commit, machine, number, show
 
 LINKED = ("data", "features", "graph", "cache")
 FITTED = ("models", "evaluations", "sweeps", "records")
@@ -182,9 +182,7 @@ def main() -> None:
         "H of every fit is the loop's.",
     ]
     text = "\n".join(lines) + "\n"
-    if arguments.out:
-        arguments.out.write_text(text, encoding="utf-8")
-    print(text, end="")
+    show(text, arguments.out)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from sreclip.methods.losses import (
     diversity_loss,
     entropy_loss,
     known_cross_entropy,
+    relation_distillation,
     retention_loss,
     soft_label_loss,
     unit_distances,
@@ -134,13 +135,13 @@ class Batch:
     """Images of both domains, and what of them stays the same while the adapters learn.
 
     Tensors are ``(n_fits, n_images, ...)``, without the first dimension where all fits have the
-    same images. Distributions are log-probabilities, and None where no loss term asks for them.
+    same images. ``frozen`` and ``frozen_unknown`` are the frozen model's logits, ``soft_labels``
+    probabilities; None where no loss term asks for them.
     """
 
     images: Tensor
     sizes: list[int]
     labels: Tensor
-    relation: Tensor | None
     frozen: Tensor | None
     frozen_unknown: Tensor | None
     soft_labels: Tensor | None
@@ -228,9 +229,7 @@ class Training:
         parts = data.source_features[source_rows], data.target_features[target_rows]
         images = widened(torch.cat(parts, dim=-2, out=images))
         labels = data.source_labels[source_rows]
-        relation = frozen = frozen_unknown = wanted = None
-        if settings.relation:
-            relation = data.graph.relation[labels] / settings.relation_temperature
+        frozen = frozen_unknown = wanted = None
         if settings.retention:
             frozen = text.zero_shot_logits(data.target(target_rows))
         if settings.unknown_retention and len(self.unknown):
@@ -240,7 +239,7 @@ class Training:
             pairs = zip(soft_labels, of_each, strict=True)
             wanted = torch.stack([labels.dense(rows) for labels, rows in pairs])
         sizes = [source_rows.shape[-1], target_rows.shape[-1]]
-        return Batch(images, sizes, labels, relation, frozen, frozen_unknown, wanted)
+        return Batch(images, sizes, labels, frozen, frozen_unknown, wanted)
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss terms that are switched on, by their weights' names; ``(n_fits,)``."""
@@ -258,8 +257,10 @@ class Training:
         terms: dict[str, Tensor] = {}
         if settings.source:
             terms["source"] = known_cross_entropy(logits, batch.labels, text.known)
-        if batch.relation is not None:
-            terms["relation"] = retention_loss(logits, batch.relation)
+        if settings.relation:
+            terms["relation"] = relation_distillation(
+                logits, batch.labels, graph.relation, settings.relation_temperature
+            )
         if settings.rank:
             terms["rank"] = self.rank_loss(partial(unit_distances, prototypes))
         if batch.frozen is not None:

@@ -48,13 +48,7 @@ def make_method(
 
 def fit(method: Method, inputs: FitInputs) -> Method:
     """Fit a method on the inputs and return it."""
-    return method.fit(
-        inputs.source_features,
-        inputs.source_labels,
-        inputs.target_features,
-        inputs.text,
-        inputs.graph,
-    )
+    return next(fit_seeds([method], inputs))
 
 
 def fit_seeds(methods: Sequence[Method], inputs: FitInputs) -> Iterator[Method]:
