@@ -58,14 +58,20 @@ UnknownMass = Annotated[
 ]
 
 
-class ClipAdapterSettings(Settings):
+class SourceOnlySettings(Settings):
+    """Adam's steps on batches of source images."""
+
+    lr: AdamRate
+    steps: Steps = 300
+    batch_size: SourceBatch = 256
+
+
+class ClipAdapterSettings(SourceOnlySettings):
     """CLIP-Adapter on the image side."""
 
     ratio: Fraction = Field(0.2, description="Fraction of the adapted feature in the mix.")
     reduction: Count = Field(4, description="The width of the bottleneck is dim / reduction.")
     lr: AdamRate = 1e-3
-    steps: Steps = 300
-    batch_size: SourceBatch = 256
 
 
 class LinearProbeSettings(Settings):
@@ -106,13 +112,11 @@ class TipAdapterFSettings(TipAdapterSettings):
     batch_size: SourceBatch = 256
 
 
-class TaskResSettings(Settings):
+class TaskResSettings(SourceOnlySettings):
     """TaskRes: a learned residual on the class vectors."""
 
     alpha: NonNegative = Field(0.5, description="Weight of the residual.")
     lr: AdamRate = 2e-3
-    steps: Steps = 300
-    batch_size: SourceBatch = 256
 
 
 class GcnSettings(Settings):

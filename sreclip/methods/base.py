@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from sreclip.config.methods import Settings
 from sreclip.errors import ConfigError, FitError
-from sreclip.methods.data import ClassGraph, ClassText, FitData, batches
+from sreclip.methods.data import ClassGraph, ClassText, FitData
 from sreclip.methods.logits import Block, assemble, collect, score_in_blocks, shifted, widened
-from sreclip.methods.losses import known_cross_entropy
 from sreclip.methods.scores import unknown_bias
 
 # Given a step, the number of steps and the total loss.
@@ -209,32 +208,6 @@ class Method(ABC):
                 setattr(copied, name, copy.deepcopy(value, memo))
         copied._settle(self._data)
         return copied
-
-    def _source_loss(
-        self, data: FitData, size: int, generator: torch.Generator
-    ) -> Callable[[], Terms]:
-        """Return the loss of methods that learn only from batches of source images."""
-        rows = batches(len(data.source_labels), size, generator)
-
-        def terms() -> Terms:
-            batch = next(rows)
-            logits = self._logits(data.source(batch))
-            loss = known_cross_entropy(logits, data.source_labels[batch], data.text.known)
-            return {"source": (1.0, loss)}
-
-        return terms
-
-    def _minimize(
-        self,
-        optimizer: torch.optim.Optimizer,
-        terms_of: Callable[[], Terms],
-        steps: int,
-        *,
-        schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-        total: int | None = None,
-    ) -> None:
-        """Take steps as `minimize`, for this method alone."""
-        minimize([self], optimizer, terms_of, steps, schedule=schedule, total=total)
 
     def _record(self, step: int, total: int, terms: Mapping[str, tuple[float, float]]) -> None:
         """Keep the loss terms of a step; stop the fit when one is not finite."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sreclip.config.methods import BgcnSettings
-from sreclip.methods.base import Method, Terms
+from sreclip.methods.base import Method, Terms, minimize
 from sreclip.methods.data import FitData, batches
 from sreclip.methods.layers import identity_adapter, prototype_gcn
 from sreclip.methods.logits import widened
@@ -52,14 +52,18 @@ class Bgcn(Method):
         first = settings.regression_steps
         rates = settings.regression_lr, settings.regression_weight_decay
         optimizer, terms = regression(self.gcn_, data, *rates)
-        self._minimize(optimizer, terms, first, total=first + settings.steps)
+        minimize([self], optimizer, terms, first, total=first + settings.steps)
         with torch.no_grad():
             self._classifiers.copy_(self.gcn_.eval()(data.graph))
         self.gcn_.train()
         optimizer, schedule = self._optimizer()
         pairs = self._pairs(data, generator)
-        self._minimize(
-            optimizer, lambda: self._terms(data, *next(pairs)), settings.steps, schedule=schedule
+        minimize(
+            [self],
+            optimizer,
+            lambda: self._terms(data, *next(pairs)),
+            settings.steps,
+            schedule=schedule,
         )
 
     def _optimizer(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:

@@ -7,12 +7,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sreclip.config.methods import ClipAdapterSettings
-from sreclip.methods.base import Method
-from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
+from sreclip.methods.source_only import SourceOnlyMethod
 
 
-class ClipAdapter(Method):
+class Bottleneck(nn.Module):
+    """``ReLU(W2 ReLU(W1 f))`` mixed with f; of `stacked` ones, each for its own features."""
+
+    def __init__(self, dim: int, width: int, ratio: float) -> None:
+        super().__init__()
+        self.ratio = ratio
+        self.first = nn.Linear(dim, width, bias=False)
+        self.second = nn.Linear(width, dim, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Adapt ``(..., n_images, dim)``; the result is not normalized."""
+        hidden = F.relu(features @ self.first.weight.mT)
+        return torch.lerp(features, F.relu(hidden @ self.second.weight.mT), self.ratio)
+
+
+class ClipAdapter(SourceOnlyMethod):
     """``f' = ratio ReLU(W2 ReLU(W1 f)) + (1 - ratio) f`` (Gao et al., IJCV 2024).
 
     Deviations from the original: trained on cached features without augmentation, the softmax of
@@ -23,23 +37,20 @@ class ClipAdapter(Method):
     citation = "Gao et al., IJCV 2024"
     settings: ClipAdapterSettings
 
-    def _fit(self, data: FitData, generator: torch.Generator) -> None:
-        settings, text = self.settings, data.text.features
+    def _adapter(self, text: Tensor) -> nn.Module:
         dim = text.shape[1]
-        width = max(1, dim // settings.reduction)
-        first, second = nn.Linear(dim, width, bias=False), nn.Linear(width, dim, bias=False)
-        self.adapter_ = nn.Sequential(first, nn.ReLU(), second, nn.ReLU()).to(text.device)
-        optimizer = torch.optim.Adam(self.adapter_.parameters(), lr=settings.lr)
-        terms = self._source_loss(data, settings.batch_size, generator)
-        self._minimize(optimizer, terms, settings.steps)
+        width = max(1, dim // self.settings.reduction)
+        return Bottleneck(dim, width, self.settings.ratio)
 
     def image_features(self, features: Tensor) -> Tensor:
         """Return ``f'``, normalized."""
-        features, ratio = widened(features), self.settings.ratio
-        return F.normalize(ratio * self.adapter_(features) + (1 - ratio) * features, dim=1)
+        return F.normalize(self.adapter_(widened(features)), dim=1)
 
-    def _logits(self, features: Tensor) -> Tensor:
-        return self.text_.zero_shot_logits(self.image_features(features))
+    def _scores(self, adapter: nn.Module, features: Tensor) -> Tensor:
+        adapted = adapter(features)
+        # Logits are divided instead of features, which are wider.
+        lengths = torch.linalg.vector_norm(adapted, dim=-1, keepdim=True).clamp_min(1e-12)
+        return adapted @ self.text_.features.T * (self.text_.logit_scale / lengths)
 
     def _state(self) -> dict[str, Tensor]:
         return {**self.adapter_.state_dict(), **super()._state()}

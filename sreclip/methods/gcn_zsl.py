@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sreclip.config.methods import GcnZslSettings
 from sreclip.graph.adjacency import ancestor_adjacency
-from sreclip.methods.base import Method
+from sreclip.methods.base import Method, minimize
 from sreclip.methods.data import ClassGraph, FitData, sparse_tensor
 from sreclip.methods.layers import PrototypeGcn, sparse_product
 from sreclip.methods.training import regression
@@ -82,9 +82,8 @@ class GcnZsl(Method):
     def _fit(self, data: FitData, generator: torch.Generator) -> None:
         settings = self.settings
         self.gcn_ = self._gcn(data.graph, data.text.features.shape[1])
-        self._minimize(
-            *regression(self.gcn_, data, settings.lr, settings.weight_decay), settings.steps
-        )
+        optimizer, terms = regression(self.gcn_, data, settings.lr, settings.weight_decay)
+        minimize([self], optimizer, terms, settings.steps)
 
     def _gcn(self, graph: ClassGraph, dim: int) -> nn.Module:
         settings, nodes = self.settings, graph.node_features

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sreclip.config.methods import SreClipReferenceSettings
-from sreclip.methods.base import Method, Terms
+from sreclip.methods.base import Method, Terms, minimize
 from sreclip.methods.data import ClassGraph, ClassText, FitData, batches
 from sreclip.methods.layers import BatchAttentionAdapter, FeatureBank, prototype_gcn
 from sreclip.methods.logits import Block, widened
@@ -92,7 +92,7 @@ class SreClipReference(Method):
             }
             return weighted | self._target_terms(target, prototypes, bank)
 
-        self._minimize(optimizer, terms, settings.steps, schedule=schedule)
+        minimize([self], optimizer, terms, settings.steps, schedule=schedule)
 
     def _build(self, data: FitData) -> None:
         """Make adapter and GCN as they are before the first step."""

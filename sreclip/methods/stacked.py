@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 Module = TypeVar("Module", bound=nn.Module)
+# Of all seeds that are fitted as one batch: 128 MB.
+MOST_VALUES = 1 << 25
 
 
 def stacked(modules: Sequence[Module]) -> Module:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from sreclip.config.methods import TaskResSettings
-from sreclip.methods.base import Method
-from sreclip.methods.data import FitData
+from sreclip.methods.source_only import SourceOnlyMethod
 
 
-class TaskRes(Method):
+class Residual(nn.Module):
+    """``norm(w + alpha x)``, with x learned; of `stacked` ones, for each."""
+
+    def __init__(self, shape: torch.Size, alpha: float) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.residual = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Change unit-norm ``vectors``, ``(n_classes, dim)``."""
+        return F.normalize(vectors + self.alpha * self.residual, dim=-1)
+
+
+class TaskRes(SourceOnlyMethod):
     """``w'_c = norm(w_c + alpha x_c)``, x zero at the start (Yu et al., CVPR 2023).
 
     Deviations from the original: trained on all cached source features without augmentation, with
@@ -24,17 +36,11 @@ class TaskRes(Method):
     citation = "Yu et al., CVPR 2023"
     settings: TaskResSettings
 
-    def _fit(self, data: FitData, generator: torch.Generator) -> None:
-        self.residual_ = torch.zeros_like(data.text.features).requires_grad_()
-        optimizer = torch.optim.Adam([self.residual_], lr=self.settings.lr)
-        terms = self._source_loss(data, self.settings.batch_size, generator)
-        self._minimize(optimizer, terms, self.settings.steps)
+    def _adapter(self, text: Tensor) -> nn.Module:
+        return Residual(text.shape, self.settings.alpha)
 
-    def _class_vectors(self) -> Tensor:
-        return F.normalize(self.text_.features + self.settings.alpha * self.residual_, dim=1)
-
-    def _logits(self, features: Tensor) -> Tensor:
-        return self.text_.logit_scale * features @ self._class_vectors().T
+    def _scores(self, adapter: nn.Module, features: Tensor) -> Tensor:
+        return self.text_.logit_scale * (features @ adapter(self.text_.features).mT)
 
     def _state(self) -> dict[str, Tensor]:
-        return {"text": self._class_vectors().detach()}
+        return {"text": self.adapter_(self.text_.features).detach()}

@@ -7,7 +7,9 @@ from dataclasses import replace
 import torch
 
 from sreclip.config.methods import TipAdapterFSettings
+from sreclip.methods.base import minimize
 from sreclip.methods.data import FitData
+from sreclip.methods.source_only import source_loss
 from sreclip.methods.tip_adapter import TipAdapter
 
 
@@ -34,7 +36,7 @@ class TipAdapterF(TipAdapter):
         self.keys_.requires_grad_()
         # `batches` leaves out the remainder of a pass.
         total = settings.epochs * max(1, len(self.keys_) // settings.batch_size)
-        optimizer = torch.optim.AdamW([self.keys_], lr=settings.lr, eps=1e-4)
+        optimizer = torch.optim.AdamW([self.keys_], lr=settings.lr, eps=1e-4, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, total))
-        terms = self._source_loss(cached, settings.batch_size, generator)
-        self._minimize(optimizer, terms, total, schedule=schedule)
+        terms = source_loss(cached, settings.batch_size, [generator], self._logits)
+        minimize([self], optimizer, terms, total, schedule=schedule)

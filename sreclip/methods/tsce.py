@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sreclip.config.methods import TsceSettings
+from sreclip.methods.base import minimize
 from sreclip.methods.data import FitData
 from sreclip.methods.layers import identity_adapter, prototype_gcn
 from sreclip.methods.sre_clip_reference import SreClipReference
@@ -44,4 +45,4 @@ class Tsce(SreClipReference):
         first = settings.regression_steps
         rates = settings.regression_lr, settings.regression_weight_decay
         optimizer, terms = regression(self.gcn_, data, *rates)
-        self._minimize(optimizer, terms, first, total=first + settings.steps)
+        minimize([self], optimizer, terms, first, total=first + settings.steps)

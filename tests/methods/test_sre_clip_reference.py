@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from scipy.special import log_softmax, softmax
 
+from sreclip.methods import sre_clip_reference
 from sreclip.methods.data import ClassGraph, ClassText
 from sreclip.methods.layers import (
     FeatureBank,
@@ -161,11 +164,11 @@ def test_source_terms_weigh_more_after_the_warm_up(monkeypatch: pytest.MonkeyPat
     weights: list[dict[str, float]] = []
     method = SreClipReference(**SMALL, warmup_steps=1, steps=2)
 
-    def keep(optimizer: object, terms_of: object, steps: int, **_: object) -> None:
+    def keep(_: object, optimizer: object, terms_of: Any, steps: int, **rest: object) -> None:
         for _step in range(steps):
             weights.append({name: weight for name, (weight, _) in terms_of().items()})
 
-    monkeypatch.setattr(method, "_minimize", keep)
+    monkeypatch.setattr(sre_clip_reference, "minimize", keep)
     method.fit(**problem())
     source = {"cross_entropy": 1.0, "rank": 100.0, "relation": 0.01}
     assert weights[0] == source
