@@ -185,13 +185,13 @@ def train(
     method: MethodName, params: ParamsFile = DEFAULT_PARAMS, key: Key = None, quiet: Quiet = False
 ) -> None:
     """Fit one method, once per seed, on the cached features."""
-    from sreclip.plan.sweep import Sweep
+    from sreclip.plan.bundles import plan_of_result
     from sreclip.train.method import fit_method
 
     plan = plan_of(params)
     name = registered_method(method)
     if key is not None:
-        plan = Sweep(plan).fitted(name, key)
+        plan = plan_of_result(plan, "fit", name, key)
     fit_method(plan, name, progress=not quiet)
     _made(plan, plan.fit(name))
 
@@ -200,12 +200,12 @@ def train(
 def evaluate(method: MethodName, params: ParamsFile = DEFAULT_PARAMS, key: Key = None) -> None:
     """Score one method's target predictions; the only step that reads target labels."""
     from sreclip.evaluate.evaluation import evaluate_method
-    from sreclip.plan.sweep import Sweep
+    from sreclip.plan.bundles import plan_of_result
 
     plan = plan_of(params)
     name = registered_method(method)
     if key is not None:
-        plan = Sweep(plan).evaluated(name, key)
+        plan = plan_of_result(plan, "evaluation", name, key)
     evaluate_method(plan, name)
     _made(plan, plan.evaluation(name))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sreclip.errors import StoreError, some
+from sreclip.errors import ConfigError, StoreError, some
 from sreclip.files import read_json, write_json
 from sreclip.keys import content_key
 from sreclip.plan.costs import evaluation_seconds, fit_seconds
@@ -68,6 +68,17 @@ def pieces_of(plan: Plan) -> dict[str, Piece]:
         piece = Piece(method, planned, planned.evaluation(method))
         found.setdefault(piece.path, piece)
     return found
+
+
+def plan_of_result(plan: Plan, stage: str, method: str, key: str) -> Plan:
+    """Return the plan of one fit or evaluation, of the run or of its sweep; or `ConfigError`."""
+    for piece in pieces_of(plan).values():
+        if (piece.result.stage, piece.method, piece.result.key) == (stage, method, key):
+            return piece.plan
+    raise ConfigError(
+        f"no {stage} of {method} has the key {key}",
+        "the parameters are others than when the key was made; leave --key out",
+    )
 
 
 @dataclass(frozen=True)

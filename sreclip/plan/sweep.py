@@ -111,24 +111,6 @@ class Sweep:
             {"combinations": len(rows)},
         )
 
-    def fitted(self, method: str, key: str) -> Plan:
-        """Return the plan of one fit, of the run or of the sweep, by method and key.
-
-        Raises `ConfigError` if no fit has this key.
-        """
-        for name, plan in self.planned():
-            for candidate in plan.candidates(name) if name == method else ():
-                if candidate.fit(name).key == key:
-                    return candidate
-        raise _no_such("fit", method, key)
-
-    def evaluated(self, method: str, key: str) -> Plan:
-        """Return the plan of one evaluation, as `fitted` does for fits."""
-        for name, plan in self.planned():
-            if name == method and plan.evaluation(name).key == key:
-                return plan
-        raise _no_such("evaluation", method, key)
-
     def planned(self) -> Iterator[tuple[str, Plan]]:
         """Yield method and plan of every evaluation, those of the run first.
 
@@ -162,13 +144,6 @@ def ablations(settings: Settings) -> dict[str, dict[str, Any]]:
     parts = settings.parts
     together = {key: value for overrides in parts.values() for key, value in overrides.items()}
     return {NOTHING_OFF: {}, **parts, EVERYTHING_OFF: together}
-
-
-def _no_such(kind: str, method: str, key: str) -> ConfigError:
-    return ConfigError(
-        f"no {kind} of {method} has the key {key}",
-        "the parameters are others than when the key was made; leave --key out",
-    )
 
 
 def _narrowed(plan: Plan, name: str, settings: Settings) -> Plan:

@@ -26,7 +26,8 @@ FEW_STEPS: dict[str, dict[str, Any]] = {
     "clip_adapter": {"steps": 20},
     "linear_probe": {"l2_count": 2},
     "tip_adapter_f": {"epochs": 5},
-    "taskres": {"steps": 20},
+    # Less than all source images: of all of them nothing would be drawn.
+    "taskres": {"steps": 20, "batch_size": 32},
     "gcn_zsl": {"steps": 10, "gcn_width": 8},
     "bgcn": {"steps": 8, "regression_steps": 5, "gcn_width": 8, "batch_size": 20},
     "uodtn": {"steps": 8, "regression_steps": 5, "gcn_width": 8, "batch_size": 20},

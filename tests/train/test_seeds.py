@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from sreclip.config.methods import SreClipSettings
+from sreclip.config.method import Settings
+from sreclip.config.methods import MethodsSettings, SreClipSettings
 from sreclip.errors import FitError
+from sreclip.methods import source_only
 from sreclip.methods import sre_clip as sre_clip_module
 from sreclip.methods.base import Checkpoints, Diverged, Method
 from sreclip.methods.data import ClassGraph, ClassText
@@ -55,8 +57,10 @@ def many_classes() -> dict[str, Any]:
     }
 
 
-def watched(seeds: Sequence[int], settings: SreClipSettings, kept: States) -> list[Method]:
-    methods = [make_method("sre_clip", settings, seed) for seed in seeds]
+def watched(
+    seeds: Sequence[int], settings: Settings, kept: States, name: str = "sre_clip"
+) -> list[Method]:
+    methods = [make_method(name, settings, seed) for seed in seeds]
     for method in methods:
         method.checkpoints = Checkpoints(
             2, lambda step, copied: kept.update({(copied.seed, step): copied.state()})
@@ -64,15 +68,18 @@ def watched(seeds: Sequence[int], settings: SreClipSettings, kept: States) -> li
     return methods
 
 
-def check_together(data: dict[str, Any], seeds: Sequence[int], **values: Any) -> None:
+def check_together(
+    data: dict[str, Any], seeds: Sequence[int], name: str = "sre_clip", **values: Any
+) -> None:
     """Compare losses, states, checkpoints and scores with those of single fits."""
-    settings = SreClipSettings(**SMALL | values)
+    small = SMALL if name == "sre_clip" else {"steps": 8}
+    settings = MethodsSettings().settings(name).changed(small | values)
     kept: States = {}
     kept_alone: States = {}
     inputs: Any = SimpleNamespace(**data)
-    together = list(fit_seeds(watched(seeds, settings, kept), inputs))
+    together = list(fit_seeds(watched(seeds, settings, kept, name), inputs))
     assert [method.seed for method in together] == list(seeds)
-    for method, alone in zip(together, watched(seeds, settings, kept_alone), strict=True):
+    for method, alone in zip(together, watched(seeds, settings, kept_alone, name), strict=True):
         alone.fit(**data)
         for record, wanted in zip(method.history_, alone.history_, strict=True):
             assert record == pytest.approx(wanted, rel=1e-4, abs=1e-6)
@@ -115,9 +122,19 @@ def test_together_with_features_in_float16(problem: dict[str, Any]) -> None:
     check_together(problem | {name: problem[name].half() for name in names}, [0, 1], batch_size=20)
 
 
-def test_seeds_differ(problem: dict[str, Any]) -> None:
+@pytest.mark.parametrize("batch_size", [20, 256])
+@pytest.mark.parametrize("name", ["clip_adapter", "taskres"])
+def test_methods_that_learn_from_the_source_together_as_alone(
+    name: str, batch_size: int, problem: dict[str, Any]
+) -> None:
+    check_together(problem, [4, 0, 3], name, batch_size=batch_size, calibration="class_prior")
+
+
+@pytest.mark.parametrize("name", ["sre_clip", "clip_adapter", "taskres"])
+def test_seeds_differ(name: str, problem: dict[str, Any]) -> None:
     inputs: Any = SimpleNamespace(**problem)
-    one, two = fit_seeds(watched([0, 1], SreClipSettings(**SMALL), {}), inputs)
+    settings = MethodsSettings().settings(name).changed({"steps": 2, "batch_size": 20})
+    one, two = fit_seeds(watched([0, 1], settings, {}, name), inputs)
     assert one.history_ != two.history_
 
 
@@ -139,6 +156,48 @@ def test_no_more_seeds_at_once_than_memory_allows(
     monkeypatch.setattr(sre_clip_module, "MOST_VALUES", 2 * (512 * 162 + 8 * 64 + 800))
     check_together(problem, [0, 1, 2])
     assert sizes[4:6] == [2, 1]
+
+
+def test_no_more_adapters_at_once_than_memory_allows(
+    problem: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(modules: Sequence[torch.nn.Module]) -> torch.nn.Module:
+        sizes.append(len(modules))
+        return real(modules)
+
+    sizes: list[int] = []
+    real = source_only.stacked
+    monkeypatch.setattr(source_only, "stacked", counted)
+    # 20 images and 5 classes: 8 x (20 x (16 + 5) + 5 x 16) numbers per seed.
+    monkeypatch.setattr(source_only, "MOST_VALUES", 2 * 4000)
+    check_together(problem, [0, 1, 2], "taskres", batch_size=20)
+    assert sizes == [2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["clip_adapter", "taskres"])
+def test_an_adapter_that_diverges_is_reported_alone(
+    name: str, problem: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loss(logits: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        broken = torch.tensor([late(), False, late()])
+        return real(logits, *rest).masked_fill(broken, math.nan)
+
+    def late() -> bool:
+        return len(together[0].history_) >= 4
+
+    settings = MethodsSettings().settings(name).changed({"steps": 8, "batch_size": 20})
+    together = [make_method(name, settings, seed) for seed in (7, 5, 6)]
+    alone = [make_method(name, settings, seed).fit(**problem) for seed in (7, 5, 6)]
+    real = source_only.known_cross_entropy
+    monkeypatch.setattr(source_only, "known_cross_entropy", loss)
+    inputs: Any = SimpleNamespace(**problem)
+    with pytest.raises(Diverged, match="step 5: loss term 'source' is nan") as found:
+        list(fit_seeds(together, inputs))
+    assert found.value.method is together[0]
+    assert all(value.isfinite().all() for value in together[0].state().values())
+    for method, wanted in zip(together, alone, strict=True):
+        for record, other in zip(method.history_, wanted.history_[:4], strict=True):
+            assert record == pytest.approx(other, rel=1e-4, abs=1e-6)
 
 
 def test_one_seed_that_diverges_is_reported_alone(
