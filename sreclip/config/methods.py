@@ -14,8 +14,25 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from sreclip.config.method import Calibration, Count, Fraction, NonNegative, Positive, Settings
+from sreclip.config.method import Count, Fraction, NonNegative, Positive, Settings
 from sreclip.config.section import Section
+from sreclip.config.sre_clip import SreClipSettings
+from sreclip.config.trained import (
+    AdamRate,
+    AdapterRate,
+    Balance,
+    BankSize,
+    Diversity,
+    Entropy,
+    GcnRate,
+    GcnSettings,
+    PairedBatch,
+    Rank,
+    RankSample,
+    SourceBatch,
+    Steps,
+    UnknownMass,
+)
 from sreclip.config.training_free import (
     AdaptSettings,
     ClassBiasSettings,
@@ -29,33 +46,6 @@ from sreclip.config.training_free import (
     ZlapSettings,
 )
 from sreclip.errors import unknown_name
-
-# What several methods have with different defaults.
-AdamRate = Annotated[float, Field(gt=0, description="Adam's learning rate.")]
-Steps = Annotated[int, Field(ge=0, description="Optimization steps.")]
-SourceBatch = Annotated[int, Field(ge=1, description="Source images per step.")]
-PairedBatch = Annotated[int, Field(ge=1, description="Source images and target images per step.")]
-GcnWidth = Annotated[int, Field(ge=1, description="Hidden width of the graph convolution.")]
-Dropout = Annotated[float, Field(ge=0, lt=1, description="Dropout before each graph convolution.")]
-AdapterRate = Annotated[float, Field(gt=0, description="SGD's rate for the image adapter.")]
-GcnRate = Annotated[float, Field(gt=0, description="SGD's rate for the graph convolution.")]
-Rank = Annotated[float, Field(ge=0, description="Weight of the rank loss on class distances.")]
-RankSample = Annotated[
-    int, Field(ge=1, description="Pairs of class distances drawn per step, beyond 64 classes.")
-]
-Entropy = Annotated[float, Field(ge=0, description="Weight of the target predictions' entropy.")]
-Diversity = Annotated[
-    float, Field(ge=0, description="Weight of the entropy of the mean prediction over a bank.")
-]
-BankSize = Annotated[int, Field(ge=1, description="Target images in that bank.")]
-Balance = Annotated[float, Field(ge=0, description="Weight of the limited balance u + c^2 / u.")]
-UnknownMass = Annotated[
-    Fraction,
-    Field(
-        description="c: the unknown probability mass that the balance aims at. The authors use "
-        "0.09 (UODTN) and 0.3 (TSCE, SRE-CLIP) for I2AwA, 0.82 for I2WebV."
-    ),
-]
 
 
 class SourceOnlySettings(Settings):
@@ -117,13 +107,6 @@ class TaskResSettings(SourceOnlySettings):
 
     alpha: NonNegative = Field(0.5, description="Weight of the residual.")
     lr: AdamRate = 2e-3
-
-
-class GcnSettings(Settings):
-    """A graph convolution."""
-
-    gcn_width: GcnWidth = 1024
-    dropout: Dropout = 0.5
 
 
 class GcnZslSettings(GcnSettings):
@@ -246,65 +229,6 @@ class TsceSettings(SemanticSettings, RegressionSettings):
     rank: Rank = 10.0
     entropy: Entropy = 5.0
     steps: Steps = 2000
-
-
-class SreClipSettings(GcnSettings):
-    """SRE-CLIP as rebuilt here: it starts as zero-shot CLIP and is held close to it."""
-
-    ablation: ClassVar = {
-        "relation structure": {"relation": 0.0},
-        "rank": {"rank": 0.0},
-        "retention": {"retention": 0.0, "unknown_retention": 0.0},
-        "anchor": {"anchor": 0.0},
-        "self-training": {"self_training": 0.0},
-        **{part: {part: 0.0} for part in ("entropy", "diversity", "balance")},
-        "class prior": {"calibration": "zero_shot"},
-        # After the class prior: of all parts together the later one counts.
-        "calibration": {"calibration": "none"},
-        "attention": {"attention": False},
-    }
-
-    calibration: Calibration = "class_prior"
-    image_scale: NonNegative = Field(0.5, description="a_v: weight of the image-side residual.")
-    class_scale: NonNegative = Field(0.5, description="a_e: weight of the class-side residual.")
-    width: Count = Field(64, description="Width of attention and bottleneck MLP.")
-    gcn_width: GcnWidth = 128
-    dropout: Dropout = 0.3
-    attention: bool = Field(True, description="Attention of the image over class and node texts.")
-    source: NonNegative = Field(1.0, description="Weight of the source cross-entropy over known.")
-    relation: NonNegative = Field(0.1, description="Weight of the semantic relation structure.")
-    relation_temperature: Positive = Field(
-        0.1, description="tau_r: temperature of the softmax over a class's relations."
-    )
-    rank: Rank = 1.0
-    rank_sample: RankSample = 4096
-    retention: NonNegative = Field(
-        0.0, description="Weight of the KL from the zero-shot distribution on target images."
-    )
-    unknown_retention: NonNegative = Field(
-        3.0, description="Weight of the same KL among unknown classes alone, on all images."
-    )
-    anchor: NonNegative = Field(1.0, description="Weight of 1 - e_c.w_c.")
-    self_training: NonNegative = Field(1.0, description="Weight of KL to the refined soft labels.")
-    rounds: int = Field(2, ge=0, description="Rounds of self-training after the first fit.")
-    entropy: Entropy = 0.0
-    diversity: Diversity = 0.0
-    bank_size: BankSize = 768
-    balance: NonNegative = Field(
-        0.0, description="Weight of the limited balance u + c^2 / u; c is the frozen model's u."
-    )
-    lr: Positive = Field(1e-3, description="AdamW's learning rate.")
-    weight_decay: NonNegative = Field(1e-4, description="AdamW's weight decay.")
-    steps: int = Field(200, ge=0, description="Optimization steps per round.")
-    batch_size: PairedBatch = 256
-
-    @property
-    def parts(self) -> dict[str, dict[str, Any]]:
-        """Parts that are on; without a calibration there is no class prior to take away."""
-        parts = super().parts
-        if self.calibration == "none":
-            del parts["class prior"]
-        return parts
 
 
 def registered_methods(names: list[str]) -> list[str]:

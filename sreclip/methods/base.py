@@ -79,10 +79,10 @@ class Method(ABC):
     title: ClassVar[str]
     citation: ClassVar[str]
     transductive: ClassVar[bool] = False
-    deterministic: ClassVar[bool] = False
     baseline: ClassVar[bool] = True
     batch_dependent: ClassVar[bool] = False
 
+    deterministic: bool = False
     _model: ClassVar[type[Settings]]
     settings: Settings
     text_: ClassText
@@ -186,6 +186,10 @@ class Method(ABC):
     def anchors(self) -> ClassText:
         """Return class vectors in the space of `image_features`, for refinements to hold on to."""
         return self.text_
+
+    def facts(self) -> Mapping[str, float]:
+        """Return what the fit found out, by name, for ``fit.json``."""
+        return {}
 
     def state(self) -> dict[str, Tensor]:
         """Return the learned tensors by name, for safetensors."""

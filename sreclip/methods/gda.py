@@ -11,9 +11,10 @@ from torch import Tensor
 from sreclip.config.training_free import GdaSettings
 from sreclip.evaluate.accuracy import class_mean_h
 from sreclip.methods.base import Method
+from sreclip.methods.class_statistics import class_means, mean_covariance, row_chunks
 from sreclip.methods.data import FitData
 from sreclip.methods.held_out import hold_out_classes
-from sreclip.methods.logits import BLOCK_VALUES, collect, widened
+from sreclip.methods.logits import collect, widened
 
 ALPHAS = (0.0, *(float(f"{digit}e{power}") for power in range(-4, 2) for digit in (1, 3)))
 FOLDS = 3
@@ -111,38 +112,13 @@ class Gda(Method):
         return {**learned, **super()._state()}
 
 
-def class_means(features: Tensor, labels: Tensor, n_classes: int) -> Tensor:
-    """Return the mean feature of each class, ``(n_classes, dim)``, float64; 0 without images."""
-    sums = torch.zeros(n_classes, features.shape[1], dtype=torch.float64, device=features.device)
-    for rows in _chunks(features):
-        sums.index_add_(0, labels[rows], features[rows].double())
-    return sums / torch.bincount(labels, minlength=n_classes).clamp_min(1)[:, None]
-
-
-def mean_covariance(features: Tensor, labels: Tensor, means: Tensor) -> Tensor:
-    """Return the mean over classes of two images or more of their covariances, ``(dim, dim)``."""
-    counts = torch.bincount(labels, minlength=len(means))
-    weights = (counts - 1).clamp_min(1).double().rsqrt()
-    total = means.new_zeros(features.shape[1], features.shape[1])
-    for rows in _chunks(features):
-        away = (features[rows].double() - means[labels[rows]]) * weights[labels[rows], None]
-        total.addmm_(away.T, away)
-    return total / (counts > 1).sum().clamp_min(1)
-
-
 def nearest_rows(features: Tensor, text: Tensor, k: int) -> Tensor:
     """Return the rows of the ``k`` features of greatest cosine to each text, ``(n_texts, k)``."""
     best = text.new_empty(len(text), 0)
     numbers = torch.empty(best.shape, dtype=torch.int64, device=text.device)
-    for rows in _chunks(features, len(text)):
+    for rows in row_chunks(features, len(text)):
         best = torch.cat([best, text @ widened(features[rows]).T], dim=1)
         numbers = torch.cat([numbers, rows.expand(len(text), -1)], dim=1)
         best, places = best.topk(min(k, best.shape[1]), dim=1)
         numbers = numbers.gather(1, places)
     return numbers
-
-
-def _chunks(features: Tensor, width: int = 0) -> tuple[Tensor, ...]:
-    """Return consecutive row numbers, so few that a table by ``width`` or dim stays small."""
-    rows = torch.arange(len(features), device=features.device)
-    return rows.split(max(1, BLOCK_VALUES // max(1, width, features.shape[1])))

@@ -29,6 +29,15 @@ def zero_shot_candidates(features: Tensor, text: ClassText) -> Candidates:
     return Candidates.from_blocks(blocks, len(features), n_classes)
 
 
+def same_images(features: Tensor, fitted: Tensor) -> bool:
+    """Return whether features are those of the fit's target images."""
+    return features is fitted or (
+        features.dtype == fitted.dtype
+        and features.device == fitted.device
+        and torch.equal(features, fitted)
+    )
+
+
 class TransductiveMethod(Method):
     """A method whose fit gives the logits of its target images, all at once.
 
@@ -47,18 +56,10 @@ class TransductiveMethod(Method):
         self._labels = self._label(data)
 
     def _blocks(self, features: Tensor) -> Iterator[Block]:
-        if self._are_of_the_fit(features):
+        if same_images(features, self._target_features):
             return self._labels.target()
         features = widened(features)
         return self._labels.state(features, zero_shot_candidates(features, self.text_)).blocks()
-
-    def _are_of_the_fit(self, features: Tensor) -> bool:
-        fitted = self._target_features
-        return features is fitted or (
-            features.dtype == fitted.dtype
-            and features.device == fitted.device
-            and torch.equal(features, fitted)
-        )
 
     def _state(self) -> dict[str, Tensor]:
         return {**super()._state(), **self._labels.state.tensors()}

@@ -6,6 +6,7 @@ The exact transport of images onto class shares is one bias per class (OTTER, Sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ UNIFORM = 1.0
 TOLERANCE = 1e-6
 MOST_STEPS = 1000
 LARGEST = 50.0
+LEAST = -500.0
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,19 @@ class ClassBias:
 
 @torch.no_grad()
 def class_bias(
-    candidates: Candidates, strength: float = STRENGTH, uniform: float = UNIFORM
+    candidates: Candidates,
+    strength: float = STRENGTH,
+    uniform: float = UNIFORM,
+    most_lift: float = math.inf,
+    tolerance: float = TOLERANCE,
 ) -> ClassBias:
     r"""Return ``strength`` times the bias that moves the target to given class shares.
 
     The bias b solves :math:`\frac1n \sum_i \mathrm{softmax}(\log p_i + b)_c = \pi_c` for every
     class c: entropic transport of the images, of equal weight, onto the shares :math:`\pi`. It is
     the minimum of the convex :math:`\frac1n \sum_i \log \sum_c \exp(\log p_{ic} + b_c) - \pi b`,
-    found by L-BFGS. The shares are ``uniform`` times equal ones, the rest `em_shares`.
+    found by L-BFGS. The shares are ``uniform`` times equal ones, the rest `em_shares`, and none is
+    more than ``most_lift`` times the class's mean prediction before they are brought to a sum of 1.
 
     With more than `MOST_CANDIDATES` classes an image goes to its candidates alone, and a class
     cannot have any share: it gets at most half of the images that it is a candidate of, the others
@@ -65,20 +72,21 @@ def class_bias(
 
     equal = torch.full((candidates.n_classes,), 1 / candidates.n_classes, dtype=torch.float64)
     shares = equal if uniform == 1 else uniform * equal + (1 - uniform) * em_shares(candidates)
-    present = _totals(candidates, torch.zeros_like(shares)) > 0
+    predicted = _totals(candidates, torch.zeros_like(shares))
+    present = predicted > 0
+    if most_lift < math.inf:
+        shares = torch.minimum(shares, most_lift * predicted / len(candidates))
+        shares /= shares.sum()
     reachable = present * _candidate_counts(candidates) / (2 * len(candidates))
     shares = torch.minimum(shares, reachable)
     shares /= shares.sum()
     bias = torch.zeros_like(shares)
+    tables = [_Table(part) for _, part in candidates.parts()]
 
     def dual(values: np.ndarray) -> tuple[float, np.ndarray]:
         bias[present] = torch.from_numpy(values)
         totals = torch.zeros_like(shares)
-        log_sums = 0.0
-        for rows, biased in _biased(candidates, bias):
-            log_sum = biased.logsumexp(dim=1, keepdim=True)
-            log_sums += float(log_sum.sum())
-            _add(totals, candidates, rows, (biased - log_sum).exp())
+        log_sums = sum(table.softmax(bias, totals) for table in tables)
         n_images = len(candidates)
         gradient = totals / n_images - shares
         value = log_sums / n_images - float(shares @ bias)
@@ -90,7 +98,7 @@ def class_bias(
         jac=True,
         method="L-BFGS-B",
         bounds=Bounds(-LARGEST, LARGEST),
-        options={"gtol": TOLERANCE / len(shares), "ftol": 0, "maxiter": MOST_STEPS, "maxcor": 30},
+        options={"gtol": tolerance / len(shares), "ftol": 0, "maxiter": MOST_STEPS, "maxcor": 30},
     )
     bias[present] = torch.from_numpy(found.x - found.x.mean())
     return ClassBias((strength * bias).to(candidates.log_p))
@@ -114,6 +122,31 @@ def em_shares(candidates: Candidates) -> Tensor:
         if (shares - before).abs().max() <= TOLERANCE:
             break
     return shares
+
+
+class _Table:
+    """Log-probabilities of some images in float64, and room for what a step makes of them.
+
+    Fresh memory in each of hundreds of steps would cost several times the arithmetic.
+    """
+
+    def __init__(self, part: Candidates) -> None:
+        # Of less than this nothing is left beside 1, and denormal numbers would be slow.
+        self.part, self.log_p = part, part.log_p.double().clamp_min(LEAST)
+        self.room = torch.empty_like(self.log_p)
+
+    def softmax(self, bias: Tensor, totals: Tensor) -> float:
+        """Add the softmax with a bias to the totals by class; return the logarithms' sum."""
+        room, bias = self.room, bias.to(self.room.device)
+        if self.part.complete:
+            torch.add(self.log_p, bias, out=room)
+        else:
+            torch.index_select(bias, 0, self.part.classes.flatten(), out=room.view(-1))
+            room += self.log_p
+        largest = room.amax(dim=1)
+        torch.softmax(room, dim=1, out=room)
+        _add(totals, self.part, slice(None), room)
+        return float((largest - room.amax(dim=1).log()).sum())
 
 
 def _biased(candidates: Candidates, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:

@@ -50,7 +50,9 @@ def fit_method(
     runs: list[ImageScores] = []
     tensors: dict[str, torch.Tensor] = {}
     history: list[dict[str, float]] = []
-    drawn = seeds[:1] if cls.deterministic else seeds
+    found: list[dict[str, float]] = []
+    deterministic = make_method(name, settings, seeds[0]).deterministic
+    drawn = seeds[:1] if deterministic else seeds
     checkpoints = [_Kept(seed, inputs.target_features) for seed in drawn]
     fitted = _fit_seeds(plan, name, settings, inputs, checkpoints, progress)
     for kept, method in zip(checkpoints, fitted, strict=True):
@@ -59,8 +61,9 @@ def fit_method(
         state = method.state() | _named(settings.refine, refinements)
         tensors |= {place(kept.seed) + part: value for part, value in _stored(state).items()}
         tensors |= kept.tensors
+        found.append({"seed": kept.seed, **method.facts()})
         history += [{"seed": kept.seed, **record} for record in method.history_]
-    if cls.deterministic:
+    if deterministic:
         runs *= len(seeds)
     # One entry: safetensors writes several in a random order.
     about = {"method": name, "key": result.key, "settings": settings.model_dump()}
@@ -79,6 +82,7 @@ def fit_method(
         "backbone": inputs.backbone,
         "n_source": len(inputs.source_features),
         "n_target": len(inputs.target_features),
+        "found": found,
         "history": history,
     }
     write_json(result.path / "fit.json", facts)
