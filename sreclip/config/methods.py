@@ -14,25 +14,29 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from sreclip.config.method import Count, Fraction, NonNegative, Positive, Settings
-from sreclip.config.section import Section
-from sreclip.config.sre_clip import SreClipSettings
-from sreclip.config.trained import (
+from sreclip.config.method import (
     AdamRate,
     AdapterRate,
     Balance,
     BankSize,
+    Count,
     Diversity,
     Entropy,
+    Fraction,
     GcnRate,
     GcnSettings,
+    NonNegative,
     PairedBatch,
+    Positive,
     Rank,
     RankSample,
+    Settings,
     SourceBatch,
     Steps,
     UnknownMass,
 )
+from sreclip.config.section import Section
+from sreclip.config.sre_clip import SreClipSettings
 from sreclip.config.training_free import (
     AdaptSettings,
     ClassBiasSettings,

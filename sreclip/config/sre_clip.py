@@ -6,15 +6,18 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from sreclip.config.method import Count, Fraction, NonNegative, Positive
-from sreclip.config.trained import (
+from sreclip.config.method import (
     BankSize,
+    Count,
     Diversity,
     Dropout,
     Entropy,
+    Fraction,
     GcnSettings,
     GcnWidth,
+    NonNegative,
     PairedBatch,
+    Positive,
     Rank,
     RankSample,
 )

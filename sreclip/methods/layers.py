@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sreclip.config.trained import GcnSettings
+from sreclip.config.method import GcnSettings
 from sreclip.methods.data import ClassGraph, FitData
 
 

@@ -88,7 +88,7 @@ class Placed:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name, for safetensors."""
-        found = self.bias.tensors() | {"temperature": torch.tensor(self.temperature)}
+        found = self.bias.tensors() | {"temperature": self.bias.bias.new_tensor(self.temperature)}
         if self.gaussians:
             found |= vars(self.gaussians)
         return found

@@ -61,7 +61,8 @@ def class_bias(
     class c: entropic transport of the images, of equal weight, onto the shares :math:`\pi`. It is
     the minimum of the convex :math:`\frac1n \sum_i \log \sum_c \exp(\log p_{ic} + b_c) - \pi b`,
     found by L-BFGS. The shares are ``uniform`` times equal ones, the rest `em_shares`, and none is
-    more than ``most_lift`` times the class's mean prediction before they are brought to a sum of 1.
+    more than ``most_lift`` times the class's mean prediction: what is left of the images then goes
+    to the classes that are predicted more often than their share.
 
     With more than `MOST_CANDIDATES` classes an image goes to its candidates alone, and a class
     cannot have any share: it gets at most half of the images that it is a candidate of, the others
@@ -75,7 +76,11 @@ def class_bias(
     predicted = _totals(candidates, torch.zeros_like(shares))
     present = predicted > 0
     if most_lift < math.inf:
-        shares = torch.minimum(shares, most_lift * predicted / len(candidates))
+        mean = predicted / len(candidates)
+        shares = torch.minimum(shares, most_lift * mean)
+        # What they may not have stays where it is predicted.
+        above = (mean - shares).clamp_min(0)
+        shares += (1 - shares.sum()).clamp_min(0) * above / above.sum().clamp_min(TOLERANCE)
         shares /= shares.sum()
     reachable = present * _candidate_counts(candidates) / (2 * len(candidates))
     shares = torch.minimum(shares, reachable)

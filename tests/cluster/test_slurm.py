@@ -63,7 +63,7 @@ def test_same_bytes_through_a_cancelled_job_a_dead_node_and_an_edit(
         log = run.wait_for(lambda: next(fits.glob("*.log"), None), "a fit")
         assert node("kill-node").returncode == 0
         assert not jobs("running")
-        fresh.edit(methods__sre_clip__lr=0.5)
+        fresh.edit(methods__sre_clip__trust=0.25)
         assert node("start").returncode == 0
         run.finish_well()
         sent = jobs()

@@ -147,5 +147,5 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     data = problem(80, 50, 300)
     target = data["target_features"]
     whole = fitted(data, alpha=0.3, nearest=20).logits(target)
-    monkeypatch.setattr("sreclip.methods.gda.BLOCK_VALUES", 7 * 30)
+    monkeypatch.setattr("sreclip.methods.class_statistics.BLOCK_VALUES", 7 * 30)
     torch.testing.assert_close(fitted(data, alpha=0.3, nearest=20).logits(target), whole)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.special import log_softmax, softmax
 
+from sreclip.methods.adapter_training import AdapterTraining
 from sreclip.methods.data import FitData
-from sreclip.methods.sre_clip import Training
 from sreclip.methods.stacked import stacked
 from sreclip.refinement.candidates import Candidates
 from tests.methods.test_methods import make, problem
@@ -18,12 +18,14 @@ from tests.methods.test_methods import make, problem
 __all__ = ["problem"]
 
 
-def test_before_the_first_step_it_is_zero_shot(problem: dict[str, Any]) -> None:
-    method = make("sre_clip", steps=0, rounds=0, calibration="zero_shot").fit(**problem)
+NOTHING = {"trust": 0.0, "class_bias": 0.0, "pull": 0.0, "text_confidence": 0.0, "steps": 0}
+
+
+def test_with_everything_off_it_is_zero_shot(problem: dict[str, Any]) -> None:
+    method = make("sre_clip", **NOTHING).fit(**problem)
     target = problem["target_features"]
-    torch.testing.assert_close(
-        method.logits(target), problem["text"].zero_shot_logits(target), rtol=1e-5, atol=1e-4
-    )
+    frozen = problem["text"].zero_shot_logits(target).log_softmax(dim=1)
+    torch.testing.assert_close(method.logits(target), frozen, rtol=1e-5, atol=1e-4)
 
 
 TERMS = (
@@ -43,8 +45,8 @@ TERMS = (
 @pytest.mark.parametrize("term", TERMS)
 def test_each_term_can_be_switched_on_and_off(term: str, problem: dict[str, Any]) -> None:
     everything = dict.fromkeys(TERMS, 1.0)
-    with_all = make("sre_clip", **everything).fit(**problem)
-    without = make("sre_clip", **everything | {term: 0.0}).fit(**problem)
+    with_all = make("sre_clip", rounds=1, **everything).fit(**problem)
+    without = make("sre_clip", rounds=1, **everything | {term: 0.0}).fit(**problem)
     assert any(term in record for record in with_all.history_)
     assert not any(term in record for record in without.history_)
     target = problem["target_features"]
@@ -74,7 +76,8 @@ def kl(wanted: np.ndarray, logits: np.ndarray) -> float:
 
 def test_prototypes_in_numpy(problem: dict[str, Any]) -> None:
     method = make("sre_clip").fit(**problem)
-    graph, adapter = problem["graph"], method.class_adapter_
+    assert method.adapters_
+    graph, adapter = problem["graph"], method.adapters_.classes
     adjacency, nodes = array(graph.adjacency.to_dense()), array(graph.node_features)
     first, second = (
         (array(layer.weight).T, array(layer.bias)) for layer in (adapter.first, adapter.second)
@@ -83,35 +86,33 @@ def test_prototypes_in_numpy(problem: dict[str, Any]) -> None:
     hidden = np.where(hidden > 0, hidden, 0.2 * hidden)
     change = adjacency @ (hidden @ second[0] + second[1])
     expected = array(problem["text"].features) + adapter.scale * change[graph.class_nodes.numpy()]
-    np.testing.assert_allclose(array(method.prototypes_), unit(expected), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        array(method.adapters_.prototypes), unit(expected), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_terms_of_the_target_in_numpy(problem: dict[str, Any]) -> None:
     method = make("sre_clip", dropout=0.0, **dict.fromkeys(TERMS, 1.0)).fit(**problem)
     text, rows = problem["text"], torch.arange(8)
     unknown = ~text.known.numpy()
-    method.bias_ = torch.linspace(-1, 1, len(unknown))
     drawn = torch.randn(len(problem["target_features"]), len(unknown))
     soft_labels = Candidates(
         torch.arange(len(unknown), dtype=torch.int32).expand(len(drawn), -1),
         drawn.log_softmax(dim=1),
         len(unknown),
     )
-    trained = method.image_adapter_, method.class_adapter_
-    training = Training([method], FitData(**problem))
-    method.image_adapter_, method.class_adapter_ = trained
-    training.image_adapter, training.class_adapter = (stacked([each]) for each in trained)
-    training.bias, training.bank = method.bias_.view(1, 1, -1), []
+    trained = method.adapters_
+    training = AdapterTraining([method], FitData(**problem))
+    method.adapters_ = trained
+    training.adapters, training.bank = stacked([trained]), []
     terms = training.terms(training.batch(rows, rows, [soft_labels]))
     source, target = (problem[f"{domain}_features"][rows] for domain in ("source", "target"))
     logits = {
-        name: (array(method._logits(images)), array(text.zero_shot_logits(images)))
+        name: (array(method._score(images)), array(text.zero_shot_logits(images)))
         for name, images in (("source", source), ("target", target))
     }
     expected = {
-        "self_training": kl(
-            softmax(array(drawn[rows]), axis=1), logits["target"][0] + array(method.bias_)
-        ),
+        "self_training": kl(softmax(array(drawn[rows]), axis=1), logits["target"][0]),
         "retention": kl(softmax(logits["target"][1], axis=1), logits["target"][0]),
         "unknown_retention": sum(
             kl(softmax(frozen[:, unknown], axis=1), adapted[:, unknown])

@@ -157,7 +157,7 @@ def test_steps_are_written_as_one_name_or_a_list(given: Any, steps: tuple[str, .
         ("zlap", {}),
         ("transclip", {}),
         ("stata", {}),
-        ("sre_clip", {"steps": 1, "rounds": 1}),
+        ("sre_clip", {}),
         ("zero_shot", {"refine": "zlap"}),
         ("zero_shot", {"refine": "transclip"}),
         ("zero_shot", {"refine": ["class_bias", "stata"]}),
@@ -209,7 +209,7 @@ def test_methods_never_hold_all_images_by_all_classes(
 ) -> None:
     n, classes = 200, 150
     features, text = planted(n, classes, 4)
-    for module in ("methods.logits", "methods.gda"):
+    for module in ("methods.logits", "methods.class_statistics"):
         monkeypatch.setattr(f"sreclip.{module}.BLOCK_VALUES", 5 * classes)
     monkeypatch.setattr("sreclip.refinement.joined.MOST_KEPT", 20)
     graph = ClassGraph(

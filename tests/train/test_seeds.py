@@ -16,13 +16,15 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from sreclip.config.method import Settings
-from sreclip.config.methods import MethodsSettings, SreClipSettings
+from sreclip.config.methods import MethodsSettings
+from sreclip.config.sre_clip import SreClipSettings
 from sreclip.errors import FitError
-from sreclip.methods import source_only
+from sreclip.methods import adapter_training, source_only
 from sreclip.methods import sre_clip as sre_clip_module
+from sreclip.methods.adapter_training import AdapterTraining
 from sreclip.methods.base import Checkpoints, Diverged, Method
 from sreclip.methods.data import ClassGraph, ClassText
-from sreclip.methods.sre_clip import SreClip, Training
+from sreclip.methods.sre_clip import SreClip
 from sreclip.plan.results import Result
 from sreclip.train import method as method_module
 from sreclip.train.fits import fit_seeds, make_method, score_target
@@ -31,7 +33,7 @@ from tests.methods.test_sre_clip import TERMS
 
 __all__ = ["problem"]
 States = dict[tuple[int, int], dict[str, torch.Tensor]]
-SMALL = {"steps": 8, "width": 8, "gcn_width": 8}
+SMALL = {"steps": 8, "rounds": 2, "width": 8, "gcn_width": 8}
 
 
 @pytest.fixture
@@ -143,17 +145,17 @@ def test_no_more_seeds_at_once_than_memory_allows(
 ) -> None:
     sizes = []
 
-    class Counted(Training):
+    class Counted(AdapterTraining):
         def __init__(self, methods: Sequence[SreClip], *rest: Any) -> None:
             sizes.append(len(methods))
             super().__init__(methods, *rest)
 
-    monkeypatch.setattr(sre_clip_module, "Training", Counted)
+    monkeypatch.setattr(sre_clip_module, "AdapterTraining", Counted)
     check_together(problem, [0, 1, 2])
     assert sizes == [3, 1, 1, 1]
     # 2 x 256 images: 4 x 16 + 4 x 8 + 8 x 5 + 2 x (5 + 8) numbers each; 8 nodes: 2 x 16 + 4 x 8
     # each; soft labels: 2 x 80 x 5.
-    monkeypatch.setattr(sre_clip_module, "MOST_VALUES", 2 * (512 * 162 + 8 * 64 + 800))
+    monkeypatch.setattr(adapter_training, "MOST_VALUES", 2 * (512 * 162 + 8 * 64 + 800))
     check_together(problem, [0, 1, 2])
     assert sizes[4:6] == [2, 1]
 
@@ -203,20 +205,20 @@ def test_an_adapter_that_diverges_is_reported_alone(
 def test_one_seed_that_diverges_is_reported_alone(
     tmp_path: Path, problem: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def terms(self: Training, batch: Any) -> dict[str, torch.Tensor]:
+    def terms(self: AdapterTraining, batch: Any) -> dict[str, torch.Tensor]:
         found = real(self, batch)
         seeds = torch.tensor([method.seed for method in self.methods])
         late = len(self.methods[0].history_) >= 4
         broken = (seeds == 2) & torch.tensor(late)
         return found | {"source": found["source"].masked_fill(broken, math.nan)}
 
-    real = Training.terms
+    real = AdapterTraining.terms
     inputs: Any = SimpleNamespace(**problem)
     settings = SreClipSettings(**SMALL)
     alone = watched([0, 1, 3, 4], settings, {})
     for method in alone:
         method.fit(**problem)
-    monkeypatch.setattr(Training, "terms", terms)
+    monkeypatch.setattr(AdapterTraining, "terms", terms)
     together = watched([0, 1, 2, 3, 4], settings, {})
     with pytest.raises(Diverged) as found:
         list(fit_seeds(together, inputs))
@@ -240,14 +242,14 @@ def test_one_seed_that_diverges_is_reported_alone(
 def test_a_parameter_that_is_not_finite_names_its_seed(
     problem: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def terms(self: Training, batch: Any) -> dict[str, torch.Tensor]:
+    def terms(self: AdapterTraining, batch: Any) -> dict[str, torch.Tensor]:
         found = real(self, batch)
         with torch.no_grad():
-            self.image_adapter.out.bias[1, 0] = math.inf
+            self.adapters.image.out.bias[1, 0] = math.inf
         return found
 
-    real = Training.terms
-    monkeypatch.setattr(Training, "terms", terms)
+    real = AdapterTraining.terms
+    monkeypatch.setattr(AdapterTraining, "terms", terms)
     inputs: Any = SimpleNamespace(**problem)
     together = watched([7, 5, 6], SreClipSettings(**SMALL | {"steps": 1}), {})
     with pytest.raises(Diverged, match="step 1: a parameter is not finite") as found:

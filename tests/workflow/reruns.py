@@ -107,7 +107,7 @@ PARAMS = (
     param("features.workers", 1, NOTHING),
     param("graph.similarity", "lin", {"build_graph": 1, **NODES}),
     param("graph.text_weight", 0.5, FIT),
-    param("methods.sre_clip.lr", 0.02, ONE_FIT, "one method's setting"),
+    param("methods.sre_clip.trust", 0.02, ONE_FIT, "one method's setting"),
     param("methods.linear_probe.holdout", 0.3, NOTHING, "a method that does not run"),
     param("methods.run", ["zero_shot", "sre_clip"], COMPARE, "one less"),
     param("methods.run", ["sre_clip", "clip_adapter", "zero_shot"], COMPARE, "another order"),

@@ -85,7 +85,7 @@ def test_a_stale_file_under_another_name_is_refused(made: Project) -> None:
 def test_an_edit_of_one_method_refits_that_method(made: Project) -> None:
     """It changes the results; the next test goes back."""
     before = (made.folder / "reports/metrics.json").read_text()
-    made.edit(methods__sre_clip__lr=0.02)
+    made.edit(methods__sre_clip__trust=0.02)
     assert set(made.changed()) == {"train"}
     assert made.repro() == {
         "train_method": 1,
@@ -97,7 +97,7 @@ def test_an_edit_of_one_method_refits_that_method(made: Project) -> None:
     assert (made.folder / "reports/metrics.json").read_text() != before
     assert made.changed() == {}
     assert METRIC in made.run("dvc", "metrics", "diff").stdout
-    assert "methods.sre_clip.lr" in made.run("dvc", "params", "diff").stdout
+    assert "methods.sre_clip.trust" in made.run("dvc", "params", "diff").stdout
     # Only what the parameters lead to is left, so that a pull brings nothing else.
     fits = (made.folder / "results/models/folder/mini").iterdir()
     assert sorted(path.name.rpartition("-")[0] for path in fits) == [
@@ -111,7 +111,7 @@ def test_going_back_to_an_older_commit_recomputes_nothing(made: Project) -> None
     new = (made.folder / "reports/metrics.json").read_text()
     made.commit("Another learning rate")
     shown = made.run("sreclip", "diff", "HEAD~1", "HEAD").stdout
-    assert "methods.sre_clip.lr" in shown
+    assert "methods.sre_clip.trust" in shown
     assert "fits: sre_clip" in shown
     made.run("git", "checkout", "--quiet", "HEAD~1")
     made.run("dvc", "checkout")

@@ -47,10 +47,10 @@ def plots(project: Project, *command: str) -> dict[str, Any]:
 
 def test_an_experiment_in_the_workspace(workspace: Project) -> None:
     before = experiments(workspace)["workspace"]
-    done = workspace.run("dvc", "exp", "run", "-n", "faster", "-S", "methods.sre_clip.lr=0.02")
+    done = workspace.run("dvc", "exp", "run", "-n", "faster", "-S", "methods.sre_clip.trust=0.02")
     assert jobs_run(done.stdout + done.stderr) == ONE_FIT
     rows = experiments(workspace)
-    assert rows["faster"]["methods.sre_clip.lr"] == "0.02"
+    assert rows["faster"]["methods.sre_clip.trust"] == "0.02"
     assert rows["faster"]["sre_clip.h"] != before["sre_clip.h"]
     assert rows["faster"]["zero_shot.h"] == before["zero_shot.h"]
     metrics = [name for name in before if name.split(".")[0] in ("zero_shot", "sre_clip")]

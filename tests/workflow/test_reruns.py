@@ -21,7 +21,7 @@ pytestmark = pytest.mark.workflow
 # Stages that are run for real through DVC, so that what `expected_stages` says is seen to be so.
 REAL = (
     "`task.duplicates`",
-    "`methods.sre_clip.lr`",
+    "`methods.sre_clip.trust`",
     "`methods.run`: another order",
 )
 
