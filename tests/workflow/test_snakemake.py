@@ -131,7 +131,7 @@ def test_overrides_on_the_command_line(done: Project) -> None:
     assert jobs == ONE_FIT
     printed = done.snakemake("-n", "all", "--config", "methods={sre_clip: {trusts: 1}}", check=False)
     assert "methods.sre_clip.trustr: unknown key" in printed
-    assert "did you mean 'lr'?" in printed
+    assert "did you mean 'trust'?" in printed
     assert "Traceback" not in printed
 
 
