@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Protocol
 
 import torch
@@ -18,10 +18,12 @@ from sreclip.config.methods import (
     ClipAdapterSettings,
     Settings,
     SreClipReferenceSettings,
-    SreClipSettings,
     TaskResSettings,
 )
+from sreclip.config.sre_clip import SreClipSettings
+from sreclip.methods.adapter_training import Adapters
 from sreclip.methods.clip_adapter import ClipAdapter
+from sreclip.methods.data import FitData
 from sreclip.methods.sre_clip import SreClip
 from sreclip.methods.sre_clip_reference import SreClipReference
 from sreclip.methods.taskres import TaskRes
@@ -215,12 +217,15 @@ class PlainReference:
 
 
 class PlainSreClip:
-    """First round of `sre_clip` (no soft labels yet), with the terms that are on by default."""
+    """The adapters of `sre_clip`, first round, with the terms that are on by default."""
 
     def __init__(self, start: SreClip, inputs: FitInputs, settings: SreClipSettings) -> None:
         self.inputs, self.settings = inputs, settings
         self.labels = known_numbers(inputs)
-        self.image, self.classes = weights(start.image_adapter_), weights(start.class_adapter_)
+        torch.manual_seed(start.seed)
+        data = FitData(*(getattr(inputs, field.name) for field in fields(FitData)))
+        adapters = Adapters(data, settings)
+        self.image, self.classes = weights(adapters.image), weights(adapters.classes)
         self.optimizer = torch.optim.AdamW(
             [*self.image.values(), *self.classes.values()],
             lr=settings.lr,

@@ -67,7 +67,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=("demo", "i2awa", "tiny"), default="demo")
-    parser.add_argument("--methods", type=lambda text: text.split(","), default=["sre_clip"])
+    parser.add_argument(
+        "--methods", type=lambda text: text.split(","), default=["clip_adapter", "taskres"]
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)

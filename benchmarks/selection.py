@@ -45,10 +45,10 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "taskres": [{}, {"alpha": 0.1}, {"alpha": 0.25}, {"alpha": 1.0}],
     "sre_clip": [
         {},
-        {"unknown_retention": 1.0},
-        {"unknown_retention": 10.0},
-        {"retention": 0.3},
-        {"calibration": "none"},
+        {"trust": 0.25},
+        {"trust": 1.0},
+        {"class_bias": 1.0},
+        {"relation_images": 1.0},
     ],
 }
 WHITE = (255, 255, 255)

@@ -221,7 +221,7 @@ def compare(
 
     from sreclip.train.fits import make_method
 
-    if row.method not in PLAIN:
+    if row.method not in PLAIN or not settings.steps:
         return
     inputs = problem.inputs
     first_round = {"rounds": 0} if hasattr(settings, "rounds") else {}
@@ -254,8 +254,13 @@ def compare(
 
 
 def rows_of(methods: list[str]) -> list[Row]:
-    """Rows of the table; the reference in both precisions, and with another seed to compare."""
+    """Rows of the table.
+
+    SRE-CLIP also with adapters, the reference in both precisions, and with another seed to compare.
+    """
     rows = [Row(name) for name in methods]
+    if "sre_clip" in methods:
+        rows.append(Row("sre_clip", {"steps": 200}))
     if REFERENCE in methods:
         rows.append(Row(REFERENCE, {"precision": "bfloat16"}))
         rows.append(Row(REFERENCE, seed=1, compared=False))

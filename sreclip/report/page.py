@@ -27,6 +27,7 @@ from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
 from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
+from sreclip.report.evidence import evidence_notes
 from sreclip.report.labels import (
     FEW_OF_KIND,
     GIVE_LABELS,
@@ -167,7 +168,10 @@ def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "differences": difference_view(
             results, differences, evaluate.bootstrap, evaluate.confidence
         ),
-        "notes": ResultsTable(results, evaluate.confidence, last.selection, last.warning).notes(),
+        "notes": [
+            *ResultsTable(results, evaluate.confidence, last.selection, last.warning).notes(),
+            *evidence_notes(plan, results),
+        ],
         "bars": blocks.bars_block(results, colours, n_seeds),
         "curve": blocks.curve_block(results, n_seeds),
         "gains": blocks.gains_block(results, colours),

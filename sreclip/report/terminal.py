@@ -15,6 +15,7 @@ from sreclip.plan.plan import REJECTS, Plan
 from sreclip.plan.run import snapshots
 from sreclip.provenance.stamps import PAGE, is_as_published, stamps, task_numbers
 from sreclip.report.differences import marks
+from sreclip.report.evidence import evidence_notes
 from sreclip.report.labels import warnings_of
 from sreclip.report.rejects import rejects_line
 from sreclip.report.table import (
@@ -100,7 +101,10 @@ def render_table(source: Plan | Path) -> Table:
     if not any(row.metrics for row in view.methods):
         evaluations = [row for row in view.methods if isinstance(row, Evaluation)]
         return unlabelled_table(title, evaluations)
-    notes = view.notes() + ([MINI_NOTE] if backbone == "mini" else [])
+    notes = view.notes()
+    if isinstance(source, Plan):
+        notes += evidence_notes(source, read_evaluations(source.comparison.inputs))
+    notes += [MINI_NOTE] if backbone == "mini" else []
     bound = ": upper bounds, not results" if view.selection == "oracle" else ""
     if view.warning:
         bound = ": the authors' way, not results"

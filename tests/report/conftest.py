@@ -251,6 +251,7 @@ def _write_fit(plan: Plan, name: str, rows: pd.DataFrame, fake: Fake) -> None:
             "backbone": {"label": "mini", "weights_sha256": "ab" * 32},
             "n_source": int((rows["domain"] == "source").sum()),
             "n_target": int(ok.sum()),
+            "found": [{"seed": seed} for seed in fake.seeds],
             "history": history,
         },
     )

@@ -129,8 +129,10 @@ def test_an_edit_runs_exactly_what_it_must(done: Project, edit: Edit) -> None:
 def test_overrides_on_the_command_line(done: Project) -> None:
     jobs = done.planned_jobs("all", "--config", "methods={sre_clip: {trust: 0.2}}")
     assert jobs == ONE_FIT
-    printed = done.snakemake("-n", "all", "--config", "methods={sre_clip: {trusts: 1}}", check=False)
-    assert "methods.sre_clip.trustr: unknown key" in printed
+    printed = done.snakemake(
+        "-n", "all", "--config", "methods={sre_clip: {trusts: 1}}", check=False
+    )
+    assert "methods.sre_clip.trusts: unknown key" in printed
     assert "did you mean 'trust'?" in printed
     assert "Traceback" not in printed
 

@@ -1,0 +1,153 @@
+"""What each setting of SRE-CLIP is worth on several sets, and what leaving a set out would choose.
+
+    snakemake --cores all extract_features graph --configfile config/clip-cars.yaml
+    python benchmarks/defaults.py config/clip-cars.yaml config/openmoji-splits.yaml
+
+with one file per set, features extracted. Every split of a file's sweep is fitted with every
+candidate, one seed. Prints known, unknown and H (class means, percent) of zero-shot and of each
+candidate, and per set the candidate with the best mean H on the *other* sets, with its H on this
+one. ``FILE:reversed`` takes the domains the other way round. Run it where the features are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import commit
+
+from sreclip.config import load_params
+from sreclip.config.methods import MethodsSettings
+from sreclip.data.manifest import read_target_labels
+from sreclip.errors import SreclipError
+from sreclip.evaluate.accuracy import class_mean_h
+from sreclip.methods.logits import collect
+from sreclip.methods.scores import ImageScores
+from sreclip.plan.plan import Plan
+from sreclip.plan.sweep import Sweep
+from sreclip.train.fits import FitInputs, fit, make_method
+from sreclip.train.inputs import load_inputs
+
+REVERSED = ":reversed"
+# The first are the defaults; of each other one setting differs.
+CANDIDATES: list[dict[str, Any]] = [
+    {},
+    *({"trust": value} for value in (0.0, 0.35, 0.7)),
+    *({"placements": value} for value in (1, 2, 8)),
+    *({"prior_images": value} for value in (100.0, 400.0)),
+    *({"sharpness": value} for value in (1.0, 2.0)),
+    *({"class_bias": value} for value in (0.0, 0.35, 0.7)),
+    *({"most_lift": value} for value in (2.0, 1e9)),
+    *({"relation_images": value} for value in (0.0, 1.0)),
+    *({"pull": value} for value in (0.0, 2.0)),
+    {"full_transfer": 0.0},
+    {"steps": 200},
+]
+
+
+class Split:
+    """One choice of unknown classes: the inputs of a fit, and the target's labels."""
+
+    def __init__(self, inputs: FitInputs, labels: np.ndarray, known: np.ndarray) -> None:
+        self.inputs, self.labels, self.known = inputs, labels, known
+
+    def values(self, name: str, settings: dict[str, Any]) -> tuple[float, float, float]:
+        """Return known, unknown and H of a method."""
+        features = self.inputs.target_features
+        chosen = MethodsSettings().changed(name, settings).settings(name)
+        method = fit(make_method(name, chosen, 0), self.inputs)
+        with torch.inference_mode():
+            scores = collect(method.logit_blocks(features), len(features), self.inputs.text.known)
+        known, unknown = (self._mean(scores, kind) for kind in (self.known, ~self.known))
+        return known, unknown, 100 * class_mean_h(scores, self.labels, self.known)
+
+    def _mean(self, scores: ImageScores, kind: np.ndarray) -> float:
+        right = scores.top_class[:, 0] == self.labels
+        classes = np.intersect1d(np.flatnonzero(kind), self.labels)
+        return 100 * float(np.mean([right[self.labels == number].mean() for number in classes]))
+
+
+def splits_of(file: str) -> list[Split]:
+    """Return every split of a file's sweep."""
+    plan = Plan(load_params(Path(file.removesuffix(REVERSED))))
+    plans = {item.unknown: item.plan for item in Sweep(plan).combinations}
+    found = []
+    for each in plans.values():
+        inputs = load_inputs(each)
+        labels = read_target_labels(each.task.path, inputs.target_row_id[inputs.target_ok])
+        found.append(Split(inputs, labels, each.known))
+    return _reversed(found) if file.endswith(REVERSED) else found
+
+
+def _reversed(splits: list[Split]) -> list[Split]:
+    """Return splits whose source is the target, and the other way round.
+
+    Source images of a split's unknown classes come from the other splits.
+    """
+    features: dict[int, torch.Tensor] = {}
+    for split in splits:
+        for number in split.inputs.source_labels.unique().tolist():
+            rows = split.inputs.source_labels == number
+            features.setdefault(number, split.inputs.source_features[rows])
+    target = torch.cat([features[number] for number in sorted(features)])
+    labels = np.repeat(sorted(features), [len(features[number]) for number in sorted(features)])
+    found = []
+    for split in splits:
+        kept = torch.from_numpy(split.known[split.labels])
+        inputs = replace(
+            split.inputs,
+            source_features=split.inputs.target_features[kept],
+            source_labels=torch.from_numpy(split.labels)[kept],
+            target_features=target,
+            target_row_id=np.arange(len(target)),
+            target_ok=np.ones(len(target), dtype=bool),
+        )
+        found.append(Split(inputs, labels, split.known))
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--candidates", type=int, help="the first so many only")
+    arguments = parser.parse_args()
+    candidates = CANDIDATES[: arguments.candidates]
+    try:
+        table = {file: measured(file, candidates) for file in arguments.files}
+    except SreclipError as error:
+        parser.error(str(error))
+    names = [", ".join(f"{key} {value:g}" for key, value in each.items()) for each in candidates]
+    print(f"Known / unknown / H; commit {commit()}.\n")
+    print(f"| | {' | '.join(table)} |\n| --- |{' --- |' * len(table)}")
+    for number, name in enumerate(["zero-shot", "defaults", *names[1:]]):
+        cells = [" / ".join(f"{value:.1f}" for value in rows[number]) for rows in table.values()]
+        print(f"| {name} | {' | '.join(cells)} |")
+    if len(table) > 1:
+        print("\n| left out | chosen on the others | H | H of the defaults |\n|" + " --- |" * 4)
+        for file, rows in table.items():
+            others = [other[1:, 2] for name, other in table.items() if name != file]
+            best = int(np.mean(others, axis=0).argmax())
+            print(
+                f"| {file} | {names[best] or 'defaults'} | {rows[1 + best, 2]:.1f} "
+                f"| {rows[1, 2]:.1f} |"
+            )
+
+
+def measured(file: str, candidates: list[dict[str, Any]]) -> np.ndarray:
+    """Return the means over splits, zero-shot first, ``(1 + n_candidates, 3)``."""
+    splits = splits_of(file)
+    rows = []
+    for name, settings in [("zero_shot", {}), *(("sre_clip", each) for each in candidates)]:
+        rows.append(np.mean([split.values(name, settings) for split in splits], axis=0))
+        print(f"{file} {name} {settings}: {rows[-1].round(1)}", file=sys.stderr, flush=True)
+    return np.array(rows)
+
+
+if __name__ == "__main__":
+    main()
