@@ -41,12 +41,11 @@ CANDIDATES: list[dict[str, Any]] = [
     *({"placements": value} for value in (1, 2, 8)),
     *({"prior_images": value} for value in (100.0, 400.0)),
     *({"sharpness": value} for value in (1.0, 2.0)),
-    *({"class_bias": value} for value in (0.0, 0.35, 0.7)),
+    *({"class_bias": value} for value in (0.0, 0.2, 0.5, 0.7)),
     *({"most_lift": value} for value in (2.0, 1e9)),
     *({"relation_images": value} for value in (0.0, 1.0)),
     *({"pull": value} for value in (0.0, 2.0)),
     {"full_transfer": 0.0},
-    {"steps": 200},
 ]
 
 

@@ -80,7 +80,8 @@ class SreClipSettings(GcnSettings):
         0.05, description="Temperature of the softmax over relations to known classes for it."
     )
     class_bias: Fraction = Field(
-        0.5, description="Part of the bias per class that brings the target to equal class shares."
+        0.35,
+        description="Part of the bias per class that brings the target to equal class shares.",
     )
     most_lift: float = Field(
         3.0,
