@@ -131,9 +131,9 @@ def test_costs_tell_small_fits_from_large_ones() -> None:
     assert fit_seconds(small, "zero_shot") < 1
     assert fit_seconds(middle, "zero_shot") < 30
     assert fit_seconds(middle, "sre_clip_reference") == pytest.approx(5 * 200, rel=1)
-    assert fit_seconds(middle, "sre_clip") == pytest.approx(5 * 27, rel=1)
-    assert fit_seconds(large, "sre_clip") > 3600
+    assert fit_seconds(large, "sre_clip_reference") > 3600
     assert evaluation_seconds(small) < 1
     more = plan_of(1670, 2048, 7, train={"seeds": list(range(10))})
-    assert fit_seconds(more, "sre_clip") == pytest.approx(2 * fit_seconds(small, "sre_clip"))
-    assert fit_seconds(more, "zero_shot") == fit_seconds(small, "zero_shot")
+    assert fit_seconds(more, "uodtn") == pytest.approx(2 * fit_seconds(small, "uodtn"))
+    for name in ("zero_shot", "sre_clip"):
+        assert fit_seconds(more, name) == fit_seconds(small, name)

@@ -20,6 +20,7 @@ COMPARE = {"compare_methods": 1, **PUBLISH}
 EVALUATE = {"evaluate_method": 3, **COMPARE}
 FIT = {"train_method": 3, **EVALUATE}
 ONE_FIT = {"train_method": 1, "evaluate_method": 1, **COMPARE}
+TWO_FITS = {"train_method": 2, "evaluate_method": 2, **COMPARE}
 NODES = {"extract_text": 1, **FIT}
 TEXT = {"extract_text": 2, **FIT}
 FEATURES = {"extract_images": 2, **TEXT}
@@ -147,15 +148,15 @@ CODE = (
     statement("graph/senses.py", {"build_graph": 1, **NODES}),
     statement("graph/draw.py", PUBLISH),
     Edit(
-        "`config/methods.py`: another default of one method",
+        "`config/sre_clip.py`: another default of one method",
         ONE_FIT,
-        code="config/methods.py",
+        code="config/sre_clip.py",
         replace=("class_scale: NonNegative = Field(0.5", "class_scale: NonNegative = Field(0.25"),
     ),
     statement("methods/sre_clip.py", ONE_FIT),
     statement("methods/base.py", FIT),
     statement("methods/tip_adapter.py", NOTHING, "a method that does not run"),
-    statement("methods/losses.py", FIT),
+    statement("methods/losses.py", TWO_FITS, "what zero-shot does without"),
     statement("methods/scores.py", FIT),
     statement("refinement/zlap.py", FIT),
     statement("train/fits.py", FIT),

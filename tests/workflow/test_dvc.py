@@ -13,7 +13,7 @@ from tests.workflow.conftest import Project
 
 pytestmark = pytest.mark.workflow
 
-METRIC = "sre_clip.h"
+METRIC = "sre_clip.ausuc"
 EVERYTHING = {
     "prepare_data": 1,
     "build_graph": 1,
@@ -109,7 +109,7 @@ def test_an_edit_of_one_method_refits_that_method(made: Project) -> None:
 
 def test_going_back_to_an_older_commit_recomputes_nothing(made: Project) -> None:
     new = (made.folder / "reports/metrics.json").read_text()
-    made.commit("Another learning rate")
+    made.commit("Another setting")
     shown = made.run("sreclip", "diff", "HEAD~1", "HEAD").stdout
     assert "methods.sre_clip.trust" in shown
     assert "fits: sre_clip" in shown

@@ -51,7 +51,7 @@ def test_an_experiment_in_the_workspace(workspace: Project) -> None:
     assert jobs_run(done.stdout + done.stderr) == ONE_FIT
     rows = experiments(workspace)
     assert rows["faster"]["methods.sre_clip.trust"] == "0.02"
-    assert rows["faster"]["sre_clip.h"] != before["sre_clip.h"]
+    assert rows["faster"]["sre_clip.ausuc"] != before["sre_clip.ausuc"]
     assert rows["faster"]["zero_shot.h"] == before["zero_shot.h"]
     metrics = [name for name in before if name.split(".")[0] in ("zero_shot", "sre_clip")]
     assert len(metrics) == 2 * 4, "as many columns as a person reads"

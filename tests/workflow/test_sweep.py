@@ -124,7 +124,8 @@ def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
     assert evaluation["selection"] == "oracle"
     values = []
     for choice in choices:
-        restored.edit(train__selection={"rule": "last"}, methods__taskres=choice)
+        alone = FEW_STEPS["taskres"] | choice
+        restored.edit(train__selection={"rule": "last"}, methods__taskres=alone)
         alone = restored.plan
         assert (alone.fit("taskres")["scores.h5"]).exists()
         evaluate_method(alone, "taskres")
