@@ -124,8 +124,8 @@ def test_oracle_takes_the_best_on_the_target(restored: Project) -> None:
     assert evaluation["selection"] == "oracle"
     values = []
     for choice in choices:
-        alone = FEW_STEPS["taskres"] | choice
-        restored.edit(train__selection={"rule": "last"}, methods__taskres=alone)
+        settings = FEW_STEPS["taskres"] | choice
+        restored.edit(train__selection={"rule": "last"}, methods__taskres=settings)
         alone = restored.plan
         assert (alone.fit("taskres")["scores.h5"]).exists()
         evaluate_method(alone, "taskres")
