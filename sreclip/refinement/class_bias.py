@@ -82,8 +82,9 @@ def class_bias(
         above = (mean - shares).clamp_min(0)
         shares += (1 - shares.sum()).clamp_min(0) * above / above.sum().clamp_min(TOLERANCE)
         shares /= shares.sum()
-    reachable = present * _candidate_counts(candidates) / (2 * len(candidates))
-    shares = torch.minimum(shares, reachable)
+    if not candidates.complete:
+        shares = torch.minimum(shares, _candidate_counts(candidates) / (2 * len(candidates)))
+    shares = shares * present
     shares /= shares.sum()
     bias = torch.zeros_like(shares)
     tables = [_Table(part) for _, part in candidates.parts()]
@@ -171,8 +172,6 @@ def _totals(candidates: Candidates, bias: Tensor) -> Tensor:
 
 def _candidate_counts(candidates: Candidates) -> Tensor:
     """Return how many images each class is a candidate of, ``(n_classes,)``."""
-    if candidates.complete:
-        return torch.tensor(len(candidates)).expand(candidates.n_classes)
     return torch.bincount(candidates.classes.flatten().cpu(), minlength=candidates.n_classes)
 
 

@@ -118,3 +118,20 @@ def test_a_class_that_few_images_could_be_asks_for_no_more_than_half_of_them() -
     few = int((candidates.classes == 5).sum()) / 120
     shares = torch.tensor([1 / 6] * 5 + [few]).double()
     torch.testing.assert_close(reached, shares / shares.sum(), atol=1e-5, rtol=0)
+
+
+def test_a_share_is_lifted_so_far_and_no_further() -> None:
+    """Of three classes one is hardly predicted: it may have twice its share, and no third."""
+    logits = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)).double()
+    logits += torch.tensor([3.0, 1.0, -2.0])
+    predictions = Candidates(
+        torch.arange(3, dtype=torch.int32).expand(400, -1), logits.log_softmax(dim=1), 3
+    )
+    mean = predictions.log_p.exp().mean(dim=0).numpy()
+    assert mean[2] < 1 / 6 < mean[1] < 1 / 3 < mean[0]
+    wanted = np.array([0.0, min(1 / 3, 2 * mean[1]), 2 * mean[2]])
+    # The rest stays with the class that has more than its share.
+    wanted[0] = 1 - wanted.sum()
+    state = class_bias(predictions, strength=1.0, most_lift=2.0)
+    found = state(torch.empty(400, 0), predictions).log_p.exp().mean(dim=0)
+    np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5)
