@@ -20,18 +20,14 @@ from typing import Any
 import numpy as np
 import torch
 from measuring import commit
+from splits import Split, plans_of
 
 from sreclip.config import load_params
 from sreclip.config.methods import MethodsSettings
-from sreclip.data.manifest import read_target_labels
 from sreclip.errors import SreclipError
-from sreclip.evaluate.accuracy import class_mean_h
-from sreclip.methods.logits import collect
-from sreclip.methods.scores import ImageScores
+from sreclip.evaluate.accuracy import class_mean, harmonic_mean
 from sreclip.plan.plan import Plan
-from sreclip.plan.sweep import Sweep
-from sreclip.train.fits import FitInputs, fit, make_method
-from sreclip.train.inputs import load_inputs
+from sreclip.train.fits import fit, make_method, score_target
 
 REVERSED = ":reversed"
 # The first are the defaults; of each other one setting differs.
@@ -49,37 +45,22 @@ CANDIDATES: list[dict[str, Any]] = [
 ]
 
 
-class Split:
-    """One choice of unknown classes: the inputs of a fit, and the target's labels."""
-
-    def __init__(self, inputs: FitInputs, labels: np.ndarray, known: np.ndarray) -> None:
-        self.inputs, self.labels, self.known = inputs, labels, known
-
-    def values(self, name: str, settings: dict[str, Any]) -> tuple[float, float, float]:
-        """Return known, unknown and H of a method."""
-        features = self.inputs.target_features
-        chosen = MethodsSettings().changed(name, settings).settings(name)
-        method = fit(make_method(name, chosen, 0), self.inputs)
-        with torch.inference_mode():
-            scores = collect(method.logit_blocks(features), len(features), self.inputs.text.known)
-        known, unknown = (self._mean(scores, kind) for kind in (self.known, ~self.known))
-        return known, unknown, 100 * class_mean_h(scores, self.labels, self.known)
-
-    def _mean(self, scores: ImageScores, kind: np.ndarray) -> float:
-        right = scores.top_class[:, 0] == self.labels
-        classes = np.intersect1d(np.flatnonzero(kind), self.labels)
-        return 100 * float(np.mean([right[self.labels == number].mean() for number in classes]))
+def values(split: Split, name: str, settings: dict[str, Any]) -> list[float]:
+    """Return known, unknown and H of a method, class means in percent."""
+    chosen = MethodsSettings().changed(name, settings).settings(name)
+    method = fit(make_method(name, chosen, 0), split.inputs)
+    scores = score_target(method, split.inputs.target_features)
+    right, is_known = scores.top_class[:, 0] == split.labels, split.known[split.labels]
+    known, unknown = (
+        class_mean(right[rows], split.labels[rows]) or 0.0 for rows in (is_known, ~is_known)
+    )
+    return [100 * value for value in (known, unknown, harmonic_mean(known, unknown) or 0.0)]
 
 
 def splits_of(file: str) -> list[Split]:
     """Return every split of a file's sweep."""
     plan = Plan(load_params(Path(file.removesuffix(REVERSED))))
-    plans = {item.unknown: item.plan for item in Sweep(plan).combinations}
-    found = []
-    for each in plans.values():
-        inputs = load_inputs(each)
-        labels = read_target_labels(each.task.path, inputs.target_row_id[inputs.target_ok])
-        found.append(Split(inputs, labels, each.known))
+    found = [Split.of(each) for each in plans_of(plan)]
     return _reversed(found) if file.endswith(REVERSED) else found
 
 
@@ -143,7 +124,7 @@ def measured(file: str, candidates: list[dict[str, Any]]) -> np.ndarray:
     splits = splits_of(file)
     rows = []
     for name, settings in [("zero_shot", {}), *(("sre_clip", each) for each in candidates)]:
-        rows.append(np.mean([split.values(name, settings) for split in splits], axis=0))
+        rows.append(np.mean([values(split, name, settings) for split in splits], axis=0))
         print(f"{file} {name} {settings}: {rows[-1].round(1)}", file=sys.stderr, flush=True)
     return np.array(rows)
 

@@ -19,18 +19,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from measuring import commit
+from splits import Split, plans_of
 
 from sreclip.config import load_params
 from sreclip.config.methods import METHOD_NAMES
-from sreclip.data.manifest import read_target_labels
 from sreclip.errors import SreclipError
 from sreclip.methods.logits import collect
 from sreclip.plan.plan import Plan
-from sreclip.plan.sweep import Sweep
 from sreclip.refinement import Refinement
 from sreclip.refinement.refine import refine
 from sreclip.train.fits import fit, make_method
-from sreclip.train.inputs import load_inputs
 from sreclip.train.selection import class_mean_h
 
 STEPS: dict[str, tuple[Refinement, ...]] = {
@@ -43,30 +41,21 @@ STEPS: dict[str, tuple[Refinement, ...]] = {
 }
 
 
-class Split:
-    """One choice of unknown classes: the fit's inputs and the target's labels."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.inputs = load_inputs(plan)
-        row_id = self.inputs.target_row_id[self.inputs.target_ok]
-        self.labels = read_target_labels(plan.task.path, row_id)
-        self.known = plan.known
-
-    def values(self, plan: Plan, name: str, times: float) -> list[float]:
-        """Return the seconds of a fit and H after each of `STEPS`."""
-        start = time.perf_counter()
-        method = fit(make_method(name, plan.params.methods.settings(name), 0), self.inputs)
-        features, known = self.inputs.target_features, self.inputs.text.known
-        with torch.inference_mode():
-            blocks = list(method.logit_blocks(features))
-            found = [time.perf_counter() - start]
-            adapted = method.image_features(features)
-            blocks = [block._replace(logits=times * block.logits) for block in blocks]
-            for steps in STEPS.values():
-                refined, _ = refine(steps, adapted, method.anchors(), blocks)
-                scores = collect(refined, len(features), known)
-                found.append(100 * class_mean_h(scores, self.labels, self.known))
-        return found
+def values(split: Split, plan: Plan, name: str, times: float) -> list[float]:
+    """Return the seconds of a fit and H after each of `STEPS`."""
+    start = time.perf_counter()
+    method = fit(make_method(name, plan.params.methods.settings(name), 0), split.inputs)
+    features, known = split.inputs.target_features, split.inputs.text.known
+    with torch.inference_mode():
+        blocks = list(method.logit_blocks(features))
+        found = [time.perf_counter() - start]
+        adapted = method.image_features(features)
+        blocks = [block._replace(logits=times * block.logits) for block in blocks]
+        for steps in STEPS.values():
+            refined, _ = refine(steps, adapted, method.anchors(), blocks)
+            scores = collect(refined, len(features), known)
+            found.append(100 * class_mean_h(scores, split.labels, split.known))
+    return found
 
 
 def main() -> None:
@@ -88,12 +77,11 @@ def main() -> None:
 
 def measure(plan: Plan, names: list[str], most: int | None, times: float) -> None:
     """Print the table."""
-    plans = {item.unknown: item.plan for item in Sweep(plan).combinations}
-    splits = [Split(each) for each in list(plans.values())[:most]]
+    splits = [Split.of(each) for each in plans_of(plan, most)]
     print(f"{plan.params.task.name}, splits: {len(splits)}; commit {commit()}.\n")
     rows = []
     for name in names:
-        rows.append(np.mean([split.values(plan, name, times) for split in splits], axis=0))
+        rows.append(np.mean([values(split, plan, name, times) for split in splits], axis=0))
         print(f"{name}: {rows[-1].round(1)}", file=sys.stderr, flush=True)
     table = np.array(rows)
     best = table[:, 1:].round(1).max(axis=0)

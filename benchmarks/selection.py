@@ -21,10 +21,11 @@ import torch
 from measuring import commit
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from splits import Split, plans_of
 
 from sreclip.config import load_params
 from sreclip.config.methods import Settings
-from sreclip.data.manifest import read_manifest, read_target_labels
+from sreclip.data.manifest import read_manifest
 from sreclip.errors import SreclipError
 from sreclip.evaluate.accuracy import class_mean_h
 from sreclip.features.dataset import ImageDataset
@@ -33,9 +34,7 @@ from sreclip.features.loading import load_batches
 from sreclip.features.planned import open_domain
 from sreclip.features.progress import Seconds
 from sreclip.plan.plan import Plan
-from sreclip.plan.sweep import Sweep
 from sreclip.train.fits import fit, make_method, score_target
-from sreclip.train.inputs import load_inputs
 from sreclip.train.selection import pseudo_folds
 
 # The first are the defaults.
@@ -100,21 +99,17 @@ def stylised_features(plan: Plan) -> tuple[torch.Tensor, NDArray[np.int64]]:
     return torch.from_numpy(features).to(stored), rows["label"].to_numpy(dtype=np.int64)
 
 
-class Split:
-    """One choice of unknown classes: the fit's inputs, the target's labels, and the folds."""
+class Folds:
+    """A split and its folds, in which the held-out images are there in another style, too."""
 
     def __init__(self, plan: Plan, features: torch.Tensor, labels: NDArray[np.int64]) -> None:
-        self.inputs = load_inputs(plan)
-        row_id = self.inputs.target_row_id[self.inputs.target_ok]
-        self.target_labels = read_target_labels(plan.task.path, row_id)
-        self.known = plan.known
+        self.split = Split.of(plan)
+        inputs = self.split.inputs
         in_style = replace(
-            self.inputs, source_features=features[torch.from_numpy(self.known[labels])]
+            inputs, source_features=features[torch.from_numpy(self.split.known[labels])]
         )
         self.folds = []
-        both = (
-            pseudo_folds(inputs, plan.params.train.selection) for inputs in (self.inputs, in_style)
-        )
+        both = (pseudo_folds(each, plan.params.train.selection) for each in (inputs, in_style))
         for here, there in zip(*both, strict=True):
             held = there.inputs.target_features[-len(here.labels) :]
             targets = torch.cat([here.inputs.target_features, held])
@@ -122,8 +117,9 @@ class Split:
 
     def values(self, name: str, settings: Settings) -> tuple[float, float, float]:
         """H on the target, on held-out source images, and on these in another style."""
-        method = fit(make_method(name, settings, 0), self.inputs)
-        scores = score_target(method, self.inputs.target_features)
+        split = self.split
+        method = fit(make_method(name, settings, 0), split.inputs)
+        scores = score_target(method, split.inputs.target_features)
         held = []
         for fold in self.folds:
             targets, n = fold.inputs.target_features, len(fold.labels)
@@ -136,7 +132,7 @@ class Split:
                 ]
             )
         plain, in_style = np.mean(held, axis=0)
-        return class_mean_h(scores, self.target_labels, self.known), plain, in_style
+        return class_mean_h(scores, split.labels, split.known), plain, in_style
 
 
 def regrets(values: NDArray[np.float64]) -> dict[str, float]:
@@ -172,8 +168,7 @@ def measure(plan: Plan, names: list[str], most: int | None) -> None:
     """Print the table."""
     torch.set_num_threads(1)
     features, labels = stylised_features(plan)
-    plans = {item.unknown: item.plan for item in Sweep(plan).combinations}
-    splits = [Split(each, features, labels) for each in list(plans.values())[:most]]
+    splits = [Folds(each, features, labels) for each in plans_of(plan, most)]
     print(f"{plan.params.task.name}, splits: {len(splits)}; commit {commit()}.\n")
     print("| method | candidates | best H | last | held-out | stylised | both |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")

@@ -35,6 +35,15 @@ def pooled_covariance(features: Tensor, labels: Tensor, means: Tensor) -> tuple[
     return total / max(1, n), n
 
 
+def ridged(covariance: Tensor, n: int) -> Tensor:
+    """Return ``(n - 1) S + tr(S) I``, ``(dim, dim)``: shrunk as for ``n`` images, but for a factor.
+
+    The estimate for few images of Wang et al. (ICLR 2024).
+    """
+    identity = torch.eye(len(covariance)).to(covariance)
+    return (n - 1) * covariance + covariance.trace() * identity
+
+
 def row_chunks(features: Tensor, width: int = 0) -> tuple[Tensor, ...]:
     """Return consecutive row numbers, so few that a table by ``width`` or dim stays small."""
     rows = torch.arange(len(features), device=features.device)

@@ -11,7 +11,7 @@ from torch import Tensor
 from sreclip.config.training_free import GdaSettings
 from sreclip.evaluate.accuracy import class_mean_h
 from sreclip.methods.base import Method
-from sreclip.methods.class_statistics import class_means, mean_covariance, row_chunks
+from sreclip.methods.class_statistics import class_means, mean_covariance, ridged, row_chunks
 from sreclip.methods.data import FitData
 from sreclip.methods.held_out import hold_out_classes
 from sreclip.methods.logits import collect, widened
@@ -62,8 +62,7 @@ class Gda(Method):
         covariance = mean_covariance(data.source_features, data.source_labels, means)
         n, dim = len(data.source_features), len(covariance)
         if self.settings.shrunk:
-            ridge = covariance.trace() * torch.eye(dim).to(covariance)
-            covariance = ((n - 1) * covariance + ridge) / dim
+            covariance = ridged(covariance, n) / dim
         # What a pseudo-inverse in float32 leaves out; that of float64 would magnify mere noise.
         least = dim * torch.finfo(torch.float32).eps
         return torch.linalg.pinv(covariance, rtol=least, hermitian=True)

@@ -108,30 +108,29 @@ class Placing:
     def run(self) -> Placed:
         """Return the state and the labels."""
         settings, facts = self.settings, {}
-        self.frozen = self.predictions()
+        self.frozen_bias, self.frozen = bias, predictions = self.biased_predictions()
         if settings.trust and settings.placements:
             facts = self.place()
-        bias, predictions = self.biased(self.predictions() if self.gaussians else self.frozen)
+            bias, predictions = self.biased_predictions()
         labels = self.pulled(predictions) if settings.pull else predictions
         temperature = self.temperature(labels) if settings.text_confidence else 1.0
         cooled = replace(labels, log_p=(labels.log_p / temperature).log_softmax(dim=1))
         facts["temperature"] = temperature
         return Placed(self.gaussians, bias, temperature, cooled, facts)
 
-    def predictions(self) -> Candidates:
-        """Return the predictions by the logits and the Gaussians there are."""
-        gaussians = self.gaussians
+    def biased_predictions(self) -> tuple[ClassBias, Candidates]:
+        """Return the bias towards equal shares, and the predictions with it.
+
+        They are those of the logits and the Gaussians there are.
+        """
+        settings, gaussians = self.settings, self.gaussians
 
         def score(images: Tensor) -> Tensor:
             logits = self.score(images)
             return logits + gaussians(images) if gaussians else logits
 
         blocks = score_in_blocks(score, self.features, self.n_classes)
-        return Candidates.from_blocks(blocks, len(self.features), self.n_classes)
-
-    def biased(self, predictions: Candidates) -> tuple[ClassBias, Candidates]:
-        """Return the bias towards equal shares, and the predictions with it."""
-        settings = self.settings
+        predictions = Candidates.from_blocks(blocks, len(self.features), self.n_classes)
         bias = class_bias(
             predictions, settings.class_bias, most_lift=settings.most_lift, tolerance=TOLERANCE
         )
@@ -142,26 +141,29 @@ class Placing:
         settings, known = self.settings, self.known
         counts, target_means = self.target_means(self.frozen)
         source = source_evidence(self.data, self.score, self.target_covariance)
-        means, shift = moved(source, target_means, counts, known)
-        transfer = correlation(source, target_means, counts, known)
+        # Of a known class: its images in the domain that has fewer.
+        shared = torch.minimum(source.counts, counts) * known
+        shared /= shared.sum().clamp_min(NONE)
+        shift = shared @ (target_means - source.means)
+        transfer = correlation(source, target_means, shared)
         gate = 1.0
         if settings.full_transfer:
             gate = min(1.0, max(0.0, transfer) / settings.full_transfer)
         weight = min(settings.trust * source.weight, settings.most_weight)
         weight *= self.per_class / (self.per_class + 1)
         # Known classes as the source has them, the less the gate is open the more as the target's.
-        first = torch.where(known[:, None], gate * means + (1 - gate) * target_means, target_means)
+        from_source = gate * (source.means + shift) + (1 - gate) * target_means
+        first = torch.where(known[:, None], from_source, target_means)
         certain = torch.where(known, source.counts, counts)
         if settings.relation_images:
             first, certain = self.related(source, shift, first, certain)
         prior = settings.prior_images * torch.where(known, gate, 1.0)
+        placed, n = first, certain
         for number in range(settings.placements):
             if number:
-                counts, target_means = self.target_means(self.predictions())
+                counts, target_means = self.target_means(self.biased_predictions()[1])
                 placed = weighted(first, prior, target_means, counts)
                 n = certain + counts**2 / (settings.prior_images + counts)
-            else:
-                placed, n = first, certain
             self.gaussians = Gaussians.about(placed, n.clamp_min(1.0), source.whitener, weight)
         return {
             "held_out_weight": source.weight,
@@ -175,10 +177,9 @@ class Placing:
     ) -> tuple[Tensor, Tensor]:
         """Return images per class, ``(n_classes,)``, and their means, ``(n_classes, dim)``.
 
-        Images per class are the sums of the biased predictions; a mean has the predictions to the
-        power of ``sharpness`` as weights.
+        Images per class are the sums of the predictions; a mean has the predictions to the power
+        of ``sharpness`` as weights.
         """
-        predictions = self.biased(predictions)[1]
         pairs = pairs_of(self.features, None, predictions)
         plain = assigned(predictions.log_p)
         sharp = plain ** (sharpness or self.settings.sharpness)
@@ -231,10 +232,9 @@ class Placing:
         best = labels.log_p.argmax(dim=1, keepdim=True)
         own = float(labels.log_p.gather(1, best).exp().mean())
         classes = labels.classes.gather(1, best).long()
-        bias, _ = self.biased(self.frozen)
         total = 0.0
         for rows in labels.chunks():
-            logits = self.score(self.features[rows]) + bias.bias
+            logits = self.score(self.features[rows]) + self.frozen_bias.bias
             total += float(logits.softmax(dim=1).gather(1, classes[rows]).sum())
         wanted = own + self.settings.text_confidence * (total / len(labels) - own)
         low, high = 0.0, math.log(MOST_TEMPERATURE)
@@ -253,33 +253,16 @@ def weighted(
     return share * first + (1 - share) * second
 
 
-def moved(
-    source: SourceEvidence, target_means: Tensor, counts: Tensor, known: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return source means moved by the mean difference of the domains, and that difference."""
-    weights = _shared(source, counts, known)
-    shift = weights @ (target_means - source.means)
-    return source.means + shift, shift
-
-
-def correlation(
-    source: SourceEvidence, target_means: Tensor, counts: Tensor, known: Tensor
-) -> float:
-    """Return how alike source and target means of the known classes are, once centred.
+def correlation(source: SourceEvidence, target_means: Tensor, weights: Tensor) -> float:
+    """Return how alike source and target means are, once centred.
 
     The cosine of both tables of whitened means, the mean over classes taken off; 0 where there is
-    one class.
+    one class. ``weights`` are those of the classes, ``(n_classes,)``, of sum 1.
     """
-    weights = _shared(source, counts, known)[:, None]
+    weights = weights[:, None]
 
     def centred(means: Tensor) -> Tensor:
         return weights.sqrt() * ((means - (weights * means).sum(dim=0)) @ source.whitener)
 
     one, two = centred(source.means), centred(target_means)
     return float(F.cosine_similarity(one.flatten(), two.flatten(), dim=0))
-
-
-def _shared(source: SourceEvidence, counts: Tensor, known: Tensor) -> Tensor:
-    """Return weights of the known classes: their images in the domain that has fewer."""
-    weights = torch.minimum(source.counts, counts) * known
-    return weights / weights.sum().clamp_min(NONE)

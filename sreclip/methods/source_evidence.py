@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sreclip.methods.class_statistics import class_means, pooled_covariance
+from sreclip.methods.class_statistics import class_means, pooled_covariance, ridged
 from sreclip.methods.data import FitData, known_labels
 from sreclip.methods.logits import widened
 
@@ -51,9 +51,7 @@ def whitener(covariance: Tensor, n: int) -> Tensor:
     is the shrunk covariance of Wang et al. (ICLR 2024), scaled to keep the trace (ours), so that
     distances do not depend on how many images there are.
     """
-    dim = len(covariance)
-    ridge = covariance.trace() * torch.eye(dim, dtype=covariance.dtype, device=covariance.device)
-    shrunk = ((n - 1) * covariance + ridge) / (n - 1 + dim)
+    shrunk = ridged(covariance, n) / (n - 1 + len(covariance))
     values, vectors = torch.linalg.eigh(shrunk)
     return (vectors * values.clamp_min(torch.finfo(torch.float32).tiny).rsqrt()).float()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sreclip.methods.class_statistics import ridged
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.pairs import pairs_of
 
@@ -78,8 +79,7 @@ def adapt(
     away = features[bank] - means[predicted[bank]]
     m, dim = away.shape
     covariance = away.T @ away / max(1, m - 1)
-    spread = (m - 1) * covariance + covariance.trace() * torch.eye(dim).to(covariance)
-    precision = dim * torch.linalg.pinv(spread, hermitian=True)
+    precision = dim * torch.linalg.pinv(ridged(covariance, m), hermitian=True)
     vectors = means @ precision
     return LinearGaussians(vectors, (means * vectors).sum(dim=1) / 2, temperature)
 

@@ -98,12 +98,12 @@ def render_table(source: Plan | Path) -> Table:
 
     task, backbone, view = _view(source)
     title = f"Task {task}, backbone {backbone}"
+    evaluations = [row for row in view.methods if isinstance(row, Evaluation)]
     if not any(row.metrics for row in view.methods):
-        evaluations = [row for row in view.methods if isinstance(row, Evaluation)]
         return unlabelled_table(title, evaluations)
     notes = view.notes()
     if isinstance(source, Plan):
-        notes += evidence_notes(source, read_evaluations(source.comparison.inputs))
+        notes += evidence_notes(source, evaluations)
     notes += [MINI_NOTE] if backbone == "mini" else []
     bound = ": upper bounds, not results" if view.selection == "oracle" else ""
     if view.warning:

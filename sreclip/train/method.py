@@ -51,7 +51,7 @@ def fit_method(
     tensors: dict[str, torch.Tensor] = {}
     history: list[dict[str, float]] = []
     found: list[dict[str, float]] = []
-    deterministic = make_method(name, settings, seeds[0]).deterministic
+    deterministic = cls(settings).deterministic
     drawn = seeds[:1] if deterministic else seeds
     checkpoints = [_Kept(seed, inputs.target_features) for seed in drawn]
     fitted = _fit_seeds(plan, name, settings, inputs, checkpoints, progress)
