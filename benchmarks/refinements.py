@@ -41,7 +41,7 @@ STEPS: dict[str, tuple[Refinement, ...]] = {
 }
 
 
-def values(split: Split, plan: Plan, name: str, times: float) -> list[float]:
+def seconds_and_h(split: Split, plan: Plan, name: str, times: float) -> list[float]:
     """Return the seconds of a fit and H after each of `STEPS`."""
     start = time.perf_counter()
     method = fit(make_method(name, plan.params.methods.settings(name), 0), split.inputs)
@@ -81,7 +81,7 @@ def measure(plan: Plan, names: list[str], most: int | None, times: float) -> Non
     print(f"{plan.params.task.name}, splits: {len(splits)}; commit {commit()}.\n")
     rows = []
     for name in names:
-        rows.append(np.mean([values(split, plan, name, times) for split in splits], axis=0))
+        rows.append(np.mean([seconds_and_h(split, plan, name, times) for split in splits], axis=0))
         print(f"{name}: {rows[-1].round(1)}", file=sys.stderr, flush=True)
     table = np.array(rows)
     best = table[:, 1:].round(1).max(axis=0)
