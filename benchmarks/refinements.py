@@ -4,9 +4,10 @@
     python benchmarks/refinements.py --params config/clip-cars.yaml
 
 Prints the mean H (class means, percent) per method and steps, with one seed, and the seconds per
-fit; the best of a column is bold. ``--times K`` multiplies all logits before the first step.
-Run it where the features were extracted. Each method is fitted once per split, so that this takes
-a fraction of a sweep's time.
+fit; the best of a column is bold. ``--metric ausuc`` prints the area under the curve of known and
+unknown instead, ``--times K`` multiplies all logits before the first step. Run it where the
+features were extracted. Each method is fitted once per split, so that this takes a fraction of a
+sweep's time.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from splits import Split, plans_of
 from sreclip.config import load_params
 from sreclip.config.methods import METHOD_NAMES
 from sreclip.errors import SreclipError
+from sreclip.evaluate.metrics import run_metrics
 from sreclip.methods.logits import collect
 from sreclip.plan.plan import Plan
 from sreclip.refinement import Refinement
 from sreclip.refinement.refine import refine
 from sreclip.train.fits import fit, make_method
-from sreclip.train.selection import class_mean_h
 
+ECE_BINS = 15  # not printed
 STEPS: dict[str, tuple[Refinement, ...]] = {
     "none": (),
     "class bias": ("class_bias",),
@@ -41,8 +43,11 @@ STEPS: dict[str, tuple[Refinement, ...]] = {
 }
 
 
-def seconds_and_h(split: Split, plan: Plan, name: str, times: float) -> list[float]:
-    """Return the seconds of a fit and H after each of `STEPS`."""
+def seconds_and_values(
+    split: Split, plan: Plan, name: str, times: float, metric: str
+) -> list[float]:
+    """Return the seconds of a fit and the metric after each of `STEPS`."""
+    every = np.ones(len(split.labels), dtype=bool)
     start = time.perf_counter()
     method = fit(make_method(name, plan.params.methods.settings(name), 0), split.inputs)
     features, known = split.inputs.target_features, split.inputs.text.known
@@ -54,7 +59,8 @@ def seconds_and_h(split: Split, plan: Plan, name: str, times: float) -> list[flo
         for steps in STEPS.values():
             refined, _ = refine(steps, adapted, method.anchors(), blocks)
             scores = collect(refined, len(features), known)
-            found.append(100 * class_mean_h(scores, split.labels, split.known))
+            values = run_metrics(scores, every, split.labels, split.known, ECE_BINS)
+            found.append(100 * values[metric])
     return found
 
 
@@ -65,23 +71,26 @@ def main() -> None:
     parser.add_argument("--splits", type=int, help="look at the first so many splits only")
     parser.add_argument("--methods", default=",".join(METHOD_NAMES))
     parser.add_argument("--times", type=float, default=1.0, help="factor of all logits")
+    parser.add_argument("--metric", choices=["h", "ausuc"], default="h")
     arguments = parser.parse_args()
     names = arguments.methods.split(",")
     if unknown := set(names) - set(METHOD_NAMES):
         parser.error(f"no such method: {', '.join(sorted(unknown))}")
     try:
-        measure(Plan(load_params(arguments.params)), names, arguments.splits, arguments.times)
+        plan = Plan(load_params(arguments.params))
+        measure(plan, names, arguments.splits, arguments.times, arguments.metric)
     except SreclipError as error:
         parser.error(str(error))
 
 
-def measure(plan: Plan, names: list[str], most: int | None, times: float) -> None:
+def measure(plan: Plan, names: list[str], most: int | None, times: float, metric: str) -> None:
     """Print the table."""
     splits = [Split.of(each) for each in plans_of(plan, most)]
-    print(f"{plan.params.task.name}, splits: {len(splits)}; commit {commit()}.\n")
+    print(f"{plan.params.task.name}, splits: {len(splits)}, {metric}; commit {commit()}.\n")
     rows = []
     for name in names:
-        rows.append(np.mean([seconds_and_h(split, plan, name, times) for split in splits], axis=0))
+        each = [seconds_and_values(split, plan, name, times, metric) for split in splits]
+        rows.append(np.mean(each, axis=0))
         print(f"{name}: {rows[-1].round(1)}", file=sys.stderr, flush=True)
     table = np.array(rows)
     best = table[:, 1:].round(1).max(axis=0)

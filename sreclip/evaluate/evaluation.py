@@ -6,13 +6,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.manifest import read_manifest, read_target_labels
-from sreclip.data.place import image_names
+from sreclip.errors import StoreError
 from sreclip.evaluate.accuracy import class_accuracy, predictions
 from sreclip.evaluate.confusion import confusion
 from sreclip.evaluate.metrics import METRICS, known_unknown_curve, run_metrics
@@ -21,10 +20,14 @@ from sreclip.evaluate.reference import BATCH_SIZE, LAST, best_of, protocol_warni
 from sreclip.evaluate.states import State, reference_states
 from sreclip.evaluate.statistics import summarise
 from sreclip.evaluate.stored import Evaluation, predicted_column, read_fit, write_evaluation
+from sreclip.evaluate.target import read_target
 from sreclip.files import atomic_path
 from sreclip.methods.scores import Scores, read_scores
 from sreclip.plan.labels import REFERENCE
 from sreclip.plan.plan import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("sreclip")
 
@@ -32,9 +35,10 @@ CURVE_POINTS = 101
 FROM_FIT = ("method", "title", "citation", "transductive", "baseline", "settings")
 
 
-def evaluate_method(plan: Plan, method: str) -> None:
+def evaluate_method(plan: Plan, method: str, target: pd.DataFrame | None = None) -> None:
     """Write ``evaluation.json`` and ``predictions.parquet`` of a method.
 
+    ``target`` is what `read_target` returns for the plan's task, if it has been read before.
     Images without a label are left out; labelled images that could not be read count as wrong.
     Without any label there are no metrics, and only the predictions are described.
     With ``train.selection.rule: oracle`` the candidate with the best mean H counts (without an
@@ -43,24 +47,33 @@ def evaluate_method(plan: Plan, method: str) -> None:
     of the last state. Raises `ConfigError` if labels are to choose and there is none.
     """
     result = plan.evaluation(method)
-    evaluated = [_evaluate(candidate, method) for candidate in plan.candidates(method)]
+    target = read_target(plan.task.path) if target is None else target
+    evaluated = [_evaluate(candidate, method, target) for candidate in plan.candidates(method)]
     metrics = [found["metrics"] for _, found, _ in evaluated]
     number = 0
     if len(evaluated) > 1:
         number = int(np.argmax([m["h" if "h" in m else "all"]["mean"] for m in metrics]))
-    scores, found, labels = evaluated[number]
-    _write_predictions(result["predictions.parquet"], plan, scores, labels)
+    scores, found, images = evaluated[number]
+    _write_predictions(result["predictions.parquet"], scores, images)
     rule = plan.params.train.selection.rule
     write_evaluation(result, Evaluation(**found, key=result.key, selection=rule, candidate=number))
     if plan.params.evaluate.protocol == REFERENCE:
         log.warning("warning: %s", protocol_warning(plan.params.train.checkpoints))
 
 
-def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[np.int64]]:
-    """Return the scores of a fit, what its evaluation says, and the labels."""
+def _evaluate(
+    plan: Plan, method: str, target: pd.DataFrame
+) -> tuple[Scores, dict[str, Any], pd.DataFrame]:
+    """Return the scores of a fit, what its evaluation says, and the target in their order."""
     result = plan.fit(method)
     scores = read_scores(result["scores.h5"], result.key)
-    labels = read_target_labels(plan.task.path, scores.row_id)
+    images = target.reindex(scores.row_id)
+    if images["path"].isna().any():
+        raise StoreError(
+            f"{result['scores.h5']} scores images that {plan.task.path} does not have",
+            "delete both and run again",
+        )
+    labels = images["label"].to_numpy()
     labelled = labels >= 0
     fit = read_fit(result)
     if plan.params.evaluate.protocol == REFERENCE:
@@ -88,7 +101,7 @@ def _evaluate(plan: Plan, method: str) -> tuple[Scores, dict[str, Any], NDArray[
             else _without_labels(scores, plan)
         ),
     }
-    return scores, found, labels
+    return scores, found, images
 
 
 def _without_labels(scores: Scores, plan: Plan) -> dict[str, Any]:
@@ -159,28 +172,19 @@ def _over_seeds(
     }
 
 
-def _write_predictions(path: Path, plan: Plan, scores: Scores, labels: NDArray[np.int64]) -> None:
+def _write_predictions(path: Path, scores: Scores, images: pd.DataFrame) -> None:
     """Write path, label and predictions of each target image.
 
     ``predicted`` and ``confidence`` are the first seed's; see `predicted_column` for the others.
     """
-    import pandas as pd
-
     predicted = [predictions(run, scores.ok) for run in scores.runs]
-    rows = read_manifest(plan.task.path, ["row_id", "path", "member"])
-    paths = image_names(rows).set_axis(rows["row_id"])
-    frame = pd.DataFrame(
-        {
-            "row_id": scores.row_id,
-            "path": paths.reindex(scores.row_id).to_numpy(),
-            "label": labels,
-            "predicted": predicted[0],
-            "confidence": np.where(scores.ok, scores.runs[0].confidence, 0.0),
-            **{
-                predicted_column(seed): values
-                for seed, values in zip(scores.seeds, predicted, strict=True)
-            },
-        }
+    frame = images.reset_index().assign(
+        predicted=predicted[0],
+        confidence=np.where(scores.ok, scores.runs[0].confidence, 0.0),
+        **{
+            predicted_column(seed): values
+            for seed, values in zip(scores.seeds, predicted, strict=True)
+        },
     )
     with atomic_path(path) as temporary:
         frame.to_parquet(temporary, index=False)

@@ -157,13 +157,13 @@ class Placing:
         certain = torch.where(known, source.counts, counts)
         if settings.relation_images:
             first, certain = self.related(source, shift, first, certain)
-        prior = settings.prior_images * torch.where(known, gate, 1.0)
+        prior = settings.prior_images / max(gate, NONE)
         placed, n = first, certain
         for number in range(settings.placements):
             if number:
                 counts, target_means = self.target_means(self.biased_predictions()[1])
                 placed = weighted(first, prior, target_means, counts)
-                n = certain + counts**2 / (settings.prior_images + counts)
+                n = certain + counts**2 / (prior + counts)
             self.gaussians = Gaussians.about(placed, n.clamp_min(1.0), source.whitener, weight)
         return {
             "held_out_weight": source.weight,

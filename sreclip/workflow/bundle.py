@@ -11,6 +11,7 @@ import numpy as np
 
 from sreclip.errors import DamagedError, FitError, SreclipError
 from sreclip.evaluate.evaluation import evaluate_method
+from sreclip.evaluate.target import read_target
 from sreclip.files import aside
 from sreclip.plan.bundles import Bundle, Piece
 from sreclip.provenance.git import git_state
@@ -24,7 +25,7 @@ log = logging.getLogger("sreclip")
 
 
 def make_bundle(bundle: Bundle, *, progress: bool = True) -> None:
-    """Make what is missing of a bundle; features, texts and graph are read once.
+    """Make what is missing of a bundle; features, texts, graph and labels are read once.
 
     Each result is whole at its own path before the next is begun. One that fails keeps only those
     from being made that are made from it.
@@ -37,6 +38,7 @@ def make_bundle(bundle: Bundle, *, progress: bool = True) -> None:
     fits = [each for each in bundle.pieces if each.result.stage == "fit" and not each.is_made]
     fit = _fitting(fits[0].plan, progress) if fits else None
     code = cache(git_state)
+    target = cache(lambda: read_target(bundle.pieces[0].plan.task.path))
     failed: set[str] = set()
     for piece in bundle.pieces:
         if piece.is_made:  # before, or by another job since
@@ -49,7 +51,7 @@ def make_bundle(bundle: Bundle, *, progress: bool = True) -> None:
             if fit and piece.result.stage == "fit":
                 fit(piece)
             else:
-                evaluate_method(piece.plan, piece.method)
+                evaluate_method(piece.plan, piece.method, target())
             write_record(piece.plan, piece.result, code)
         except SreclipError as error:
             said = aside(error) if isinstance(error, DamagedError) else error

@@ -1,0 +1,135 @@
+"""SRE-CLIP beside zero-shot on sets with fewer or other images than they have.
+
+    snakemake --cores all extract_features graph --configfile config/clip-caltech101.yaml
+    python benchmarks/cut_sets.py config/clip-caltech101.yaml config/pacs-pairs.yaml --splits 3
+
+with one file per set, features extracted; ``FILE:reversed`` as in `defaults.py`. Every case is cut
+from each of the first splits, evenly spaced with ``--splits``, with one seed. Prints known /
+unknown / H (class means, percent) of both. Run it where the features are.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from defaults import splits_of, values
+from measuring import commit
+from numpy.typing import NDArray
+from splits import Split
+
+from sreclip.errors import SreclipError
+
+LARGEST_TO_SMALLEST = 50
+Rows = NDArray[np.int64]
+
+
+def with_target(split: Split, rows: Rows) -> Split:
+    """Keep some target images."""
+    inputs = replace(
+        split.inputs,
+        target_features=split.inputs.target_features[torch.from_numpy(rows)],
+        target_row_id=np.arange(len(rows)),
+        target_ok=np.ones(len(rows), dtype=bool),
+    )
+    return Split(inputs, split.labels[rows], split.known)
+
+
+def with_source(split: Split, features: torch.Tensor, labels: torch.Tensor) -> Split:
+    """Take other source images."""
+    inputs = replace(split.inputs, source_features=features, source_labels=labels)
+    return Split(inputs, split.labels, split.known)
+
+
+def of_each_class(labels: NDArray[np.int64], most: Callable[[int, int], int]) -> Rows:
+    """Return rows drawn from each class: of the class at a drawn rank, with so many images."""
+    draw = np.random.default_rng(0)
+    kept = []
+    for rank, number in enumerate(draw.permutation(np.unique(labels))):
+        rows = draw.permutation(np.flatnonzero(labels == number))
+        kept.append(rows[: max(1, most(rank, len(rows)))])
+    return np.sort(np.concatenate(kept))
+
+
+def long_tail(split: Split) -> Split:
+    """Cut classes down geometrically, by a drawn rank."""
+    last = len(np.unique(split.labels)) - 1
+
+    def most(rank: int, n: int) -> int:
+        return round(n * LARGEST_TO_SMALLEST ** (-rank / last))
+
+    return with_target(split, of_each_class(split.labels, most))
+
+
+def thirty(split: Split) -> Split:
+    """Keep thirty target images."""
+    rows = np.random.default_rng(0).permutation(len(split.labels))[:30]
+    return with_target(split, np.sort(rows))
+
+
+def only(split: Split, known: bool) -> Split:
+    """Keep the target images of known or of unknown classes."""
+    return with_target(split, np.flatnonzero(split.known[split.labels] == known))
+
+
+def shots(split: Split, n: int) -> Split:
+    """Keep n source images per class."""
+    labels = split.inputs.source_labels.numpy()
+    rows = torch.from_numpy(of_each_class(labels, lambda *_: n))
+    inputs = split.inputs
+    return with_source(split, inputs.source_features[rows], inputs.source_labels[rows])
+
+
+def one_domain(split: Split) -> Split:
+    """Half of each class of the target is the source, where the class is known."""
+    source = of_each_class(split.labels, lambda _, n: n // 2)
+    target = np.setdiff1d(np.arange(len(split.labels)), source)
+    source = source[split.known[split.labels[source]]]
+    features = split.inputs.target_features[torch.from_numpy(source)]
+    taught = with_source(split, features, torch.from_numpy(split.labels[source]))
+    return with_target(taught, target)
+
+
+CASES: dict[str, Callable[[Split], Split]] = {
+    "as it is": lambda split: split,
+    f"class sizes cut by 1 to {LARGEST_TO_SMALLEST}": long_tail,
+    "30 target images": thirty,
+    "no unknown image": lambda split: only(split, True),
+    "unknown images alone": lambda split: only(split, False),
+    "one source image per class": lambda split: shots(split, 1),
+    "two source images per class": lambda split: shots(split, 2),
+    "one domain": one_domain,
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--splits", type=int, help="look at so many splits of a set only")
+    arguments = parser.parse_args()
+    print(f"Known / unknown / H, zero-shot and `sre_clip`; commit {commit()}.\n")
+    print("| set | cut | zero-shot | `sre_clip` |\n|" + " --- |" * 4)
+    for file in arguments.files:
+        try:
+            splits = splits_of(file)
+        except SreclipError as error:
+            parser.error(str(error))
+        step = max(1, len(splits) // (arguments.splits or len(splits)))
+        for case, cut in CASES.items():
+            pieces = [cut(split) for split in splits[::step][: arguments.splits]]
+            cells = [
+                " / ".join(
+                    f"{value:.1f}" if value else "-"
+                    for value in np.mean([values(piece, name, {}) for piece in pieces], axis=0)
+                )
+                for name in ("zero_shot", "sre_clip")
+            ]
+            print(f"| {file} | {case} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
