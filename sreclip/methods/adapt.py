@@ -6,7 +6,7 @@ from sreclip.config.training_free import AdaptSettings
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
 from sreclip.methods.transductive import Labels, TransductiveMethod, zero_shot_candidates
-from sreclip.refinement.adapt import adapt
+from sreclip.refinement.adapt import LinearGaussians, adapt
 
 
 class Adapt(TransductiveMethod):
@@ -20,6 +20,7 @@ class Adapt(TransductiveMethod):
     title = "ADAPT"
     citation = "NeurIPS 2025, arXiv 2508.15568"
     settings: AdaptSettings
+    state_type = LinearGaussians
 
     def _label(self, data: FitData) -> Labels:
         settings, features = self.settings, widened(data.target_features)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from sreclip.config.sre_clip import SreClipSettings
 from sreclip.methods.base import Method, Terms, minimize
 from sreclip.methods.data import FitData, batches
-from sreclip.methods.layers import ClassAdapter, ImageAdapter
+from sreclip.methods.layers import ClassAdapter, ImageAdapter, load_prefixed
 from sreclip.methods.logits import score_in_blocks, widened
 from sreclip.methods.losses import (
     MAX_EXACT_CLASSES,
@@ -40,14 +41,22 @@ class Adapters(nn.Module):
     texts: Tensor
     prototypes: Tensor
 
-    def __init__(self, data: FitData, settings: SreClipSettings) -> None:
+    def __init__(self, text: Tensor, nodes: Tensor, settings: SreClipSettings) -> None:
         super().__init__()
-        text, dim = data.text.features, data.text.features.shape[1]
+        dim = text.shape[1]
         self.image = ImageAdapter(dim, settings.width, settings.image_scale, settings.attention)
         self.classes = ClassAdapter(dim, settings.gcn_width, settings.class_scale, settings.dropout)
-        self.register_buffer("texts", torch.cat([text, data.graph.node_features]))
+        self.register_buffer("texts", torch.cat([text, nodes]))
         self.register_buffer("prototypes", text)
         self.to(text.device)
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Tensor], prefix: str, settings: SreClipSettings) -> Self:
+        """Return what has the state of these names, `settle` included."""
+        text, texts = state[f"{prefix}prototypes"], state[f"{prefix}texts"]
+        adapters = cls(text, texts[len(text) :], settings)
+        load_prefixed(adapters, state, prefix)
+        return adapters
 
     @torch.no_grad()
     def settle(self, data: FitData) -> None:
@@ -112,7 +121,7 @@ class AdapterTraining:
         adapters: list[Adapters] = []
         for method, dropout in zip(methods, self.dropouts, strict=True):
             torch.manual_seed(method.seed)
-            adapters.append(Adapters(data, self.settings))
+            adapters.append(Adapters(data.text.features, data.graph.node_features, self.settings))
             method.adapters_ = adapters[-1]
             dropout.set_state(torch.get_rng_state())
         self.adapters = stacked(adapters)

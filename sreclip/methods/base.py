@@ -200,8 +200,19 @@ class Method(ABC):
         return {"text": self.text_.features}
 
     def restore(self, state: Mapping[str, Tensor], text: ClassText) -> Self:
-        """Take a saved `state`, to score images again; for ``batch_dependent`` methods."""
-        raise NotImplementedError
+        """Take a saved `state`, to score images without a fit; ``text`` is what the fit saw.
+
+        They are scored as images that were not in the fit. Raises `KeyError` where a tensor is
+        missing, `RuntimeError` where one has another shape.
+        """
+        self.text_ = text
+        state = {name: tensor.to(text.features.device) for name, tensor in state.items()}
+        self.bias_ = state["bias"]
+        self._restore(state)
+        return self
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027 - some learn nothing
+        """Take the tensors of `_state`."""
 
     def _finished_copy(self) -> Self:
         """Return the method as it is in the middle of its fit, ready to predict."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sreclip.config.methods import BgcnSettings
 from sreclip.methods.base import Method, Terms, minimize
 from sreclip.methods.data import FitData, batches
-from sreclip.methods.layers import identity_adapter, prototype_gcn
+from sreclip.methods.layers import identity_adapter, load_prefixed, prototype_gcn
 from sreclip.methods.logits import widened
 from sreclip.methods.losses import balance_loss, unknown_mass
 from sreclip.methods.training import decaying_sgd, regression, regression_loss
@@ -118,6 +118,11 @@ class Bgcn(Method):
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.image_features(features) @ self.classifiers_.T / self.settings.temperature
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.classifiers_ = state["classifiers"]
+        self.adapter_ = identity_adapter(self.classifiers_.shape[1])
+        load_prefixed(self.adapter_, state, "adapter.")
 
     def _state(self) -> dict[str, Tensor]:
         return {**self.adapter_.state_dict(prefix="adapter."), "classifiers": self.classifiers_}

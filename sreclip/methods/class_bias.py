@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -27,6 +27,9 @@ class BiasMethod(Method):
         zero_shot = self.text_.zero_shot_logits
         blocks = score_in_blocks(zero_shot, features, len(self.text_.features))
         return shifted(blocks, self.state_.bias)
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.state_ = State.from_tensors(state)
 
     def _state(self) -> dict[str, Tensor]:
         return {**super()._state(), **self.state_.tensors()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,6 +53,11 @@ class ClipAdapter(SourceOnlyMethod):
         # Logits are divided instead of features, which are wider.
         lengths = torch.linalg.vector_norm(adapted, dim=-1, keepdim=True).clamp_min(1e-12)
         return adapted @ self.text_.features.T * (self.text_.logit_scale / lengths)
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        text = self.text_.features
+        self.adapter_ = self._adapter(text).to(text.device)
+        self.adapter_.load_state_dict({name: state[name] for name in self.adapter_.state_dict()})
 
     def _state(self) -> dict[str, Tensor]:
         return {**self.adapter_.state_dict(), **super()._state()}

@@ -6,6 +6,7 @@ from sreclip.config.training_free import EcalpSettings
 from sreclip.methods.data import FitData
 from sreclip.methods.transductive import Labels, TransductiveMethod
 from sreclip.refinement.ecalp import ecalp
+from sreclip.refinement.joined import Joined
 from sreclip.refinement.neighbours import neighbour_search
 
 
@@ -23,6 +24,7 @@ class Ecalp(TransductiveMethod):
     title = "ECALP"
     citation = "Li et al., ICLR 2025"
     settings: EcalpSettings
+    state_type = Joined
 
     def _label(self, data: FitData) -> Labels:
         settings = self.settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -103,6 +103,9 @@ class GcnZsl(Method):
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.text_.logit_scale * features @ self.classifiers_.T
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.classifiers_ = state["classifiers"]
 
     def _state(self) -> dict[str, Tensor]:
         return {"classifiers": self.classifiers_}

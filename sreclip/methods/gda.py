@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -104,6 +105,10 @@ class Gda(Method):
     def _logits(self, features: Tensor) -> Tensor:
         gaussian = features @ self.vectors_.T - self.offsets_
         return self.text_.zero_shot_logits(features) + self.alpha_ * gaussian
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.vectors_, self.offsets_ = state["vectors"], state["offsets"]
+        self.alpha_ = float(state["alpha"])
 
     def _state(self) -> dict[str, Tensor]:
         alpha = self.offsets_.new_tensor(self.alpha_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from sreclip.methods.base import Method
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import Block
 from sreclip.methods.transductive import zero_shot_candidates
-from sreclip.refinement.inmap import inmap
+from sreclip.refinement.inmap import ClassVectors, inmap
 
 
 class InMap(Method):
@@ -44,6 +44,9 @@ class InMap(Method):
 
     def _blocks(self, features: Tensor) -> Iterator[Block]:
         return self.state_.blocks(features)
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.state_ = ClassVectors.from_tensors(state)
 
     def _state(self) -> dict[str, Tensor]:
         return {**super()._state(), **self.state_.tensors()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -129,6 +129,12 @@ class BatchAttentionAdapter(nn.Module):
         query, key, value = self.query(features), self.key(features), self.value(features)
         weights = F.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1)
         return weights @ value + value
+
+
+def load_prefixed(module: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:
+    """Load the tensors whose names start with ``prefix``, on the device where these are."""
+    own = {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
+    module.to(next(iter(own.values())).device).load_state_dict(own)
 
 
 def identity_adapter(dim: int) -> nn.Linear:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -80,6 +81,10 @@ class LinearProbe(Method):
         deviation = self.scale_ * (features @ self.weight_.T + self.intercept_)
         logits[:, known] = logits[:, known].mean(dim=1, keepdim=True) + deviation
         return logits
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.weight_, self.intercept_ = state["weight"], state["intercept"]
+        self.scale_ = state["scale"]
 
     def _state(self) -> dict[str, Tensor]:
         learned = {"weight": self.weight_, "intercept": self.intercept_, "scale": self.scale_}

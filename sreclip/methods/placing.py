@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -70,14 +71,21 @@ class Placed:
     """The state that scores images, and what the fit found.
 
     ``gaussians`` is None where nothing is placed. ``labels`` are the target's predictions, by the
-    logits of the state and the nearest images.
+    logits of the state and the nearest images; None without a fit.
     """
 
     gaussians: Gaussians | None
     bias: ClassBias
     temperature: float
-    labels: Candidates
-    facts: dict[str, float]
+    labels: Candidates | None = None
+    facts: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Placed:
+        """Return what gave these `tensors`."""
+        names = [each.name for each in fields(Gaussians)]
+        gaussians = Gaussians(*(tensors[n] for n in names)) if names[0] in tensors else None
+        return cls(gaussians, ClassBias.from_tensors(tensors), float(tensors["temperature"]))
 
     def logits(self, features: Tensor, score: Score) -> Tensor:
         """Return the logits of images ``(n_images, dim)``; neighbours do not count."""

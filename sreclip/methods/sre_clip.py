@@ -7,12 +7,19 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from sreclip.methods.adapter_training import Adaptable, AdapterTraining, adapters_at_once
+from sreclip.methods.adapter_training import (
+    Adaptable,
+    Adapters,
+    AdapterTraining,
+    adapters_at_once,
+)
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import Block, score_in_blocks
 from sreclip.methods.placing import Placed, Placing
 from sreclip.methods.transductive import same_images
 from sreclip.refinement.candidates import Candidates
+
+ADAPTERS = "adapters."
 
 
 class SreClip(Adaptable):
@@ -59,6 +66,7 @@ class SreClip(Adaptable):
                 soft_labels.clear()  # before the new ones are made
                 for method in methods:
                     method._settle(data)
+                    assert method.placed_.labels is not None
                     soft_labels.append(method.placed_.labels)
 
     def _finish(self, data: FitData) -> None:
@@ -73,17 +81,24 @@ class SreClip(Adaptable):
         return self.text_.zero_shot_logits(features)
 
     def _blocks(self, features: Tensor) -> Iterator[Block]:
-        if same_images(features, self._target_features):
-            return self.placed_.labels.blocks()
+        labels = self.placed_.labels
+        if labels is not None and same_images(features, self._target_features):
+            return labels.blocks()
         return score_in_blocks(self._logits, features, len(self.text_.features))
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.placed_.logits(features, self._score)
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.adapters_ = None
+        if any(name.startswith(ADAPTERS) for name in state):
+            self.adapters_ = Adapters.restored(state, ADAPTERS, self.settings)
+        self.placed_ = Placed.from_tensors(state)
 
     def facts(self) -> Mapping[str, float]:
         """Return the weight of the evidence and what it was made from; see `Placing.place`."""
         return self.placed_.facts
 
     def _state(self) -> dict[str, Tensor]:
-        adapters = self.adapters_.state_dict(prefix="adapters.") if self.adapters_ else {}
+        adapters = self.adapters_.state_dict(prefix=ADAPTERS) if self.adapters_ else {}
         return {**super()._state(), **adapters, **self.placed_.tensors()}

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,12 @@ from torch import Tensor, nn
 from sreclip.config.methods import SreClipReferenceSettings
 from sreclip.methods.base import Method, Terms, minimize
 from sreclip.methods.data import ClassGraph, ClassText, FitData, batches
-from sreclip.methods.layers import BatchAttentionAdapter, FeatureBank, prototype_gcn
+from sreclip.methods.layers import (
+    BatchAttentionAdapter,
+    FeatureBank,
+    load_prefixed,
+    prototype_gcn,
+)
 from sreclip.methods.logits import Block, widened
 from sreclip.methods.losses import (
     RankLoss,
@@ -94,11 +98,14 @@ class SreClipReference(Method):
 
         minimize([self], optimizer, terms, settings.steps, schedule=schedule)
 
+    def _adapter(self, dim: int) -> nn.Module:
+        """Return the adapter of the images as it is before the first step."""
+        return BatchAttentionAdapter(dim, self.settings.width)
+
     def _build(self, data: FitData) -> None:
         """Make adapter and GCN as they are before the first step."""
         settings, text = self.settings, data.text.features
-        adapter: nn.Module = BatchAttentionAdapter(text.shape[1], settings.width)
-        self.adapter_ = adapter.to(text.device)
+        self.adapter_ = self._adapter(text.shape[1]).to(text.device)
         self.gcn_ = prototype_gcn(data, settings, settings.width)
 
     @torch.no_grad()
@@ -198,12 +205,7 @@ class SreClipReference(Method):
     def _state(self) -> dict[str, Tensor]:
         return {**self.adapter_.state_dict(prefix="adapter."), "prototypes": self.prototypes_}
 
-    def restore(self, state: Mapping[str, Tensor], text: ClassText) -> Self:
-        """Take adapter, prototypes and bias of a saved `state`."""
-        dim, device = text.features.shape[1], text.features.device
-        self.adapter_ = BatchAttentionAdapter(dim, self.settings.width).to(device)
-        adapter = {n.removeprefix("adapter."): state[n] for n in state if n.startswith("adapter.")}
-        self.adapter_.load_state_dict(adapter)
-        self.prototypes_, self.bias_ = state["prototypes"].to(device), state["bias"].to(device)
-        self.text_ = text
-        return self
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.adapter_ = self._adapter(self.text_.features.shape[1])
+        load_prefixed(self.adapter_, state, "adapter.")
+        self.prototypes_ = state["prototypes"]

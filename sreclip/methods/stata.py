@@ -6,6 +6,7 @@ from sreclip.config.training_free import StatASettings
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
 from sreclip.methods.transductive import Labels, TransductiveMethod, zero_shot_candidates
+from sreclip.refinement.gaussians import Gaussians
 from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.stata import stata
 
@@ -21,6 +22,7 @@ class StatA(TransductiveMethod):
     title = "StatA"
     citation = "Zanella et al., CVPR 2025"
     settings: StatASettings
+    state_type = Gaussians
 
     def _label(self, data: FitData) -> Labels:
         features = widened(data.target_features)

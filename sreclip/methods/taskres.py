@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,6 +44,9 @@ class TaskRes(SourceOnlyMethod):
 
     def _scores(self, adapter: nn.Module, features: Tensor) -> Tensor:
         return self.text_.logit_scale * (features @ adapter(self.text_.features).mT)
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.text_, self.adapter_ = replace(self.text_, features=state["text"]), nn.Identity()
 
     def _state(self) -> dict[str, Tensor]:
         return {"text": self.adapter_(self.text_.features).detach()}

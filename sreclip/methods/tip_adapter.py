@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,6 +48,9 @@ class TipAdapter(Method):
         logits = self.text_.zero_shot_logits(features)
         known = self.text_.known.nonzero().squeeze(1)
         return logits.index_add(1, known, cache)
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.keys_, self.values_ = state["keys"], state["values"]
 
     def _state(self) -> dict[str, Tensor]:
         return {"keys": self.keys_.detach(), "values": self.values_, **super()._state()}

@@ -6,6 +6,7 @@ from sreclip.config.training_free import TransClipSettings
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
 from sreclip.methods.transductive import Labels, TransductiveMethod, zero_shot_candidates
+from sreclip.refinement.gaussians import Gaussians
 from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.transclip import transclip
 
@@ -21,6 +22,7 @@ class TransClip(TransductiveMethod):
     title = "TransCLIP"
     citation = "Zanella et al., NeurIPS 2024"
     settings: TransClipSettings
+    state_type = Gaussians
 
     def _label(self, data: FitData) -> Labels:
         predictions = zero_shot_candidates(data.target_features, data.text)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +46,7 @@ class TransductiveMethod(Method):
 
     transductive = True
     deterministic = True
+    state_type: ClassVar[type[State]]
 
     @abstractmethod
     def _label(self, data: FitData) -> Labels:
@@ -60,6 +61,10 @@ class TransductiveMethod(Method):
             return self._labels.target()
         features = widened(features)
         return self._labels.state(features, zero_shot_candidates(features, self.text_)).blocks()
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self._target_features = self.text_.features.new_empty(0)
+        self._labels = Labels(lambda: iter(()), self.state_type.from_tensors(state))
 
     def _state(self) -> dict[str, Tensor]:
         return {**super()._state(), **self._labels.state.tensors()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from sreclip.config.methods import TsceSettings
 from sreclip.methods.base import minimize
 from sreclip.methods.data import FitData
@@ -38,10 +40,13 @@ class Tsce(SreClipReference):
     # This model has all that the reference reads, what TSCE fixes as class variables.
     settings: TsceSettings  # type: ignore[assignment]
 
+    def _adapter(self, dim: int) -> nn.Module:
+        return identity_adapter(dim)
+
     def _build(self, data: FitData) -> None:
         settings, text = self.settings, data.text.features
         self.gcn_ = prototype_gcn(data, settings, text.shape[1])
-        self.adapter_ = identity_adapter(text.shape[1]).to(text.device)
+        self.adapter_ = self._adapter(text.shape[1]).to(text.device)
         first = settings.regression_steps
         rates = settings.regression_lr, settings.regression_weight_decay
         optimizer, terms = regression(self.gcn_, data, *rates)

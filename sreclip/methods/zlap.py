@@ -6,6 +6,7 @@ from sreclip.config.training_free import ZlapSettings
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
 from sreclip.methods.transductive import Labels, TransductiveMethod
+from sreclip.refinement.joined import Joined
 from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.zlap import zlap
 
@@ -23,6 +24,7 @@ class Zlap(TransductiveMethod):
     title = "ZLaP"
     citation = "Stojnic et al., CVPR 2024"
     settings: ZlapSettings
+    state_type = Joined
 
     def _label(self, data: FitData) -> Labels:
         settings, features = self.settings, widened(data.target_features)

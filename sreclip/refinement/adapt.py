@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,9 +25,15 @@ class LinearGaussians:
     offsets: Tensor
     temperature: float = TEMPERATURE
 
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> LinearGaussians:
+        """Return the state that gave these `tensors`."""
+        return cls(tensors["vectors"], tensors["offsets"], float(tensors["temperature"]))
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name, for safetensors."""
-        return {"vectors": self.vectors, "offsets": self.offsets}
+        temperature = self.offsets.new_tensor(self.temperature)
+        return {"vectors": self.vectors, "offsets": self.offsets, "temperature": temperature}
 
     @torch.no_grad()
     def __call__(self, features: Tensor, candidates: Candidates) -> Candidates:

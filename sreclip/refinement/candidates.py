@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -122,6 +122,10 @@ class Candidates:
 
 class State(Protocol):
     """What is kept of a fit or a refinement, to score images that were not in it."""
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the state that gave these `tensors`; `KeyError` where one is missing."""
 
     def __call__(self, features: Tensor, candidates: Candidates) -> Candidates:
         """Return better predictions than the given ones."""

@@ -7,7 +7,7 @@ The exact transport of images onto class shares is one bias per class (OTTER, Sh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,11 @@ class ClassBias:
     """The state that scores images: what is added to the log-probabilities, ``(n_classes,)``."""
 
     bias: Tensor
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ClassBias:
+        """Return the state that gave these `tensors`."""
+        return cls(tensors["class_bias"])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the bias by name, for safetensors."""

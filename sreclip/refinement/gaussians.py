@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +26,11 @@ class Gaussians:
 
     means: Tensor
     variances: Tensor
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Gaussians:
+        """Return the state that gave these `tensors`."""
+        return cls(tensors["means"], tensors["variances"])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name, for safetensors."""

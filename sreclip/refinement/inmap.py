@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +32,11 @@ class ClassVectors:
 
     vectors: Tensor
     scale: float
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ClassVectors:
+        """Return the state that gave these `tensors`."""
+        return cls(tensors["vectors"], float(tensors["scale"]))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name, for safetensors."""

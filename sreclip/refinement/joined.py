@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,8 @@ from sreclip.refinement.neighbours import nearest_among
 from sreclip.refinement.propagation import FLOOR, root_of
 
 MOST_KEPT = 1 << 16
+PARTS = ("degrees", "classes", "scores")
+JOINS = "_joins"
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,27 @@ class Joined:
         """The kinds of nodes by name."""
         return self._nodes()
 
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Joined:
+        """Return the state that gave these `tensors`."""
+        alpha, own, apart = tensors["joined"].tolist()
+        nodes = {}
+        for name in (key.removesuffix(JOINS) for key in tensors if key.endswith(JOINS)):
+            k, power = tensors[f"{name}{JOINS}"].tolist()
+            degrees, classes, scores = (tensors[f"{name}_{part}"] for part in PARTS)
+            dimensions = tensors.get(f"{name}_dimensions")
+            nodes[name] = Nodes(tensors[name], degrees, classes, scores, int(k), power, dimensions)
+        return cls(lambda: nodes, alpha, own=bool(own), apart=bool(apart))
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name, for safetensors."""
         found: dict[str, Tensor] = {}
         for name, nodes in self.nodes.items():
             found[name] = nodes.features
-            found[f"{name}_degrees"] = nodes.degrees
-            found[f"{name}_classes"] = nodes.classes
-            found[f"{name}_scores"] = nodes.scores
+            found |= {f"{name}_{part}": getattr(nodes, part) for part in PARTS}
+            numbers = nodes.degrees.double()
+            found[f"{name}{JOINS}"] = numbers.new_tensor([nodes.k, nodes.power])
+            found["joined"] = numbers.new_tensor([self.alpha, self.own, self.apart])
             if nodes.dimensions is not None:
                 found[f"{name}_dimensions"] = nodes.dimensions
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -10,11 +10,13 @@ from torch import Tensor
 from sreclip.methods.data import ClassText
 from sreclip.methods.logits import Block
 from sreclip.refinement import Neighbours, Refinement
-from sreclip.refinement.adapt import adapt
+from sreclip.refinement.adapt import LinearGaussians, adapt
 from sreclip.refinement.candidates import Candidates, State
 from sreclip.refinement.class_bias import ClassBias, class_bias
 from sreclip.refinement.frolic import frolic
-from sreclip.refinement.inmap import inmap
+from sreclip.refinement.gaussians import Gaussians
+from sreclip.refinement.inmap import ClassVectors, inmap
+from sreclip.refinement.joined import Joined
 from sreclip.refinement.neighbours import NeighbourSearch, neighbour_search
 from sreclip.refinement.stata import stata
 from sreclip.refinement.transclip import transclip
@@ -52,6 +54,19 @@ def refine(
         blocks, state = _STEPS[name](features, text, candidates, search)
         states.append(state)
     return blocks, states
+
+
+def restored_steps(steps: Sequence[Refinement], tensors: Mapping[str, Tensor]) -> list[State]:
+    """Return the states of steps, whose tensors are ``NUMBER.STEP.NAME``.
+
+    Raises `KeyError` where one is missing.
+    """
+    states = []
+    for number, name in enumerate(steps):
+        start = f"{number}.{name}."
+        own = {key.removeprefix(start): tensors[key] for key in tensors if key.startswith(start)}
+        states.append(_STATES[name].from_tensors(own))
+    return states
 
 
 def score_others(
@@ -123,4 +138,13 @@ _STEPS: dict[str, Callable[[Tensor, ClassText, Candidates, NeighbourSearch], Ref
     "stata": _stata,
     "transclip": _transclip,
     "zlap": _zlap,
+}
+_STATES: dict[str, type[State]] = {
+    "adapt": LinearGaussians,
+    "class_bias": ClassBias,
+    "frolic": ClassBias,
+    "inmap": ClassVectors,
+    "stata": Gaussians,
+    "transclip": Gaussians,
+    "zlap": Joined,
 }
