@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sreclip.errors import DamagedError, StoreError
 from sreclip.methods.scores import FIELDS, ImageScores
@@ -42,24 +43,34 @@ class SavedFit:
     path: Path
     key: str
 
+    def has(self, seed: int) -> bool:
+        """Return whether a seed has a state of its own; raises as `state`."""
+        with self._opened() as file:
+            return any(name.startswith(place(seed)) for name in file.keys())  # noqa: SIM118
+
     def state(self, seed: int, step: int | None = None) -> dict[str, Tensor]:
         """Return the tensors of one state by name; without a step, of the last one."""
+        start, other = place(seed, step), place(seed) + "step-"
+        with self._opened() as file:
+            about = json.loads((file.metadata() or {}).get("sreclip", "{}"))
+            found = {
+                name.removeprefix(start): file.get_tensor(name)
+                for name in file.keys()  # noqa: SIM118 - the file is no mapping
+                if name.startswith(start) and (step is not None or not name.startswith(other))
+            }
+        if about.get("key") != self.key or not found:
+            raise StoreError(f"{self.path} holds no state {start!r} of the fit {self.key}", AGAIN)
+        return found
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
         from safetensors import SafetensorError, safe_open
 
         if not self.path.exists():
             raise StoreError(f"{self.path} is missing", "make it with: snakemake --cores all train")
-        start, other = place(seed, step), place(seed) + "step-"
         try:
             with safe_open(self.path, framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get("sreclip", "{}"))
-                found = {
-                    name.removeprefix(start): file.get_tensor(name)
-                    for name in file.keys()  # noqa: SIM118 - the file is no mapping
-                    if name.startswith(start) and (step is not None or not name.startswith(other))
-                }
+                yield file
         except (OSError, ValueError, SafetensorError) as error:
             problem = f"{self.path} is damaged ({error})"
             raise DamagedError(self.path, problem, AGAIN) from error
-        if about.get("key") != self.key or not found:
-            raise StoreError(f"{self.path} holds no state {start!r} of the fit {self.key}", AGAIN)
-        return found

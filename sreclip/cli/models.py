@@ -1,0 +1,135 @@
+"""Fitted models: keep one, use it on new images."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sreclip.cli.app import (
+    DEFAULT_PARAMS,
+    MethodName,
+    ParamsFile,
+    Quiet,
+    app,
+    log,
+    plan_of,
+    registered_method,
+)
+from sreclip.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sreclip.model.prediction import Prediction
+
+MODELS = "Models"
+FORMATS = Literal["csv", "jsonl", "parquet", "label-studio", "fiftyone"]
+WAYS = Literal["link", "copy", "move"]
+
+
+@app.command(rich_help_panel=MODELS)
+def save(
+    method: MethodName,
+    folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Save a fitted method as a folder that labels new images without the data of the fit."""
+    from sreclip.model.save import save_model
+
+    saved = save_model(plan_of(params), registered_method(method), folder)
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+    log.info(
+        "%s: %s with %d classes, %.1f MB; read its README.md, and label images with:\n"
+        "  sreclip predict %s IMAGES --out predictions.csv",
+        folder,
+        saved.title,
+        len(saved.classes),
+        size,
+        folder,
+    )
+
+
+@app.command(rich_help_panel=MODELS)
+def predict(
+    folder: Annotated[Path, typer.Argument(help="A saved model.", metavar="MODEL")],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders, patterns or tar archives; - reads names from standard input.",
+            metavar="IMAGES",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write; without it CSV is printed.", metavar="FILE"),
+    ] = None,
+    kind: Annotated[
+        FORMATS | None, typer.Option("--format", help="By default what FILE ends in.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes per image.")] = 5,
+    reject: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Give no class to images below this probability."),
+    ] = 0.0,
+    sort_into: Annotated[
+        Path | None,
+        typer.Option(help="New folder with a folder per class, and _uncertain.", metavar="DIR"),
+    ] = None,
+    by: Annotated[WAYS, typer.Option(help="How images get into it.")] = "link",
+    features: Annotated[
+        str | None,
+        typer.Option(help="Label rows of ready features instead of images.", metavar="FILE"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")] = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Decoding processes.", show_default="1")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Where the backbone's local checkpoint is now.", metavar="FILE"),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Label images with a saved model: a row per image as soon as it is known."""
+    from sreclip.model.model import Model
+    from sreclip.model.sorting import Sorter
+    from sreclip.model.summary import Summary
+    from sreclip.model.writers import format_of, write
+
+    if (features is None) == (not images):
+        raise ConfigError("give images to label, or --features FILE", "see: sreclip predict --help")
+    if features and sort_into:
+        raise ConfigError("--sort-into needs images, not features", "leave one of them out")
+    chosen = format_of(out, kind)
+    model = Model(folder, device, weights)
+    sorter = Sorter(sort_into, by) if sort_into else None
+    found: Iterable[Prediction]
+    if features is not None:
+        found = model.of_features(features, top=top, reject=reject)
+    else:
+        pairs = model.pairs(_names(images or []), top=top, reject=reject, workers=workers)
+        found = sorter.sorted(pairs) if sorter else (prediction for _, prediction in pairs)
+    summary = Summary()
+    counted = _counted(summary.of(found), quiet or out is None)
+    write(counted, out, chosen, top=top, classes=model.classes, model=model.saved.title)
+    for line in summary.lines(model, reject, out, sorter):
+        log.info("%s", line)
+    if not summary.n:
+        raise ConfigError("there is no image", "give files, or folders that hold images")
+
+
+def _names(given: Iterable[str]) -> Iterator[str]:
+    for name in given:
+        if name == "-":
+            yield from (line.rstrip("\n") for line in sys.stdin if line.strip())
+        else:
+            yield name
+
+
+def _counted(predictions: Iterable[Prediction], hidden: bool) -> Iterable[Prediction]:
+    from tqdm import tqdm
+
+    # None: a bar on a terminal, nothing elsewhere.
+    return tqdm(predictions, unit=" images", leave=False, disable=True if hidden else None)

@@ -1,0 +1,136 @@
+"""A fit of the pipeline as a model folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import sreclip
+from sreclip.errors import ConfigError, StoreError
+from sreclip.evaluate.accuracy import predictions
+from sreclip.evaluate.stored import Evaluation, read_evaluation, read_fit
+from sreclip.evaluate.target import read_target
+from sreclip.features.planned import open_domain, read_names
+from sreclip.files import file_sha256, write_text
+from sreclip.methods.scores import Scores, read_scores
+from sreclip.model.card import card
+from sreclip.model.saved import CARD, TENSORS, TEXT, SavedModel, Threshold
+from sreclip.plan.templates import templates_of
+
+if TYPE_CHECKING:
+    from sreclip.plan.plan import Plan
+    from sreclip.plan.results import Result
+
+LEAST = tuple(round(step / 20, 2) for step in range(20))
+MADE_WITH = ("weights_sha256", "network", "preprocessing", "precision")
+
+
+def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
+    """Save the fit of a method that the plan means, with all seeds, as a new folder.
+
+    Raises
+    ------
+    ConfigError
+        The folder exists.
+    StoreError
+        The fit has not been made, or a file that it needs is missing or damaged.
+    """
+    if folder.exists():
+        raise ConfigError(f"{folder} exists", "give a folder that does not, or remove it")
+    evaluation = _evaluation(plan, method)
+    plan = plan.candidates(method)[evaluation.candidate if evaluation else 0]
+    result = plan.fit(method)
+    if not result["fit.json"].exists():
+        raise StoreError(
+            f"{method} has not been fitted with these parameters ({result.path} is missing)",
+            "make it with: snakemake --cores all all",
+        )
+    fit, scores = read_fit(result), read_scores(result["scores.h5"], result.key)
+    header = open_domain(plan, "target").header
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        seeds = _write_tensors(plan, result, fit["seeds"], temporary / TENSORS)
+        params = plan.params
+        saved = SavedModel(
+            method=method,
+            title=fit["title"],
+            settings=fit["settings"],
+            classes=list(scores.classes),
+            known=scores.known.tolist(),
+            prompt_names=[list(entry.prompt_names) for entry in plan.classes],
+            templates=list(templates_of(params, plan.ready, "classes") or ()),
+            backbone=params.backbone.model_dump(
+                mode="json", include={"name", params.backbone.name}
+            ),
+            features=params.features.model_dump(include={"max_pixels", "reduced_jpeg"}),
+            made_with={name: getattr(header, name) for name in MADE_WITH},
+            logit_scale=header.logit_scale,
+            dim=header.dim,
+            seeds=seeds,
+            key=result.key,
+            sreclip=sreclip.__version__,
+            transductive=fit["transductive"],
+            thresholds=_thresholds(plan, scores),
+            about={
+                "task": params.task.name,
+                "n_source": fit["n_source"],
+                "n_target": fit["n_target"],
+                "credits": plan.summary.get("credits", ""),
+                "found": fit["found"],
+                "metrics": dict(evaluation.metrics) if evaluation else {},
+                "n_labelled": evaluation.n_images if evaluation else 0,
+            },
+            tensors_sha256=file_sha256(temporary / TENSORS),
+        )
+        write_text(temporary / CARD, card(saved))
+        saved.write(temporary)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return saved
+
+
+def _evaluation(plan: Plan, method: str) -> Evaluation | None:
+    result = plan.evaluation(method)
+    return read_evaluation(result) if result["evaluation.json"].exists() else None
+
+
+def _write_tensors(plan: Plan, result: Result, seeds: list[int], out: Path) -> list[int]:
+    """Write the last states and the class texts; return the seeds that have a state."""
+    import torch
+    from safetensors.torch import save_file
+
+    from sreclip.train.states import SavedFit, place
+
+    fit = SavedFit(result["model.safetensors"], result.key)
+    tensors: dict[str, torch.Tensor] = {}
+    # Where nothing is drawn the first seed's state is that of all.
+    kept = [seed for seed in seeds if fit.has(seed)]
+    for seed in kept:
+        tensors |= {place(seed) + name: value for name, value in fit.state(seed).items()}
+    tensors[TEXT] = torch.from_numpy(read_names(plan, "classes").features)
+    save_file(tensors, out)
+    return kept
+
+
+def _thresholds(plan: Plan, scores: Scores) -> list[Threshold]:
+    labels = read_target(plan.task.path)["label"].reindex(scores.row_id).to_numpy()
+    run, ok = scores.runs[0], scores.ok
+    confidence, right = run.confidence[ok], (predictions(run, ok) == labels)[ok]
+    labelled = (labels >= 0)[ok]
+    found = []
+    for least in LEAST:
+        kept = confidence >= least
+        judged = kept & labelled
+        values: dict[str, Any] = {
+            "expected_error": float(1 - confidence[kept].mean()) if kept.any() else None,
+            "error": float(1 - right[judged].mean()) if judged.any() else None,
+        }
+        share = float(kept.mean()) if len(kept) else 0.0
+        found.append(Threshold(least, share, n=int(np.sum(judged)), **values))
+    return found

@@ -1,0 +1,136 @@
+"""What a model folder says of itself: ``model.json``, beside ``model.safetensors`` and a card.
+
+Nothing in the folder is ever run or unpickled. ``model.json`` names the hash of the tensors and of
+itself, so that a folder that was cut short or edited is refused. The card, ``README.md``, is for
+readers and may be edited.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sreclip.errors import StoreError
+from sreclip.files import file_sha256, read_json, write_json
+from sreclip.keys import content_key
+
+FORMAT = 1
+ABOUT, TENSORS, CARD = "model.json", "model.safetensors", "README.md"
+# Of the classes' texts in the tensors; all other names are those of states.
+TEXT = "class_text"
+AGAIN = "copy the folder again, or save the model again with: sreclip save"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a least probability does to the target of the fit.
+
+    ``kept`` is the fraction of images at or above it, ``expected_error`` one minus their mean
+    probability, and ``error`` the fraction of wrong ones among the ``n`` of these that have a
+    label. None where there is no image.
+    """
+
+    least: float
+    kept: float
+    expected_error: float | None
+    error: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """The content of ``model.json``.
+
+    Attributes
+    ----------
+    method, title, settings
+        Registered name, display name and settings of the method.
+    classes, known, prompt_names, templates
+        Names in the order of the logits, which of them the source had, and the prompts.
+    backbone, features
+        Settings of the backbone, and those of the features that pixels depend on.
+    made_with
+        Weights' hash, network, preprocessing and precision that the backbone must have.
+    logit_scale, dim
+        Of the backbone.
+    seeds
+        Those whose states are kept; their logits are averaged.
+    key, sreclip
+        Content key of the fit, and the version that saved it.
+    transductive
+        The fit saw the target: new images are scored by what it kept of it.
+    thresholds
+        By `Threshold.least`.
+    about
+        For the card: counts, measures, credits.
+    tensors_sha256
+        Of ``model.safetensors``.
+    """
+
+    method: str
+    title: str
+    settings: dict[str, Any]
+    classes: list[str]
+    known: list[bool]
+    prompt_names: list[list[str]]
+    templates: list[str]
+    backbone: dict[str, Any]
+    features: dict[str, Any]
+    made_with: dict[str, str]
+    logit_scale: float
+    dim: int
+    seeds: list[int]
+    key: str
+    sreclip: str
+    transductive: bool
+    thresholds: Sequence[Threshold]
+    about: dict[str, Any]
+    tensors_sha256: str
+
+    def write(self, folder: Path) -> None:
+        """Write ``model.json``."""
+        value = {"format": FORMAT, **asdict(self)}
+        write_json(folder / ABOUT, value | {"digest": _digest(value)})
+
+    @classmethod
+    def read(cls, folder: Path) -> SavedModel:
+        """Read and check a model folder.
+
+        Raises
+        ------
+        StoreError
+            There is no model, it is of another format, or a file is not what was saved.
+        """
+        if not (folder / ABOUT).exists():
+            raise StoreError(
+                f"{folder} is no saved model: it has no {ABOUT}", "save one with: sreclip save"
+            )
+        value = read_json(folder / ABOUT)
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            found = value.get("format") if isinstance(value, dict) else None
+            raise StoreError(
+                f"{folder / ABOUT} has format {found}; this sreclip reads {FORMAT}",
+                "use the version of sreclip that saved it, or save the model again",
+            )
+        digest = value.pop("digest", None)
+        if digest != _digest(value):
+            raise StoreError(f"{folder / ABOUT} is not as it was saved", AGAIN)
+        try:
+            found = cls(**{field.name: value[field.name] for field in fields(cls)})
+            thresholds = [Threshold(**each) for each in value["thresholds"]]
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{folder / ABOUT} is no description of a model", AGAIN) from error
+        path = folder / TENSORS
+        if not path.exists():
+            raise StoreError(f"{path} is missing", AGAIN)
+        if file_sha256(path) != found.tensors_sha256:
+            raise StoreError(f"{path} is not as it was saved", AGAIN)
+        return cls(**vars(found) | {"thresholds": thresholds})
+
+
+def _digest(value: dict[str, Any]) -> str:
+    """Hash all values; through JSON, as tuples come back as lists."""
+    return content_key(json.loads(json.dumps(value)))

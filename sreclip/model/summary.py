@@ -1,0 +1,62 @@
+"""What was labelled, and how far it is to be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sreclip.model.model import Model
+from sreclip.model.prediction import Prediction
+from sreclip.model.sorting import Sorter
+
+
+class Summary:
+    """Counts predictions as they pass."""
+
+    def __init__(self) -> None:
+        self.n = self.unreadable = self.uncertain = 0
+        self._total = 0.0
+
+    def of(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        """Pass predictions on."""
+        for prediction in predictions:
+            self.n += 1
+            if prediction.label:
+                self._total += prediction.probability or 0.0
+            elif prediction.classes:
+                self.uncertain += 1
+            else:
+                self.unreadable += 1
+            yield prediction
+
+    @property
+    def labelled(self) -> int:
+        """Images with a class."""
+        return self.n - self.uncertain - self.unreadable
+
+    def lines(
+        self, model: Model, reject: float, out: Path | None, sorter: Sorter | None
+    ) -> Iterator[str]:
+        """Say what was found."""
+        where = f"{out}: " if out else ""
+        parts = [f"{self.n:,} images", f"{self.labelled:,} labelled"]
+        if reject:
+            parts.append(f"{self.uncertain:,} less sure than {reject:g}")
+        if self.unreadable:
+            parts.append(f"{self.unreadable:,} could not be read (see the column reason)")
+        yield where + ", ".join(parts)
+        if self.labelled:
+            expected = 1 - self._total / self.labelled
+            yield f"expected error of the labelled ones, by their own probabilities: {expected:.0%}"
+        at = [row for row in model.saved.thresholds if row.least <= reject][-1]
+        if at.error is not None:
+            yield (
+                f"on the target of the fit, from {at.least:g} on, {at.expected_error:.0%} were "
+                f"expected and {at.error:.0%} of {at.n:,} were wrong"
+            )
+        if sorter:
+            counted = ", ".join(f"{name} {n:,}" for name, n in sorted(sorter.counts.items()))
+            yield f"sorted into {sorter.folder}: {counted}"
+        if ignored := model.finder.ignored:
+            counted = ", ".join(f"{n:,} {kind}" for kind, n in sorted(ignored.items()))
+            yield f"files left out because they are not images: {counted}"
