@@ -133,3 +133,29 @@ def _counted(predictions: Iterable[Prediction], hidden: bool) -> Iterable[Predic
 
     # None: a bar on a terminal, nothing elsewhere.
     return tqdm(predictions, unit=" images", leave=False, disable=True if hidden else None)
+
+
+@app.command(rich_help_panel=MODELS)
+def export(
+    folder: Annotated[Path, typer.Argument(help="A saved model.", metavar="MODEL")],
+    onnx: Annotated[
+        Path | None,
+        typer.Option(help="Features to probabilities, as ONNX.", metavar="FILE"),
+    ] = None,
+    classifier: Annotated[
+        Path | None,
+        typer.Option(help="Weight and bias, .npz, where they are all there is.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Write a saved model for other programs, which need no sreclip."""
+    from sreclip.model.export import export_classifier, export_head
+    from sreclip.model.model import Model
+
+    wanted = ((onnx, export_head), (classifier, export_classifier))
+    if not any(path for path, _ in wanted):
+        raise ConfigError("there is nothing to write", "give --onnx or --classifier")
+    model = Model(folder)
+    for path, write in wanted:
+        if path is not None:
+            write(model, path)
+            log.info("%s: %.1f MB", path, path.stat().st_size / 2**20)

@@ -15,7 +15,7 @@ from sreclip.errors import StoreError
 from sreclip.evaluate.accuracy import class_accuracy, predictions
 from sreclip.evaluate.confusion import confusion
 from sreclip.evaluate.metrics import METRICS, known_unknown_curve, run_metrics
-from sreclip.evaluate.predicted import summarise_predictions
+from sreclip.evaluate.predicted import next_classes, summarise_predictions
 from sreclip.evaluate.reference import BATCH_SIZE, LAST, best_of, protocol_warning
 from sreclip.evaluate.states import State, reference_states
 from sreclip.evaluate.statistics import summarise
@@ -175,12 +175,14 @@ def _over_seeds(
 def _write_predictions(path: Path, scores: Scores, images: pd.DataFrame) -> None:
     """Write path, label and predictions of each target image.
 
-    ``predicted`` and ``confidence`` are the first seed's; see `predicted_column` for the others.
+    ``predicted``, ``confidence`` and the next classes are the first seed's; see `predicted_column`
+    for the others.
     """
     predicted = [predictions(run, scores.ok) for run in scores.runs]
     frame = images.reset_index().assign(
         predicted=predicted[0],
         confidence=np.where(scores.ok, scores.runs[0].confidence, 0.0),
+        **next_classes(scores.runs[0]),
         **{
             predicted_column(seed): values
             for seed, values in zip(scores.seeds, predicted, strict=True)

@@ -10,6 +10,17 @@ from numpy.typing import NDArray
 
 from sreclip.evaluate.accuracy import REJECTED, Labels, Mask
 from sreclip.evaluate.statistics import summarise
+from sreclip.methods.scores import ImageScores
+
+
+def next_classes(run: ImageScores) -> dict[str, NDArray[Any]]:
+    """Return the classes after the likeliest and their probabilities, by ranks from 2 on."""
+    p = np.exp(run.top_logit - run.log_sum[:, None])
+    columns = {}
+    for rank in range(1, run.top_class.shape[1]):
+        columns[f"class_{rank + 1}"] = run.top_class[:, rank]
+        columns[f"probability_{rank + 1}"] = p[:, rank]
+    return columns
 
 
 def summarise_predictions(

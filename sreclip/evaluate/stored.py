@@ -110,15 +110,17 @@ def zero_shot_of(evaluations: Iterable[Evaluation]) -> Evaluation | None:
     return next((found for found in evaluations if found.method == ZERO_SHOT), None)
 
 
-def read_predictions(result: Result, columns: Sequence[str]) -> pd.DataFrame:
-    """Read columns of ``predictions.parquet``; `StoreError` if it is missing or damaged."""
+def read_predictions(result: Result, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read ``predictions.parquet``, or some columns; `StoreError` if it is missing or damaged."""
     import pandas as pd
 
     path, made_by = result["predictions.parquet"], f"make it with: {_made_by(result)}"
     if not path.exists():
         raise StoreError(f"{path} is missing", made_by)
     try:
-        return pd.read_parquet(path, engine="pyarrow", columns=list(columns))
+        return pd.read_parquet(
+            path, engine="pyarrow", columns=None if columns is None else list(columns)
+        )
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"{path} cannot be read ({error})", f"delete it; {made_by}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -10,7 +10,6 @@ from torch import Tensor
 from sreclip.config.training_free import ClassBiasSettings
 from sreclip.methods.base import Method
 from sreclip.methods.data import FitData
-from sreclip.methods.logits import Block, score_in_blocks, shifted
 from sreclip.methods.transductive import zero_shot_candidates
 from sreclip.refinement.class_bias import ClassBias as State
 from sreclip.refinement.class_bias import class_bias
@@ -23,10 +22,8 @@ class BiasMethod(Method):
     deterministic = True
     state_: State
 
-    def _blocks(self, features: Tensor) -> Iterator[Block]:
-        zero_shot = self.text_.zero_shot_logits
-        blocks = score_in_blocks(zero_shot, features, len(self.text_.features))
-        return shifted(blocks, self.state_.bias)
+    def _logits(self, features: Tensor) -> Tensor:
+        return self.text_.zero_shot_logits(features) + self.state_.bias
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         self.state_ = State.from_tensors(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -10,7 +10,6 @@ from torch import Tensor
 from sreclip.config.training_free import InMapSettings
 from sreclip.methods.base import Method
 from sreclip.methods.data import FitData
-from sreclip.methods.logits import Block
 from sreclip.methods.transductive import zero_shot_candidates
 from sreclip.refinement.inmap import ClassVectors, inmap
 
@@ -42,8 +41,8 @@ class InMap(Method):
     def _recorded(self, step: int, total: int, loss: Tensor) -> None:
         self._record(step, total, {"pseudo_labels": (1.0, float(loss))})
 
-    def _blocks(self, features: Tensor) -> Iterator[Block]:
-        return self.state_.blocks(features)
+    def _logits(self, features: Tensor) -> Tensor:
+        return self.state_.logits(features)
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         self.state_ = ClassVectors.from_tensors(state)

@@ -77,10 +77,10 @@ class LinearProbe(Method):
         return float(grid[int(np.argmin(losses))])
 
     def _logits(self, features: Tensor) -> Tensor:
-        logits, known = self.text_.zero_shot_logits(features), self.text_.known
+        logits, known = self.text_.zero_shot_logits(features), self.text_.known.nonzero()[:, 0]
         deviation = self.scale_ * (features @ self.weight_.T + self.intercept_)
-        logits[:, known] = logits[:, known].mean(dim=1, keepdim=True) + deviation
-        return logits
+        mean = logits.index_select(1, known).mean(dim=1, keepdim=True)
+        return logits.index_copy(1, known, mean + deviation)
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         self.weight_, self.intercept_ = state["weight"], state["intercept"]

@@ -49,9 +49,9 @@ class Finder:
                 yield from self._at(name)
                 continue
             matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - not below a folder
-            folders = tuple(f"{match}/" for match in matches if Path(match).is_dir())
+            folders = tuple(f"{m.rstrip('/')}/" for m in matches if Path(m).is_dir())
             for match in matches:
-                if not match.startswith(folders):  # its folder brings it
+                if not match.rstrip("/").startswith(folders):  # its folder brings it
                     yield from self._at(match)
             if not matches:
                 yield Found(name, _place(name), "there is no such file")

@@ -53,9 +53,9 @@ TABLES = (
     "literature.csv",
 )
 HISTORY = "history.csv"
-# The table of the page that is published: images that extraction rejected.
+# Tables of the page that are published: images that extraction rejected, and all predictions.
 REJECTS = "rejects.csv"
-
+PREDICTIONS = ("predictions.csv", "predictions.parquet")
 
 # What stays with another split, method or sweep.
 _SHARED = {"task", "classes", "shards", "summary", "weights_sha256", "backbone_key", "_images"}
@@ -372,7 +372,8 @@ class Plan:
             "report", self.comparison.key, report.model_dump(), code_key(ENTRIES["page"])
         )
         path, about = self.under("pages", key), {"title": report.title}
-        return Result("page", path, key, (self.comparison,), ("index.html", REJECTS), about)
+        files = ("index.html", REJECTS, *PREDICTIONS)
+        return Result("page", path, key, (self.comparison,), files, about)
 
     @cached_property
     def publication(self) -> Result:

@@ -8,14 +8,17 @@ from typing import Any
 
 from sreclip.errors import StoreError
 from sreclip.files import file_sha256
-from sreclip.plan.plan import REJECTS, TABLES
+from sreclip.plan.plan import PREDICTIONS, REJECTS, TABLES
 
 # A folder, so that DVC can track it whatever the key in the file's name.
 STAMPS = "made-from"
 PAGE = "index.html"
 # Where the Snakefile tells its jobs that the files beside the stamp are others.
 AGAIN_VARIABLE = "SRECLIP_PUBLISH_AGAIN"
-PUBLISHED = ("metrics.json", "means.json", PAGE, *(f"tables/{name}" for name in (*TABLES, REJECTS)))
+PUBLISHED = (
+    *("metrics.json", "means.json", PAGE, *PREDICTIONS),
+    *(f"tables/{name}" for name in (*TABLES, REJECTS)),
+)
 
 
 def task_numbers(metrics: Any, path: Path) -> tuple[str, str, dict[str, Any]]:

@@ -36,6 +36,7 @@ from sreclip.report.labels import (
     warnings_of,
 )
 from sreclip.report.numbers import percent_text, plain
+from sreclip.report.predictions import write_predictions
 from sreclip.report.rejects import Rejects, list_rejects, write_rejects
 from sreclip.report.strip import fraction_right, has_images, make_strip
 from sreclip.report.table import (
@@ -73,11 +74,12 @@ class ColumnGroup:
 def write_page(plan: Plan) -> None:
     """Write the page of a plan; `StoreError` if a result on it is missing or damaged.
 
-    The table of rejected images is written beside it.
+    The tables of rejected images and of predictions are written beside it.
     """
     rejects = list_rejects(plan)
     text = render_page(plan, rejects)
     write_rejects(plan.page[REJECTS], rejects)
+    write_predictions(plan, read_evaluations(plan.comparison.inputs), rejects)
     write_text(plan.page["index.html"], text)
 
 

@@ -11,7 +11,7 @@ from sreclip.evaluate.literature import LITERATURE, literature_notes, read_liter
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import Evaluation, read_evaluations
 from sreclip.files import read_json
-from sreclip.plan.plan import REJECTS, Plan
+from sreclip.plan.plan import PREDICTIONS, REJECTS, Plan
 from sreclip.plan.run import snapshots
 from sreclip.provenance.stamps import PAGE, is_as_published, stamps, task_numbers
 from sreclip.report.differences import marks
@@ -47,14 +47,16 @@ def last_results(plan: Plan | None = None, folder: Path = Path()) -> Group:
     from rich.text import Text
 
     source, page = _source(plan, folder)
-    link = None if page is None else Text(f"Page: {page}")
-    rejects = "" if page is None else rejects_line(_rejects_beside(page))
-    shown = (
-        render_table(source),
-        render_literature(source),
-        link,
-        Text(rejects) if rejects else None,
-    )
+    lines = []
+    if page is not None:
+        predictions = page.with_name(PREDICTIONS[0])
+        lines = [
+            f"Page: {page}",
+            f"Predictions: {predictions}" if predictions.exists() else "",
+            rejects_line(_rejects_beside(page)),
+        ]
+    tables = (render_table(source), render_literature(source))
+    shown = [*tables, *(Text(line) for line in lines if line)]
     return Group(*(part for part in shown if part is not None))
 
 

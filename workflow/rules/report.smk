@@ -8,6 +8,9 @@ rule write_page:
             category="Page",
         ),
         rejects=f"results/pages/{UNDER}/{{key}}/rejects.csv",
+        predictions=multiext(
+            f"results/pages/{UNDER}/{{key}}/predictions", ".csv", ".parquet"
+        ),
     log:
         "logs/write_page/{key}.log",
     benchmark:

@@ -1,0 +1,134 @@
+"""Saved models for other programs: ONNX, or the matrix of a linear classifier."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sreclip.errors import ConfigError
+from sreclip.files import atomic_path
+from sreclip.methods.base import Method
+from sreclip.refinement.class_bias import ClassBias
+
+if TYPE_CHECKING:
+    from sreclip.model.model import Model
+    from sreclip.model.scorer import Scorer
+
+OPSET = 18
+INSTALL = "pip install 'sreclip[onnx]'"
+# Of the logits of random features, relative to their spread.
+LINEAR = 1e-4
+CHECKED_ROWS = 64
+
+
+class Head(nn.Module):
+    """``features (n, dim) -> probabilities (n, n_classes)``: a saved model without its images.
+
+    Raises
+    ------
+    ConfigError
+        The model scores an image by other images, or by its likeliest classes alone: that is no
+        fixed function of the features' shape.
+    """
+
+    def __init__(self, scorer: Scorer, title: str) -> None:
+        super().__init__()
+        self.states = scorer.states
+        for method, steps in self.states:
+            by_formula = type(method)._logits is not Method._logits
+            if method.batch_dependent or not by_formula:
+                raise ConfigError(
+                    f"{title} has no export: it does not score an image by a formula of its own",
+                    "export another method, such as sre_clip, or use: sreclip predict",
+                )
+            if other := [type(step).__name__ for step in steps if not isinstance(step, ClassBias)]:
+                raise ConfigError(
+                    f"{title} has no export with what refines it ({', '.join(other)})",
+                    "leave refine out, or refine by class_bias or frolic alone",
+                )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return probabilities of unit-norm features."""
+        own = [self._log_p(*state, features) for state in self.states]
+        return torch.stack(own).mean(dim=0).softmax(dim=1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the mean logits of the seeds."""
+        return torch.stack([self._logits(*state, features) for state in self.states]).mean(dim=0)
+
+    def _log_p(self, method: Method, steps: list[Any], features: Tensor) -> Tensor:
+        return self._logits(method, steps, features).log_softmax(dim=1)
+
+    def _logits(self, method: Method, steps: list[Any], features: Tensor) -> Tensor:
+        return sum((step.bias for step in steps), method._logits(features) + method.bias_)
+
+
+def export_head(model: Model, path: Path) -> None:
+    """Write the head as ONNX, ``features`` -> ``probabilities``, for any number of images.
+
+    Class names and the model's key are in the metadata of the file.
+
+    Raises
+    ------
+    ConfigError
+        The method has no such head, or what exports is not installed.
+    """
+    head = Head(model.scorer, model.saved.title).eval()
+    features = nn.functional.normalize(torch.randn(3, model.saved.dim), dim=1)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad(), atomic_path(path) as temporary:
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                head,
+                (features,),
+                input_names=["features"],
+                output_names=["probabilities"],
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+                verbose=False,
+            )
+            assert program is not None
+            about = {"classes": json.dumps(model.classes), "key": model.saved.key}
+            program.model.metadata_props.update(about)
+            program.save(temporary, external_data=False)
+    except ImportError as error:
+        raise ConfigError(f"ONNX needs the package {error.name}", INSTALL) from error
+
+
+def export_classifier(model: Model, path: Path) -> None:
+    """Write ``weight (n_classes, dim)``, ``bias (n_classes,)`` and ``classes`` as ``.npz``.
+
+    With them the logits of unit-norm features f are ``weight f + bias``.
+
+    Raises
+    ------
+    ConfigError
+        The logits are no linear function of the features.
+    """
+    head, dim = Head(model.scorer, model.saved.title), model.saved.dim
+    with torch.inference_mode():
+        zero = head.logits(torch.zeros(1, dim))
+        bias = zero[0].double()
+        weight = (head.logits(torch.eye(dim)) - zero).T.double()
+        generator = torch.Generator().manual_seed(0)
+        rows = torch.randn(CHECKED_ROWS, dim, generator=generator)
+        rows = nn.functional.normalize(rows, dim=1)
+        wanted = head.logits(rows).double()
+        found = rows.double() @ weight.T + bias
+    if (found - wanted).abs().max() > LINEAR * wanted.std().clamp_min(1):
+        raise ConfigError(
+            f"{model.saved.title} is no linear classifier of the features",
+            "export it as ONNX: sreclip export MODEL --onnx FILE",
+        )
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        names = np.array(model.classes)
+        np.savez(file, weight=weight.float().numpy(), bias=bias.float().numpy(), classes=names)
