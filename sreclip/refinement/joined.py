@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -93,6 +94,12 @@ class Joined:
     def nodes(self) -> dict[str, Nodes]:
         """The kinds of nodes by name."""
         return self._nodes()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What gives the nodes is a closure over the fit, which cannot be pickled.
+        return {"nodes": self.nodes} | {
+            name: vars(self)[name] for name in ("alpha", "own", "apart")
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name, for safetensors."""
