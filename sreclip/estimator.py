@@ -183,7 +183,7 @@ class Estimator(ClassifierMixin, BaseEstimator):
             logit_scale=float(self.logit_scale),
             device=self.device,
         )
-        method = make_method(self.method, settings, self.seed)
+        method = make_method(self.method, settings, int(self.seed))
         # A fit seeds torch's generator, which is the caller's.
         with torch.random.fork_rng(devices=[]):
             fit_together([method], data)
@@ -253,16 +253,18 @@ class Estimator(ClassifierMixin, BaseEstimator):
 
     def _checked_settings(self) -> Settings:
         """Return the method's settings; `ArgumentError` where a parameter cannot be used."""
+        from sreclip.train.inputs import checked_device
+
         try:
             name = registered("method", self.method, METHOD_NAMES)
+            checked_device(self.device)
         except SreclipError as error:
-            raise ArgumentError(error.message) from None
-        try:
-            settings = MethodsSettings().settings(name).changed(self._settings)
-        except ValueError as error:
-            raise ArgumentError(f"{name}: {error}") from None
+            raise ArgumentError(error.message, error.hint) from None
         if not isinstance(self.logit_scale, Real) or not 0 < self.logit_scale < np.inf:
             raise ArgumentError(f"logit_scale must be a positive number, not {self.logit_scale!r}")
         if not isinstance(self.seed, Integral) or self.seed < 0:
             raise ArgumentError(f"seed must be a whole number from 0, not {self.seed!r}")
-        return settings
+        try:
+            return MethodsSettings().settings(name).changed(self._settings)
+        except ValueError as error:
+            raise ArgumentError(f"{name}: {error}") from None
