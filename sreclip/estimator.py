@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sreclip.methods.logits import Block
     from sreclip.refinement.candidates import Candidates, State
 
-FLOATS = (np.float32, np.float64)
-
 
 class _Refined(NamedTuple):
     """The target of a fit, its refined predictions, and what refines those of other images."""
@@ -110,8 +108,8 @@ class Estimator(ClassifierMixin, BaseEstimator):
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, or settings of the method; `fit` checks them."""
-        own = {name: params.pop(name) for name in self._get_param_names() if name in params}
-        super().set_params(**own)
+        names = super().get_params(deep=False).keys() & params.keys()
+        super().set_params(**{name: params.pop(name) for name in names})
         self._settings = self._settings | params
         return self
 
@@ -169,7 +167,7 @@ class Estimator(ClassifierMixin, BaseEstimator):
         from sreclip.train.fits import make_method
 
         settings = self._checked_settings()
-        source, labels = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
+        source, labels = validate_data(self, X, y, ensure_min_samples=2)
         check_classification_targets(labels)
         classes_, data = fit_data(
             source,
@@ -241,7 +239,7 @@ class Estimator(ClassifierMixin, BaseEstimator):
         from sreclip.train.arrays import unit_rows
 
         check_is_fitted(self)
-        rows = unit_rows(validate_data(self, X, reset=False, dtype=FLOATS), "X")
+        rows = unit_rows(validate_data(self, X, reset=False), "X")
         method, refined = self.method_, self._refined
         features = torch.from_numpy(rows).to(method.text_.features.device)
         if refined is None:

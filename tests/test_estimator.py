@@ -248,6 +248,7 @@ def with_value(values: Any, value: float) -> Any:
         ({"classes": None}, "text has 5 rows, and there are 3 classes"),
         ({"classes": CLASSES[:4]}, "text has 5 rows, and there are 4 classes"),
         ({"classes": ["owl", "cat", "yak", "dog", "owl"]}, "names a class twice"),
+        ({"classes": [CLASSES]}, "classes must have one label per row of text"),
         ({"text": None}, "classes that y does not have need text: cat, bee"),
         ({"text": np.zeros((5, 16))}, "row 0 of text has the length 0"),
         ({"text": np.ones((5, 15))}, "text has 15 features, and X has 16"),
@@ -270,6 +271,12 @@ def test_arguments_that_cannot_be_used(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         estimator("zero_shot").fit(**arrays | changes)
+
+
+def test_a_relation_is_taken_as_far_as_rounding_goes(arrays: dict[str, Any]) -> None:
+    rough = arrays["relation"] + 1e-6 * np.random.default_rng(0).normal(size=(5, 5))
+    relation = estimator("zero_shot").fit(**arrays | {"relation": rough})
+    assert relation.predict(arrays["text"]).tolist() == CLASSES
 
 
 def test_one_class_alone_is_refused() -> None:

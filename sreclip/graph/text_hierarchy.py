@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import squareform
 
 
 def text_hierarchy(text: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -26,7 +27,8 @@ def text_hierarchy(text: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArra
         Unit-norm vectors of the inner nodes; zero where the classes' vectors cancel out.
     """
     n_classes = len(text)
-    pairs = linkage(text, "average", metric="cosine")[:, :2].astype(np.int64)
+    distances = squareform(1 - text @ text.T, checks=False)
+    pairs = linkage(distances, "average")[:, :2].astype(np.int64)
     sums = np.concatenate([text, np.zeros_like(text[1:])])
     for node, pair in enumerate(pairs, start=n_classes):
         sums[node] = sums[pair].sum(axis=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import check_array
 
 from sreclip.errors import ArgumentError, GraphError, some
 from sreclip.graph.adjacency import normalized_adjacency
@@ -15,6 +15,7 @@ from sreclip.graph.text_hierarchy import text_hierarchy
 from sreclip.methods.data import ClassGraph, ClassText, FitData, sparse_tensor
 
 FLOATS = (np.float32, np.float64)
+ROUNDING = 1e-4
 
 
 def fit_data(
@@ -35,7 +36,9 @@ def fit_data(
     See `sreclip.Estimator.fit` for the arguments; ``X`` and ``y`` have been checked.
     """
     dim = X.shape[1]
-    given = np.unique(y) if classes is None else column_or_1d(classes)
+    given = np.unique(y) if classes is None else np.asarray(classes)
+    if given.ndim != 1:
+        raise ArgumentError("classes must have one label per row of text")
     sorted_classes, order = np.unique(given, return_index=True)
     if len(order) < len(given):
         raise ArgumentError("classes names a class twice")
@@ -128,7 +131,9 @@ def _class_graph(
         if node_text is not None:
             others = unit_rows(node_text, "node_text", vectors.shape[1])
         joined = _checked_edges(edges, len(vectors) + len(others))
-    related = text_similarity(vectors) if relation is None else _checked(relation, len(order))
+    related = (
+        text_similarity(vectors) if relation is None else _checked_relation(relation, len(order))
+    )
     nodes = np.concatenate([vectors, others])
     return ClassGraph(
         node_features=torch.from_numpy(nodes),
@@ -148,16 +153,13 @@ def _checked_edges(edges: ArrayLike, n_nodes: int) -> NDArray[np.int64]:
         raise ArgumentError(f"edges: {error.message}", error.hint) from error
 
 
-def _checked(relation: ArrayLike, n_classes: int) -> NDArray[np.float32]:
+def _checked_relation(relation: ArrayLike, n_classes: int) -> NDArray[np.float32]:
     table: NDArray[np.float32] = check_array(relation, dtype=np.float32, input_name="relation")
     if table.shape != (n_classes, n_classes):
         raise ArgumentError(f"relation has shape {table.shape}, and there are {n_classes} classes")
-    diagonal = np.abs(np.diagonal(table) - 1).max()
-    if (
-        table.min() < 0
-        or table.max() > 1
-        or diagonal > 1e-5
-        or np.abs(table - table.T).max() > 1e-5
-    ):
+    # Symmetric to the bit, as methods take it to be.
+    exact: NDArray[np.float32] = np.clip((table + table.T) / 2, 0, 1)
+    np.fill_diagonal(exact, 1)
+    if np.abs(exact - table).max() > ROUNDING:
         raise ArgumentError("relation must be symmetric, in [0, 1], with diagonal 1")
-    return table
+    return exact
