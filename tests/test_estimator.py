@@ -31,6 +31,7 @@ from sreclip.methods.logits import assemble
 from sreclip.refinement.refine import score_others
 from sreclip.train.fits import FitInputs, fit, make_method, refined_target
 from tests.methods.test_methods import DEPENDS_ON_THE_BATCH, FEW_STEPS
+from tests.pretended_gpu import PretendedGpu
 
 QUICK = FEW_STEPS | {"sre_clip": {}, "inmap": {"steps": 50}}
 WITH_GRAPH = {"gcn_zsl", "bgcn", "uodtn", "tsce", "sre_clip_reference"}
@@ -145,6 +146,18 @@ def test_predicts_what_the_pipeline_predicts(
         wanted = assemble(blocks, 30, 5).softmax(dim=1).numpy()
     found = fitted.predict_proba(arrays["X_target"][:30])
     np.testing.assert_allclose(found, wanted, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_a_device_gives_the_same(name: str, arrays: dict[str, Any]) -> None:
+    refine = ("zlap", "class_bias")
+    here = estimator(name, refine=refine).fit(**arrays)
+    with PretendedGpu():
+        there = estimator(name, refine=refine, device="cuda").fit(**arrays)
+        for images in (arrays["X_target"], arrays["X"]):
+            np.testing.assert_array_equal(there.predict(images), here.predict(images))
+            found, wanted = there.predict_proba(images), here.predict_proba(images)
+            np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("refine", ["adapt", "class_bias", "frolic", "inmap", "stata", "zlap"])
