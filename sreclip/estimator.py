@@ -238,7 +238,7 @@ class Estimator(ClassifierMixin, BaseEstimator):
         from sreclip.refinement.refine import score_others
         from sreclip.train.arrays import unit_rows
 
-        check_is_fitted(self)
+        check_is_fitted(self, "method_")
         rows = unit_rows(validate_data(self, X, reset=False), "X")
         method, refined = self.method_, self._refined
         features = torch.from_numpy(rows).to(method.text_.features.device)
