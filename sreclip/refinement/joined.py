@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -90,16 +89,15 @@ class Joined:
         self.own = own
         self.apart = apart
 
+    def __getstate__(self) -> dict[str, object]:
+        # What gives the nodes is a closure over the fit, which cannot be pickled.
+        kept = {name: value for name, value in vars(self).items() if name != "_nodes"}
+        return kept | {"nodes": self.nodes}
+
     @cached_property
     def nodes(self) -> dict[str, Nodes]:
         """The kinds of nodes by name."""
         return self._nodes()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # What gives the nodes is a closure over the fit, which cannot be pickled.
-        return {"nodes": self.nodes} | {
-            name: vars(self)[name] for name in ("alpha", "own", "apart")
-        }
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name, for safetensors."""
