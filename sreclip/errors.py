@@ -96,3 +96,7 @@ class GraphError(SreclipError):
 
 class FitError(SreclipError):
     """Training that cannot start or did not converge."""
+
+
+class ArgumentError(SreclipError, ValueError):
+    """An argument from Python that cannot be used."""

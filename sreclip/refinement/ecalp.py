@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -67,13 +69,8 @@ def ecalp(
     from_source = near_source * root_of(source_degree)[images] * to_source[:, None]
     given = torch.cat([from_text, from_source], dim=1)
 
-    def given_to(start: int, stop: int) -> Tensor:
-        table = given.new_zeros(n, stop - start)
-        here, places = ((classes >= start) & (classes < stop)).nonzero(as_tuple=True)
-        columns = classes[here, places].long() - start
-        return table.index_put_((here, columns), given[here, places], accumulate=True)
-
     kept, source_kept = drawn(n, features.device), drawn(len(source), features.device)
+    given_to = partial(_given_to, classes, given)
     found = Propagation(scaled(graph, scale), given_to, n_classes, 1.0, rounds - 1, kept)
     numbers = torch.arange(n_classes, device=text.device)
     fixed = {
@@ -92,6 +89,14 @@ def ecalp(
         return fixed | {"target": Nodes(target, degree, *found.best(), k[2], power, dimensions)}
 
     return found, Joined(nodes, apart=balanced)
+
+
+def _given_to(classes: Tensor, given: Tensor, start: int, stop: int) -> Tensor:
+    """Return what texts and source images give to the target, ``(n_images, stop - start)``."""
+    table = given.new_zeros(len(given), stop - start)
+    here, places = ((classes >= start) & (classes < stop)).nonzero(as_tuple=True)
+    columns = classes[here, places].long() - start
+    return table.index_put_((here, columns), given[here, places], accumulate=True)
 
 
 def _weighted(features: Tensor, dimensions: Tensor) -> Tensor:

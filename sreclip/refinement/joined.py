@@ -91,6 +91,11 @@ class Joined:
         self.own = own
         self.apart = apart
 
+    def __getstate__(self) -> dict[str, object]:
+        # What gives the nodes is a closure over the fit, which cannot be pickled.
+        kept = {name: value for name, value in vars(self).items() if name != "_nodes"}
+        return kept | {"nodes": self.nodes}
+
     @cached_property
     def nodes(self) -> dict[str, Nodes]:
         """The kinds of nodes by name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -51,14 +53,10 @@ def zlap(
     values = torch.cat([powers.clamp_min(0) ** gamma, cosines.clamp_min(0)], dim=1)
     graph, degree = _normalized(columns, values, n_classes)
 
-    def labels(start: int, stop: int) -> Tensor:
-        labels = values.new_zeros(len(degree), stop - start)
-        labels[start:stop].fill_diagonal_(1)
-        return labels
-
     numbers = drawn(len(features), features.device)
     kept = torch.cat([torch.arange(n_classes, device=numbers.device), numbers + n_classes])
     steps = steps_needed(alpha, tolerance)
+    labels = partial(_labels, degree)
     found = Propagation(graph, labels, n_classes, alpha, steps, kept, first=n_classes)
     kept_features = features[numbers].half()
 
@@ -95,15 +93,24 @@ def propagate(
     numbers, cosines = search(features, k - 1)
     graph, degree = _normalized(numbers, cosines.clamp_min(0), 0)
 
-    def predictions(start: int, stop: int) -> Tensor:
-        return (1 - alpha) * candidates.columns(start, stop)
-
+    predictions = partial(_predictions, candidates, 1 - alpha)
     kept, steps = drawn(len(features), features.device), steps_needed(alpha, tolerance)
     found = Propagation(graph, predictions, candidates.n_classes, alpha, steps, kept)
     kept_features = features[kept].half()
     return found, Joined(
         lambda: {"images": Nodes(kept_features, degree[kept], *found.best(), k)}, alpha, own=True
     )
+
+
+def _labels(degree: Tensor, start: int, stop: int) -> Tensor:
+    """Return 1 at the text of each class, ``(n_nodes, stop - start)``."""
+    labels = degree.new_zeros(len(degree), stop - start)
+    labels[start:stop].fill_diagonal_(1)
+    return labels
+
+
+def _predictions(candidates: Candidates, weight: float, start: int, stop: int) -> Tensor:
+    return weight * candidates.columns(start, stop)
 
 
 def _normalized(columns: Tensor, values: Tensor, n_before: int) -> tuple[Tensor, Tensor]:
