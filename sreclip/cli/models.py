@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -90,33 +91,50 @@ def predict(
         str | None,
         typer.Option(help="Where the backbone's local checkpoint is now.", metavar="FILE"),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with images that come; end with Ctrl-C.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Label images with a saved model: a row per image as soon as it is known."""
     from sreclip.model.model import Model
     from sreclip.model.sorting import Sorter
     from sreclip.model.summary import Summary
+    from sreclip.model.watch import Log
+    from sreclip.model.watch import watch as watched
     from sreclip.model.writers import format_of, write
 
     if (features is None) == (not images):
         raise ConfigError("give images to label, or --features FILE", "see: sreclip predict --help")
-    if features and sort_into:
-        raise ConfigError("--sort-into needs images, not features", "leave one of them out")
+    if features and (sort_into or watch):
+        raise ConfigError("--sort-into and --watch need images, not features", "leave them out")
+    if watch and out is None:
+        raise ConfigError("--watch needs a file that grows", "give --out FILE.csv or FILE.jsonl")
     chosen = format_of(out, kind)
     model = Model(folder, device, weights)
     sorter = Sorter(sort_into, by) if sort_into else None
+    growing = Log(out, chosen, top) if watch and out else None
     found: Iterable[Prediction]
     if features is not None:
         found = model.of_features(features, top=top, reject=reject)
     else:
-        pairs = model.pairs(_names(images or []), top=top, reject=reject, workers=workers)
+        names = _names(images or [])
+        if growing:
+            done = growing.done
+            pairs = watched(model, [*names], done, top=top, reject=reject, workers=workers)
+        else:
+            pairs = model.pairs(names, top=top, reject=reject, workers=workers)
         found = sorter.sorted(pairs) if sorter else (prediction for _, prediction in pairs)
     summary = Summary()
     counted = _counted(summary.of(found), quiet or out is None)
-    write(counted, out, chosen, top=top, classes=model.classes, model=model.saved.title)
+    if growing:
+        with contextlib.suppress(KeyboardInterrupt):
+            growing.write(counted)
+    else:
+        write(counted, out, chosen, top=top, classes=model.classes, model=model.saved.title)
     for line in summary.lines(model, reject, out, sorter):
         log.info("%s", line)
-    if not summary.n:
+    if not (summary.n or watch):
         raise ConfigError("there is no image", "give files, or folders that hold images")
 
 

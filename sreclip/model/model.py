@@ -89,8 +89,14 @@ class Model:
     ) -> Iterator[tuple[Found, Prediction]]:
         """Yield images, as they were found, with what `stream` yields."""
         found = self.finder.find(images)
-        settings = self._settings(workers)
-        while window := list(islice(found, WINDOW)):
+        return self.label(found, top=top, reject=reject, workers=workers)
+
+    def label(
+        self, found: Iterable[Found], *, top: int, reject: float, workers: int | None = None
+    ) -> Iterator[tuple[Found, Prediction]]:
+        """Yield found images with their predictions; `WINDOW` of them are listed at a time."""
+        settings, rest = self._settings(workers), iter(found)
+        while window := list(islice(rest, WINDOW)):
             yield from self._label(window, settings, top, reject)
 
     def _label(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,11 +61,11 @@ def write(
             _write_parquet(predictions, temporary, top)
         return
     with _opened(out) as file:
-        if kind == "csv":
-            _write_csv(predictions, file, top)
-        elif kind == "jsonl":
+        if kind in ("csv", "jsonl"):
+            if kind == "csv":
+                file.write(line_of(columns(top)))
             for prediction in predictions:
-                file.write(json.dumps(_as_json(prediction), ensure_ascii=False) + "\n")
+                file.write(line_of(prediction, kind, top))
                 if out is None:
                     file.flush()
         elif kind == "label-studio":
@@ -109,14 +110,16 @@ def _row(prediction: Prediction, top: int) -> list[Any]:
     return row + [value for pair in pairs for value in pair]
 
 
-def _write_csv(predictions: Iterable[Prediction], file: IO[str], top: int) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns(top))
-    for prediction in predictions:
-        row = _row(prediction, top)
-        writer.writerow([round(v, 6) if isinstance(v, float) else v for v in row])
-        if file is sys.stdout:
-            file.flush()
+def line_of(value: Prediction | list[str], kind: Format = "csv", top: int = 1) -> str:
+    """Return a prediction, or a row of text, as a line of CSV or JSON."""
+    if kind == "jsonl":
+        assert isinstance(value, Prediction)
+        return json.dumps(_as_json(value), ensure_ascii=False) + "\n"
+    row = _row(value, top) if isinstance(value, Prediction) else value
+    text = io.StringIO(newline="")
+    numbers = [round(each, 6) if isinstance(each, float) else each for each in row]
+    csv.writer(text, lineterminator="\n").writerow(numbers)
+    return text.getvalue()
 
 
 def _write_parquet(predictions: Iterable[Prediction], path: Path, top: int) -> None:

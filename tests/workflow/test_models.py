@@ -8,7 +8,10 @@ import io
 import json
 import os
 import shutil
+import signal
+import subprocess
 import tarfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -211,6 +214,42 @@ def test_images_are_sorted_and_nothing_is_written_over(models: Path, way: str) -
     assert f"out-{way} is not empty" in again.stderr
 
 
+def test_a_watched_folder_is_labelled_as_images_arrive(models: Path) -> None:
+    drop = models / "drop"
+    drop.mkdir()
+    shutil.copy(models / "new/cat/0.png", drop / "0.png")
+    out = models / "drop.csv"
+    command = ["sreclip", "predict", "zero_shot", "drop", "--watch", "--out", "drop.csv"]
+
+    def until(n: int) -> list[str]:
+        for _ in range(600):
+            found = [row["path"] for row in rows(out.read_text())] if out.exists() else []
+            if len(found) >= n:
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"{found} after a minute")
+
+    process = subprocess.Popen(command, cwd=models, env=Project(models).environment)
+    try:
+        assert until(1) == ["drop/0.png"]
+        (drop / "1.png").write_bytes((models / "new/cat/1.png").read_bytes()[:100])
+        (drop / "1.png").write_bytes((models / "new/cat/1.png").read_bytes())
+        assert until(2) == ["drop/0.png", "drop/1.png"]
+    finally:
+        process.kill()
+        process.wait()
+    shutil.copy(models / "new/cat/2.png", drop / "2.png")
+    with out.open("a") as file:
+        file.write("drop/2.png,ca")  # cut off by the kill
+    process = subprocess.Popen(command, cwd=models, env=Project(models).environment)
+    try:
+        assert until(3) == ["drop/0.png", "drop/1.png", "drop/2.png"]
+    finally:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    assert all(row["class"] for row in rows(out.read_text()))
+
+
 def test_names_of_folders_cannot_leave_the_folder() -> None:
     for label, folder in {
         "red panda": "red panda",
@@ -308,7 +347,9 @@ def test_wrong_use_is_told(done: Project, models: Path) -> None:
         ("zero_shot",): "give images to label",
         ("zero_shot", "new", "--out", "x.doc"): "the name does not say the format",
         ("zero_shot", "new", "--format", "parquet"): "Parquet needs a file",
-        ("zero_shot", "--features", "x.npy", "--sort-into", "y"): "needs images, not features",
+        ("zero_shot", "--features", "x.npy", "--sort-into", "y"): "need images, not features",
+        ("zero_shot", "new", "--watch"): "--watch needs a file that grows",
+        ("zero_shot", "new", "--watch", "--out", "x.parquet"): "a file that grows is .csv",
         ("nothing", "new"): "is no saved model",
     }.items():
         assert said in predict(models, *arguments, code=2).stderr
