@@ -31,13 +31,12 @@ from sreclip.data.manifest import (
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
 from sreclip.keys import content_key
-from sreclip.methods import METHODS
-from sreclip.plan.code import ENTRIES, code_key
+from sreclip.plan.code import ENTRIES, code_key, fit_code
 from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
+from sreclip.plan.prompts import Prompts, class_prompts, node_prompts
 from sreclip.plan.results import Result
 from sreclip.plan.split import known_mask
-from sreclip.plan.templates import templates_of
 
 TEXT_KINDS = ("classes", "nodes")
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
@@ -58,12 +57,8 @@ REJECTS = "rejects.csv"
 
 
 # What stays with another split, method or sweep.
-_SHARED = {"task", "classes", "shards", "summary", "weights_sha256", "backbone_key", "_images"}
-
-
-def fit_code(method: str) -> str:
-    """Return the key of the code behind a method's fits."""
-    return code_key(ENTRIES["fit"], METHODS[method].partition(":")[0])
+_SHARED = {"task", "classes", "class_prompts", "shards", "summary", "_images"}
+_SHARED |= {"weights_sha256", "backbone_key"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ class Plan:
     def changed(self, **sections: Any) -> Self:
         """Return the plan of the same task with other sections of the parameters."""
         plan = replace(self, params=self.params.model_copy(update=sections))
-        if not {"task", "backbone", "features"} & sections.keys():
+        if not {"task", "backbone", "features", "prompts"} & sections.keys():
             vars(plan).update({name: vars(self)[name] for name in _SHARED & vars(self).keys()})
         return plan
 
@@ -249,13 +244,19 @@ class Plan:
         files = ("graph.json", "similarity.h5")
         return Result("graph", path, key, (self.task,), files, {"similarity": graph.similarity})
 
+    @cached_property
+    def class_prompts(self) -> Prompts:
+        """Texts of the classes; the file of prompts is read for them."""
+        return class_prompts(self.params, self.ready, self.classes)
+
     def text(self, kind: str) -> Result:
         """Text features of ``classes`` or ``nodes``."""
-        templates = templates_of(self.params, self.ready, kind)
         source = self.graph if kind == "nodes" else self.task
-        names = source.key if kind == "nodes" else [entry.prompt_names for entry in self.classes]
-        key = content_key(kind, templates, names, *([self.ready["texts"]] if self.ready else []))
-        about = {"backbone": self.params.backbone.label, "templates": len(templates)}
+        prompts = node_prompts(self.params, ()) if kind == "nodes" else self.class_prompts
+        names = source.key if kind == "nodes" else prompts.names
+        texts = [self.ready["texts"]] if self.ready else []
+        key = content_key(kind, prompts.templates, names, *texts, *prompts.own)
+        about = {"backbone": self.params.backbone.label} | prompts.about
         path = self.feature_dir / f"text/{kind}-{key}.h5"
         return Result(f"text of {kind}", path, key, (source,), about=about)
 
