@@ -17,7 +17,6 @@ from typing import NamedTuple
 from sreclip.errors import SreclipError
 from sreclip.files import file_sha256
 from sreclip.keys import content_key
-from sreclip.methods import METHODS
 
 PACKAGE = "sreclip"
 ROOT = Path(__file__).parents[1]
@@ -59,11 +58,6 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 def code_key(*entries: str) -> str:
     """Return the key of everything behind some modules, such as ``sreclip.graph.build``."""
     return content_key([(name, _read(_path(name)).key) for name in sorted(closure(*entries))])
-
-
-def fit_code(method: str) -> str:
-    """Return the key of the code behind a method's fits."""
-    return code_key(ENTRIES["fit"], METHODS[method].partition(":")[0])
 
 
 def shipped_files_key(module: str) -> str:

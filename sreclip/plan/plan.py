@@ -31,34 +31,26 @@ from sreclip.data.manifest import (
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
 from sreclip.keys import content_key
-from sreclip.plan.code import ENTRIES, code_key, fit_code
+from sreclip.methods import METHODS
+from sreclip.plan.code import ENTRIES, code_key
 from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
 from sreclip.plan.prompts import Prompts, class_prompts, node_prompts
-from sreclip.plan.results import Result
+from sreclip.plan.results import HISTORY, REJECTS, TABLES, Result
 from sreclip.plan.split import known_mask
 
 TEXT_KINDS = ("classes", "nodes")
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
 BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
-# Tables of a comparison that are published; the last of its files is for the page alone.
-TABLES = (
-    "results.csv",
-    "significance.csv",
-    "curves.csv",
-    "per_class.csv",
-    "confusion.csv",
-    "training.csv",
-    "literature.csv",
-)
-HISTORY = "history.csv"
-# The table of the page that is published: images that extraction rejected.
-REJECTS = "rejects.csv"
-
 
 # What stays with another split, method or sweep.
 _SHARED = {"task", "classes", "class_prompts", "shards", "summary", "_images"}
 _SHARED |= {"weights_sha256", "backbone_key"}
+
+
+def fit_code(method: str) -> str:
+    """Return the key of the code behind a method's fits."""
+    return code_key(ENTRIES["fit"], METHODS[method].partition(":")[0])
 
 
 @dataclass(frozen=True)

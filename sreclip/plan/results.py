@@ -7,6 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# Tables of a comparison that are published; the last of its files is for the page alone.
+TABLES = (
+    "results.csv",
+    "significance.csv",
+    "curves.csv",
+    "per_class.csv",
+    "confusion.csv",
+    "training.csv",
+    "literature.csv",
+)
+HISTORY = "history.csv"
+# The table of the page that is published: images that extraction rejected.
+REJECTS = "rejects.csv"
+
 
 @dataclass(frozen=True)
 class Result:

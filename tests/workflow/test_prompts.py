@@ -6,6 +6,16 @@ from tests.workflow.conftest import Project
 from tests.workflow.reruns import ONE_TEXT
 
 
+def test_dvc_depends_on_the_folder_of_prompts(made: Project) -> None:
+    assert made.changed() == {}
+    path = made.folder / "prompts/own.csv"
+    path.write_text("class,prompt\n")
+    changed = made.changed()
+    path.unlink()
+    assert set(changed) == {"features"}
+    assert "prompts" in str(changed)
+
+
 def test_an_edited_file_of_prompts_is_noticed(made: Project) -> None:
     path = made.folder / "prompts/own.yaml"
     path.write_text("dog: [a barking animal]\ncar: [a machine with wheels]\n")
@@ -21,11 +31,3 @@ def test_an_edited_file_of_prompts_is_noticed(made: Project) -> None:
     printed = made.snakemake("--dry-run", "all", check=False)
     assert "own.yaml: rows that name no class of this task: line 2: no class 'dgo'" in printed
     assert "Traceback" not in printed
-
-
-def test_dvc_depends_on_the_folder_of_prompts(made: Project) -> None:
-    assert made.changed() == {}
-    (made.folder / "prompts/own.csv").write_text("class,prompt\n")
-    changed = made.changed()
-    assert set(changed) == {"features"}
-    assert "prompts" in str(changed)
