@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from sreclip.backbones.base import Checked
-from sreclip.config.models import PromptSettings
 from sreclip.data.tasks import load_task
 from sreclip.errors import ConfigError, SreclipError, shortened, some
 from sreclip.files import expanded
@@ -96,7 +95,8 @@ def _prompts(plan: Plan, counts: Counts) -> Iterator[str]:
         return
     without = [name for name, own in zip(names, sentences, strict=True) if not own]
     count, of = sum(map(len, sentences)), len(names) - len(without)
-    yield f"prompts: {count} sentences of {of} classes, {prompts.mode} {_counted(prompts)}"
+    where = "instead of the" if prompts.mode == "instead" else "beside the"
+    yield f"prompts: {count} sentences of {of} classes, {where} templates"
     if without:
         yield f"note: classes without a sentence: {some(without, _SHOWN_CLASSES)}"
 
@@ -104,11 +104,6 @@ def _prompts(plan: Plan, counts: Counts) -> Iterator[str]:
 def _has_class_vectors(plan: Plan) -> bool:
     task = plan.params.task
     return task.name == "ready_features" and task.ready_features.text is not None
-
-
-def _counted(prompts: PromptSettings) -> str:
-    n_templates = len(prompts.templates)
-    return f"{n_templates} template{'' if n_templates == 1 else 's'}"
 
 
 def _senses(plan: Plan, counts: Counts) -> Iterator[str]:

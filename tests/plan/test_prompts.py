@@ -200,7 +200,7 @@ def test_check_says_what_is_used(folder: Path, caplog: pytest.LogCaptureFixture)
 
     write("class,prompt\ncat,a pet\ncat,it purrs\ncar,it has wheels\n")
     said = checked(file="p.csv", synonyms={"cat": ["puss"]})
-    assert "prompts: 3 sentences of 2 classes, beside 1 template" in said
+    assert "prompts: 3 sentences of 2 classes, beside the templates" in said
     assert "note: classes without a sentence: polar bear" in said
     assert "prompts" not in checked()
     write("class,prompt\ncat," + "very " * 300 + "long\n")
