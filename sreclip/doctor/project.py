@@ -61,11 +61,17 @@ def images_of(plan: Plan) -> Images | None:
     """Count the images; None before the task is prepared."""
     if not (plan.task.path / "summary.json").exists():
         return None
-    count = left = 0
-    for domain in DOMAINS:
-        for shard, features in zip(plan.domain_shards(domain), plan.images(domain), strict=True):
-            count += shard.stop - shard.start
-            left += 0 if features.path.exists() else shard.stop - shard.start
+    count = sum(map(len, plan.shards))
+    try:
+        features = {domain: plan.images(domain) for domain in DOMAINS}
+    except ConfigError:  # weights that are missing, which `weights` says
+        return Images(count, count)
+    left = sum(
+        len(shard)
+        for domain, results in features.items()
+        for shard, result in zip(plan.domain_shards(domain), results, strict=True)
+        if not result.path.exists()
+    )
     return Images(count, left)
 
 

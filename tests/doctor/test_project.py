@@ -18,6 +18,7 @@ import torch
 from sreclip.backbones import precision
 from sreclip.backbones.precision import Tried
 from sreclip.config import parse_params
+from sreclip.data.shards import Shard
 from sreclip.doctor import model, project
 from sreclip.doctor.architecture import VIT_B_32, architecture_of
 from sreclip.doctor.examine import examine
@@ -111,6 +112,23 @@ def test_weights_in_a_file() -> None:
     Path("weights").mkdir()
     Path("weights/own.pt").write_bytes(bytes(2000))
     only(model.weights(plan, network=False), "ok", "weights/own.pt, 2 kB")
+
+
+def test_a_prepared_task_counts_images_without_features() -> None:
+    plan = plan_with(backbone={"name": "open_clip", "open_clip": {"pretrained": "weights/own.pt"}})
+    plan.task.path.mkdir(parents=True)
+    (plan.task.path / "summary.json").write_text("{}")
+    shards = [Shard("source", "a", 0, 30), Shard("target", "b", 30, 100)]
+    vars(plan).update(shards=shards, summary={})
+    assert project.images_of(plan) == Images(100, 100)  # there are no weights
+    Path("weights").mkdir()
+    Path("weights/own.pt").write_bytes(b"weights")
+    plan = plan_with(backbone=plan.params.backbone.model_dump())
+    vars(plan).update(shards=shards, summary={})
+    plan.shard_features("a").path.parent.mkdir(parents=True)
+    plan.shard_features("a").path.touch()
+    assert project.images_of(plan) == Images(100, 70)
+    only(project.task(plan), "ok", "100 images, 70 of them without features yet")
 
 
 def test_weights_of_the_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
