@@ -39,7 +39,7 @@ def _of_project(params: Path, *, network: bool) -> Iterator[Section]:
     try:
         from sreclip.doctor import model, project
     except ImportError as error:
-        yield Section("Project", iter([_missing("project", error)]))
+        yield Section("Project", iter([_missing(error)]))
         return
     plan, finding = project.parameters(params)
     checks: list[Check] = [lambda: iter([finding])]
@@ -63,16 +63,23 @@ def _of_project(params: Path, *, network: bool) -> Iterator[Section]:
 
 
 def _run(checks: list[Check]) -> Iterator[Finding]:
-    """Make the findings; what stops a check is one, too."""
+    """Make the findings; what stops a check is one, too, and a missing package only once."""
+    missing: set[str | None] = set()
     for check in checks:
-        what = getattr(check, "func", check).__name__.replace("_", " ")
         try:
             yield from check()
         except SreclipError as error:
-            yield of_error(what, error)
+            what = getattr(check, "func", check).__name__
+            yield of_error(what.replace("_", " "), error)
         except ImportError as error:
-            yield _missing(what, error)
+            if error.name not in missing:
+                yield _missing(error)
+            missing.add(error.name)
 
 
-def _missing(what: str, error: ImportError) -> Finding:
-    return problem(what, f"cannot be looked at ({error})", "install what is missing, see above")
+def _missing(error: ImportError) -> Finding:
+    return problem(
+        error.name or "packages",
+        f"cannot be imported ({error}), so that what needs it is not looked at",
+        "install it, or install it again",
+    )
