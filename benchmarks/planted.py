@@ -159,20 +159,20 @@ def node_vectors(graph: RelationGraph, vectors: str) -> NDArray[np.float32]:
 
 def write_planted_texts(plan: Plan, vectors: str) -> None:
     """Write the text vectors of classes and nodes."""
-    from sreclip.features.planned import text_names
+    from sreclip.features.planned import texts_of
     from sreclip.features.text import TextVectors, write_text
     from sreclip.graph.relation_graph import RelationGraph
 
     graph = RelationGraph.load(plan.graph["graph.json"])
     nodes, templates = node_vectors(graph, vectors), plan.params.prompts.templates
     for kind, features in (("classes", nodes[graph.class_nodes]), ("nodes", nodes)):
-        names, prompt_names = text_names(plan, kind, graph)
+        names, prompts = texts_of(plan, kind, graph)
         write_text(
             plan.text(kind).path,
             provenance(plan, "float32"),
             TextVectors(np.repeat(features[:, None], len(templates), axis=1), features),
             names=names,
-            prompt_names=prompt_names,
+            prompt_names=prompts.names,
             templates=templates,
         )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sreclip.errors import DamagedError, StoreError
+from sreclip.errors import DamagedError, DataError, StoreError
 
 T = TypeVar("T")
 
@@ -135,6 +135,15 @@ def read_csv(
             f"{path} is no table of {what} ({type(error).__name__}: {error})",
             f"delete it and make it again with: {made_by}",
         ) from error
+
+
+def read_utf8(path: Path, what: str, hint: str) -> str:
+    """Read UTF-8 text that the user wrote, with or without a byte order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DataError(f"{path}: the {what} cannot be read ({cause})", hint) from error
 
 
 def expanded(path: str) -> Path:

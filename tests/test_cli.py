@@ -289,15 +289,44 @@ def test_check(run: Run, tmp_path: Path) -> None:
     assert "nowhere.yaml" in done.err
 
 
-def test_doctor_says_which_precision(run: Run, tmp_path: Path) -> None:
+def test_doctor_looks_at_a_project(run: Run) -> None:
     done = run("doctor")
-    assert done.status == 0, done.err
-    assert done.out.startswith("cpu: ")
-    assert "backbone.open_clip.precision: " in done.out
-    (tmp_path / "gpu.yaml").write_text(yaml.safe_dump({"features": {"device": "cuda:99"}}))
-    done = run("doctor", "--params", "gpu.yaml")
-    assert done.status == 2
-    assert "device 'cuda:99' is not on this machine" in done.err
+    assert done.status == 0, done.out
+    for line in ("params.yaml: task openmoji", "not prepared yet", "mini: EfficientNet-lite0"):
+        assert line in done.out
+    assert "cpu: bfloat16 is" in done.out
+    assert "images/s with mini on cpu" in done.out
+    assert "Nothing stops a run; " in done.out
+
+
+def test_doctor_works_in_an_empty_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").unlink()
+    done = run("doctor", "--json")
+    assert done.status == 0, done.out
+    found = json.loads(done.out)
+    marks = {each["what"]: each["mark"] for each in found["findings"]}
+    assert marks["parameters"] == "note"
+    assert marks["disk"] == marks["precision"] == marks["speed"] == "ok"
+    assert found["problems"] == 0
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"task: {nme: folder}\nsplt: {}", "task.nme: unknown key; "),
+        (b"task: [a", "params.yaml is not valid YAML: "),
+        (b"\xff\xfe", "params.yaml is not UTF-8"),
+    ],
+)
+def test_doctor_with_broken_parameters(run: Run, tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    done = run("doctor", "--json")
+    assert done.status == 1
+    (problem,) = [f for f in json.loads(done.out)["findings"] if f["mark"] == "problem"]
+    assert said in problem["text"]
+    assert "\n" not in problem["text"]
+    assert problem["mend"]
 
 
 @pytest.mark.parametrize("step", ["train", "evaluate"])

@@ -138,17 +138,28 @@ def build(settings: Mapping[str, Any]) -> Built:
     return Built(model, f"{name}, {activation}", int(config["embed_dim"]))
 
 
-def absent_weights(settings: Mapping[str, Any]) -> str | None:
-    """Say what of the Hub is not on this machine yet; None if nothing is missing."""
+def hub_source(settings: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the repository of the Hub and the file in it that are needed; None for local weights.
+
+    Raises `ConfigError` if there is no such model or tag.
+    """
     name, tag = settings["model"], settings["pretrained"]
     if name.startswith(HUB):
-        repository = name.removeprefix(HUB)
-        return None if is_cached(repository, "open_clip_config.json") else name
+        return name.removeprefix(HUB), "open_clip_config.json"
     model_config(settings)
     if checkpoint_path(settings) is not None or name.startswith(LOCAL):
         return None
     repository, _, file = get_pretrained_cfg(name, tag).get("hf_hub", "").rpartition("/")
-    return None if is_cached(repository, file or WEIGHTS) else f"{name} {tag}"
+    return repository, file or WEIGHTS
+
+
+def absent_weights(settings: Mapping[str, Any]) -> str | None:
+    """Say what of the Hub is not on this machine yet; None if nothing is missing."""
+    source = hub_source(settings)
+    if source is None or is_cached(*source):
+        return None
+    name = str(settings["model"])
+    return name if name.startswith(HUB) else f"{name} {settings['pretrained']}"
 
 
 def load_tokenizer(settings: Mapping[str, Any]) -> Any:

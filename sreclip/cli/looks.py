@@ -224,12 +224,28 @@ def senses(
 
 
 @app.command(rich_help_panel=LOOKS)
-def doctor(params: ParamsFile = DEFAULT_PARAMS) -> None:
-    """Say which precision extraction should have on this machine, by trying it for a second."""
-    from sreclip.backbones.precision import advice, try_precisions
+def doctor(
+    params: ParamsFile = DEFAULT_PARAMS,
+    network: Annotated[
+        bool, typer.Option("--network", help="Ask the Hub whether it answers.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at machine, software, project and model: what stops a run, what will be slow."""
+    from sreclip.doctor.examine import examine
+    from sreclip.doctor.view import print_findings, to_json
 
-    device = plan_of(params).params.features.device
-    print(advice(try_precisions(device), device))
+    sections = examine(params, network=network)
+    if as_json:
+        found = to_json(sections)
+        show_json(found)
+        problems = found["problems"]
+    else:
+        from rich.console import Console
+
+        problems = print_findings(sections, Console())
+    if problems:
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=LOOKS)

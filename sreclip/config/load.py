@@ -28,6 +28,8 @@ def read_values(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 ({error.reason})", "save it as UTF-8") from error
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith(MERGE_MARKERS):
             raise ConfigError(

@@ -41,6 +41,37 @@ class PromptSettings(Section):
         min_length=1,
         description="Sentences with one `{}` each, for the name.",
     )
+    synonyms: dict[str, list[str]] = Field(
+        {},
+        description="Further names of classes, which go through the templates beside the class's "
+        "own; all are averaged.",
+    )
+    file: str | None = Field(
+        None,
+        description="Sentences per class: CSV with the columns `class` and `prompt`, several rows "
+        "per class, or YAML, a list of sentences per class.",
+    )
+    mode: Literal["beside", "instead"] = Field(
+        "beside",
+        description="`beside`: a sentence of the file counts as one more template of its class; "
+        "`instead`: the sentences alone make the class vectors, and each class needs one.",
+    )
+
+    @field_validator("synonyms")
+    @classmethod
+    def _names(cls, synonyms: dict[str, list[str]]) -> dict[str, list[str]]:
+        for name, others in synonyms.items():
+            if not others or not all(other.strip() for other in others):
+                raise ValueError(f"{name!r} has no synonym, or one that is empty")
+            if len(set(others)) != len(others):
+                raise ValueError(f"{name!r} has a synonym twice")
+        return synonyms
+
+    @model_validator(mode="after")
+    def _mode_has_a_file(self) -> PromptSettings:
+        if self.mode == "instead" and self.file is None:
+            raise ValueError("mode: instead needs file, which holds the sentences")
+        return self
 
     @field_validator("templates")
     @classmethod

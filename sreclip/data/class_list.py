@@ -13,6 +13,7 @@ from typing import Any
 from sreclip.data.class_names import ListedClass, decode_names, display_name, tell_apart
 from sreclip.data.manifest import ClassEntry
 from sreclip.errors import DataError, did_you_mean
+from sreclip.files import read_utf8
 
 FIELDS = ("name", "prompt_names", "wnid", "folder")
 _WNID = re.compile(r"n\d{8}")
@@ -20,15 +21,6 @@ _FORMATS_HINT = (
     "write one class per line; or CSV with the columns name, prompt_names (separated by ';'), "
     "wnid, folder; or a JSON list of names or of objects with these keys; only the name is needed"
 )
-
-
-def read_utf8(path: Path, what: str, hint: str) -> str:
-    """Read UTF-8 text that the user wrote, with or without a byte order mark."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DataError(f"{path}: the {what} cannot be read ({cause})", hint) from error
 
 
 def read_class_list(path: Path) -> list[ListedClass]:

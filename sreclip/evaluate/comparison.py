@@ -15,7 +15,8 @@ from sreclip.evaluate.metrics import METRICS
 from sreclip.evaluate.significance import COLUMNS, SIGNIFICANCE, compare_pairs
 from sreclip.evaluate.stored import Evaluation, read_evaluations, read_fit
 from sreclip.files import write_json, write_text
-from sreclip.plan.plan import HISTORY, Plan
+from sreclip.plan.plan import Plan
+from sreclip.plan.results import HISTORY
 
 TRAINING_POINTS = 100
 TRAINING_COLUMNS = ("method", "term", "step", "value")

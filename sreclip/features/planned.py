@@ -29,8 +29,8 @@ from sreclip.features.text import (
 )
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.plan.plan import Plan
+from sreclip.plan.prompts import Prompts, node_prompts
 from sreclip.plan.results import outputs_of
-from sreclip.plan.templates import templates_of
 
 
 def extract_shard(
@@ -68,19 +68,18 @@ def _backbone(plan: Plan) -> Backbone:
 
 
 def extract_names(plan: Plan, kind: str) -> None:
-    """Encode the names of ``classes`` or ``nodes`` with every template.
+    """Encode the names of ``classes`` or ``nodes`` with every template, and sentences of classes.
 
     Of ready features take the vectors of their files as far as there are any.
     """
     graph = RelationGraph.load(plan.graph["graph.json"]) if kind == "nodes" else None
-    names, prompt_names = text_names(plan, kind, graph)
-    templates = templates_of(plan.params, plan.ready, kind)
+    names, prompts = texts_of(plan, kind, graph)
     vectors: TextVectors | None = None
-    if templates:
+    if prompts.templates or prompts.sentences:
         backbone = _backbone(plan)
         if plan.ready:
             refuse_other_width(plan, backbone.dim)
-        vectors = encode_texts(names, prompt_names, templates, backbone)
+        vectors = encode_texts(names, prompts.names, prompts.templates, backbone, prompts.sentences)
         provenance = Provenance.of(backbone, "float32")
     else:
         provenance = text_provenance(plan)
@@ -91,8 +90,9 @@ def extract_names(plan: Plan, kind: str) -> None:
         provenance,
         vectors or class_vectors(plan),
         names=names,
-        prompt_names=prompt_names,
-        templates=templates,
+        prompt_names=prompts.names,
+        templates=prompts.templates,
+        sentences=prompts.sentences,
     )
 
 
@@ -104,23 +104,23 @@ def open_domain(plan: Plan, domain: Domain) -> ImageFeatures:
 
 
 def read_names(plan: Plan, kind: str, graph: RelationGraph | None = None) -> TextFeatures:
-    """Read the text features of ``classes`` or ``nodes``; ``graph`` as in `text_names`."""
-    names, prompt_names = text_names(plan, kind, graph)
-    rows_key = text_rows_key(names, prompt_names, templates_of(plan.params, plan.ready, kind))
+    """Read the text features of ``classes`` or ``nodes``; ``graph`` as in `texts_of`."""
+    names, prompts = texts_of(plan, kind, graph)
+    rows_key = text_rows_key(names, *prompts)
     return read_text(plan.text(kind).path, _made_with(plan) | {"rows_key": rows_key})
 
 
-def text_names(
+def texts_of(
     plan: Plan, kind: str, graph: RelationGraph | None = None
-) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return the names of ``classes`` or ``nodes``, and the prompt names of each.
+) -> tuple[list[str], Prompts]:
+    """Return the names of ``classes`` or ``nodes``, and what is encoded of each.
 
     For ``nodes`` the plan's graph is read unless it is given.
     """
     if kind == "classes":
-        return [c.name for c in plan.classes], [c.prompt_names for c in plan.classes]
+        return [entry.name for entry in plan.classes], plan.class_prompts
     names = list((graph or RelationGraph.load(plan.graph["graph.json"])).names)
-    return names, [(name,) for name in names]
+    return names, node_prompts(plan.params, names)
 
 
 def _made_with(plan: Plan) -> dict[str, Any]:

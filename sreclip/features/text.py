@@ -2,9 +2,9 @@
 
 A text file is a sealed file (`sreclip.sealed`) with the attributes of `Header` and the data sets
 
-- ``features``: ``(n_names, dim)``, float32, mean over prompt names and templates;
+- ``features``: ``(n_names, dim)``, float32, mean over prompt names, templates and sentences;
 - ``templates``: ``(n_names, n_templates, dim)``, float16, mean over prompt names;
-- ``names``, ``prompt_names`` and ``template_texts``: JSON bytes.
+- ``names``, ``prompt_names``, ``template_texts`` and, if there are any, ``sentences``: JSON bytes.
 """
 
 from __future__ import annotations
@@ -45,10 +45,14 @@ class TextFeatures:
 
 
 def text_rows_key(
-    names: Sequence[str], prompt_names: Sequence[Sequence[str]], templates: Sequence[str]
+    names: Sequence[str],
+    prompt_names: Sequence[Sequence[str]],
+    templates: Sequence[str],
+    sentences: Sequence[Sequence[str]] = (),
 ) -> str:
     """Hash the inputs of a text file."""
-    return content_key(list(names), [list(group) for group in prompt_names], list(templates))
+    own = [[list(group) for group in sentences]] if sentences else []
+    return content_key(list(names), [list(group) for group in prompt_names], list(templates), *own)
 
 
 def encode_texts(
@@ -56,37 +60,49 @@ def encode_texts(
     prompt_names: Sequence[Sequence[str]],
     templates: Sequence[str],
     backbone: Backbone,
+    sentences: Sequence[Sequence[str]] = (),
 ) -> TextVectors:
-    r"""Encode names with a prompt ensemble.
+    r"""Encode names with a prompt ensemble, and sentences of their own.
 
-    With :math:`e_{cpt}` the backbone's unit vector of prompt name p of name c in template t,
+    With :math:`e_{cpt}` the backbone's unit vector of prompt name p of name c in template t, and
+    :math:`e_{cs}` that of its sentence s,
 
     .. math::
 
         T_{ct} = \mathrm{unit}\Big(\frac1P \sum_p e_{cpt}\Big), \qquad
-        F_c = \mathrm{unit}\Big(\frac1{PT} \sum_{p,t} e_{cpt}\Big),
+        F_c = \mathrm{unit}\Big(\frac{1}{T + S}
+              \Big(\sum_t \frac1P \sum_p e_{cpt} + \sum_s e_{cs}\Big)\Big),
 
     so a class with several prompt names is the mean over names and templates, as CLIP averages
-    templates. A prompt that occurs twice is encoded once.
+    templates, and a sentence counts as much as a template. A text that occurs twice is encoded
+    once. There may be no templates, if each name has a sentence.
 
-    Raises `DataError` if a prompt has more tokens than the backbone reads, `ConfigError` if half
+    Raises `DataError` if a text has more tokens than the backbone reads, `ConfigError` if half
     precision overflows, `StoreError` if the vectors of a name cancel out.
     """
     prompts = [
         [[template.replace("{}", entry) for template in templates] for entry in group]
         for group in prompt_names
     ]
-    distinct = list(dict.fromkeys(text for group in prompts for row in group for text in row))
+    own = sentences or [()] * len(names)
     _refuse_long(names, prompts, templates, backbone)
+    _refuse_long_sentences(names, own, backbone)
+    filled = [text for group in prompts for row in group for text in row]
+    distinct = list(dict.fromkeys([*filled, *(text for group in own for text in group)]))
     vectors = _encode(distinct, backbone)
     place = {text: index for index, text in enumerate(distinct)}
     shape = (len(names), len(templates), backbone.dim)
     out = TextVectors(np.empty(shape, np.float32), np.empty((shape[0], shape[2]), np.float32))
-    for index, (name, filled) in enumerate(zip(names, prompts, strict=True)):
-        at = np.array([[place[text] for text in row] for row in filled])
-        own = vectors[at].astype(np.float64)
-        out.templates[index] = _unit(own.mean(axis=0), name)
-        out.features[index] = _unit(own.mean(axis=(0, 1)), name)
+    for index, (name, group, said) in enumerate(zip(names, prompts, own, strict=True)):
+        parts = []
+        if templates:
+            at = np.array([[place[text] for text in row] for row in group])
+            by_name = vectors[at].astype(np.float64)
+            out.templates[index] = _unit(by_name.mean(axis=0), name)
+            parts.append(by_name.mean(axis=0) if said else by_name.mean(axis=(0, 1))[None])
+        if said:
+            parts.append(vectors[[place[text] for text in said]].astype(np.float64))
+        out.features[index] = _unit(np.concatenate(parts).mean(axis=0), name)
     return out
 
 
@@ -98,18 +114,20 @@ def write_text(
     names: Sequence[str],
     prompt_names: Sequence[Sequence[str]],
     templates: Sequence[str],
+    sentences: Sequence[Sequence[str]] = (),
 ) -> None:
     """Write a text file; its template vectors are stored as float16.
 
     Raises `StoreError` if the file cannot be written, or a vector is not finite and unit-norm.
     """
-    rows_key = text_rows_key(names, prompt_names, templates)
+    rows_key = text_rows_key(names, prompt_names, templates, sentences)
     by_template = vectors.templates.astype(np.float16)
     _check(vectors.features, by_template, names, out)
     with new_sealed(out, "text") as file:
         Header.new("text", provenance, rows_key).write(file)
         add_data(file, {"features": vectors.features, "templates": by_template})
         texts = {"names": names, "prompt_names": prompt_names, "template_texts": templates}
+        texts |= {"sentences": sentences} if sentences else {}
         add_data(file, {name: json_bytes(value) for name, value in texts.items()})
 
 
@@ -167,6 +185,22 @@ def _refuse_long(
                         "shorten the template in prompts.templates, or give the class a shorter "
                         "prompt name in the class list",
                     )
+
+
+def _refuse_long_sentences(
+    names: Sequence[str], sentences: Sequence[Sequence[str]], backbone: Backbone
+) -> None:
+    limit = backbone.context_length
+    for name, group in zip(names, sentences, strict=True):
+        if not group:
+            continue
+        for text, n_tokens in zip(group, backbone.count_tokens(list(group)), strict=True):
+            if n_tokens > limit:
+                raise DataError(
+                    f"{name!r}: its sentence {shortened(text)!r} has {n_tokens} tokens, but "
+                    f"{backbone.label} reads only {limit}",
+                    "shorten the sentence in prompts.file",
+                )
 
 
 def _unit(vectors: NDArray[np.float64], name: str) -> NDArray[np.float64]:

@@ -19,7 +19,6 @@ from sreclip.files import file_sha256, write_text
 from sreclip.methods.scores import Scores, read_scores
 from sreclip.model.card import card
 from sreclip.model.saved import CARD, TENSORS, TEXT, SavedModel, Threshold
-from sreclip.plan.templates import templates_of
 
 if TYPE_CHECKING:
     from sreclip.plan.plan import Plan
@@ -62,8 +61,11 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
             settings=fit["settings"],
             classes=list(scores.classes),
             known=scores.known.tolist(),
-            prompt_names=[list(entry.prompt_names) for entry in plan.classes],
-            templates=list(templates_of(params, plan.ready, "classes") or ()),
+            prompts={
+                "names": [list(group) for group in plan.class_prompts.names],
+                "templates": list(plan.class_prompts.templates),
+                "sentences": [list(group) for group in plan.class_prompts.sentences],
+            },
             backbone=params.backbone.model_dump(
                 mode="json", include={"name", params.backbone.name}
             ),

@@ -48,8 +48,9 @@ class SavedModel:
     ----------
     method, title, settings
         Registered name, display name and settings of the method.
-    classes, known, prompt_names, templates
-        Names in the order of the logits, which of them the source had, and the prompts.
+    classes, known, prompts
+        Names in the order of the logits, which of them the source had, and what was encoded for
+        each (`sreclip.plan.prompts.Prompts`).
     backbone, features
         Settings of the backbone, and those of the features that pixels depend on.
     made_with
@@ -75,8 +76,7 @@ class SavedModel:
     settings: dict[str, Any]
     classes: list[str]
     known: list[bool]
-    prompt_names: list[list[str]]
-    templates: list[str]
+    prompts: dict[str, Any]
     backbone: dict[str, Any]
     features: dict[str, Any]
     made_with: dict[str, str]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
+from sreclip.backbones.base import Checked
 from sreclip.data.tasks import load_task
 from sreclip.errors import ConfigError, SreclipError, shortened, some
+from sreclip.files import expanded
 from sreclip.plan.fingerprints import named
 from sreclip.plan.plan import Plan
+from sreclip.plan.prompt_file import read_prompts
+from sreclip.plan.prompts import refuse_unknown_synonyms, sentences_of
 from sreclip.plan.split import known_mask
 
 log = logging.getLogger(__name__)
@@ -32,13 +34,15 @@ def check_plan(plan: Plan) -> None:
         counts = _class_counts(plan)
     except SreclipError as error:
         problems.append(error)
-    for check in (_classes, _senses, _backbone, _devices):
+    for check in (_classes, _prompts, _senses, _backbone, _devices):
         if counts or check in (_backbone, _devices):
             try:
                 for line in check(plan, counts):
                     log.info("%s", line)
             except SreclipError as error:
                 problems.append(error)
+    # The file of prompts is read for classes and again for the backbone.
+    problems = list({str(error): error for error in problems}.values())
     if len(problems) == 1:
         raise problems[0]
     if problems:
@@ -77,6 +81,31 @@ def _classes(plan: Plan, counts: Counts) -> Iterator[str]:
         )
 
 
+def _prompts(plan: Plan, counts: Counts) -> Iterator[str]:
+    """Synonyms and sentences are of classes that there are."""
+    prompts, names = plan.params.prompts, list(counts)
+    if (prompts.file or prompts.synonyms) and _has_class_vectors(plan):
+        yield (
+            "note: class vectors come from a file: prompts.file and prompts.synonyms are not used"
+        )
+        return
+    refuse_unknown_synonyms(prompts, names)
+    sentences = sentences_of(prompts, names)
+    if not sentences:
+        return
+    without = [name for name, own in zip(names, sentences, strict=True) if not own]
+    count, of = sum(map(len, sentences)), len(names) - len(without)
+    where = "instead of the" if prompts.mode == "instead" else "beside the"
+    yield f"prompts: {count} sentences of {of} classes, {where} templates"
+    if without:
+        yield f"note: classes without a sentence: {some(without, _SHOWN_CLASSES)}"
+
+
+def _has_class_vectors(plan: Plan) -> bool:
+    task = plan.params.task
+    return task.name == "ready_features" and task.ready_features.text is not None
+
+
 def _senses(plan: Plan, counts: Counts) -> Iterator[str]:
     """Pinned senses are of classes that there are, and WordNet has them."""
     pinned = plan.params.graph.senses
@@ -99,17 +128,33 @@ def _backbone(plan: Plan, counts: Counts) -> Iterator[str]:
     yield from (f"note: {note}" for note in found.notes)
     if found.count_tokens is None:
         return
-    for template in plan.params.prompts.templates:
-        prompts = [template.replace("{}", name) for name in counts]
-        # A token is at least one character, and two mark start and end.
-        long = [text for text in prompts if len(text) + 2 > found.context_length]
-        tokens = np.array(found.count_tokens(long) if long else [])
-        if (tokens > found.context_length).any():
+    prompts = plan.params.prompts
+    if prompts.mode == "beside":
+        for template in prompts.templates:
+            names = (other for name in counts for other in (name, *prompts.synonyms.get(name, ())))
+            filled = [template.replace("{}", name) for name in names]
+            if (most := _most_tokens(filled, found)) > found.context_length:
+                raise ConfigError(
+                    f"prompts.templates: {shortened(template)!r} makes a prompt of {most} tokens, "
+                    f"but {backbone.label} reads only {found.context_length}",
+                    "shorten the template or the name",
+                )
+    if prompts.file is None or _has_class_vectors(plan):
+        return
+    for sentence in read_prompts(expanded(prompts.file)):
+        if (most := _most_tokens([sentence.text], found)) > found.context_length:
             raise ConfigError(
-                f"prompts.templates: {shortened(template)!r} makes a prompt of {tokens.max()} "
-                f"tokens, but {backbone.label} reads only {found.context_length}",
-                "shorten the template or the name",
+                f"{prompts.file}, {sentence.where}: the sentence has {most} tokens, but "
+                f"{backbone.label} reads only {found.context_length}",
+                "shorten the sentence",
             )
+
+
+def _most_tokens(texts: Sequence[str], backbone: Checked) -> int:
+    """Return the tokens of the longest text; 0 where all are surely short enough."""
+    # A token is at least one character, and two mark start and end.
+    long = [text for text in texts if len(text) + 2 > backbone.context_length]
+    return max(backbone.count_tokens(long)) if long and backbone.count_tokens else 0
 
 
 def _devices(plan: Plan, counts: Counts) -> Iterator[str]:

@@ -35,30 +35,17 @@ from sreclip.methods import METHODS
 from sreclip.plan.code import ENTRIES, code_key
 from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
-from sreclip.plan.results import Result
+from sreclip.plan.prompts import Prompts, class_prompts, node_prompts
+from sreclip.plan.results import HISTORY, PREDICTIONS, REJECTS, TABLES, Result
 from sreclip.plan.split import known_mask
-from sreclip.plan.templates import templates_of
 
 TEXT_KINDS = ("classes", "nodes")
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
 BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
-# Tables of a comparison that are published; the last of its files is for the page alone.
-TABLES = (
-    "results.csv",
-    "significance.csv",
-    "curves.csv",
-    "per_class.csv",
-    "confusion.csv",
-    "training.csv",
-    "literature.csv",
-)
-HISTORY = "history.csv"
-# Tables of the page that are published: images that extraction rejected, and all predictions.
-REJECTS = "rejects.csv"
-PREDICTIONS = ("predictions.csv", "predictions.parquet")
 
 # What stays with another split, method or sweep.
-_SHARED = {"task", "classes", "shards", "summary", "weights_sha256", "backbone_key", "_images"}
+_SHARED = {"task", "classes", "class_prompts", "shards", "summary", "_images"}
+_SHARED |= {"weights_sha256", "backbone_key"}
 
 
 def fit_code(method: str) -> str:
@@ -91,7 +78,7 @@ class Plan:
     def changed(self, **sections: Any) -> Self:
         """Return the plan of the same task with other sections of the parameters."""
         plan = replace(self, params=self.params.model_copy(update=sections))
-        if not {"task", "backbone", "features"} & sections.keys():
+        if not {"task", "backbone", "features", "prompts"} & sections.keys():
             vars(plan).update({name: vars(self)[name] for name in _SHARED & vars(self).keys()})
         return plan
 
@@ -249,13 +236,19 @@ class Plan:
         files = ("graph.json", "similarity.h5")
         return Result("graph", path, key, (self.task,), files, {"similarity": graph.similarity})
 
+    @cached_property
+    def class_prompts(self) -> Prompts:
+        """Texts of the classes; the file of prompts is read for them."""
+        return class_prompts(self.params, self.ready, self.classes)
+
     def text(self, kind: str) -> Result:
         """Text features of ``classes`` or ``nodes``."""
-        templates = templates_of(self.params, self.ready, kind)
         source = self.graph if kind == "nodes" else self.task
-        names = source.key if kind == "nodes" else [entry.prompt_names for entry in self.classes]
-        key = content_key(kind, templates, names, *([self.ready["texts"]] if self.ready else []))
-        about = {"backbone": self.params.backbone.label, "templates": len(templates)}
+        prompts = node_prompts(self.params, ()) if kind == "nodes" else self.class_prompts
+        names = source.key if kind == "nodes" else prompts.names
+        texts = [self.ready["texts"]] if self.ready else []
+        key = content_key(kind, prompts.templates, names, *texts, *prompts.own)
+        about = {"backbone": self.params.backbone.label} | prompts.about
         path = self.feature_dir / f"text/{kind}-{key}.h5"
         return Result(f"text of {kind}", path, key, (source,), about=about)
 

@@ -7,6 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# Tables of a comparison that are published; the last of its files is for the page alone.
+TABLES = (
+    "results.csv",
+    "significance.csv",
+    "curves.csv",
+    "per_class.csv",
+    "confusion.csv",
+    "training.csv",
+    "literature.csv",
+)
+HISTORY = "history.csv"
+# Tables of the page that are published: images that extraction rejected, and all predictions.
+REJECTS = "rejects.csv"
+PREDICTIONS = ("predictions.csv", "predictions.parquet")
+
 
 @dataclass(frozen=True)
 class Result:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sreclip.errors import StoreError
 from sreclip.files import file_sha256
-from sreclip.plan.plan import PREDICTIONS, REJECTS, TABLES
+from sreclip.plan.results import PREDICTIONS, REJECTS, TABLES
 
 # A folder, so that DVC can track it whatever the key in the file's name.
 STAMPS = "made-from"

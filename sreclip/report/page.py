@@ -22,7 +22,8 @@ from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import Evaluation, read_evaluations, zero_shot_of
 from sreclip.files import write_text
 from sreclip.graph.relation_graph import RelationGraph
-from sreclip.plan.plan import HISTORY, REJECTS, Plan
+from sreclip.plan.plan import Plan
+from sreclip.plan.results import HISTORY, REJECTS
 from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
 from sreclip.report.curves import read_history

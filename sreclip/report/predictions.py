@@ -11,7 +11,8 @@ import numpy as np
 from sreclip.evaluate.accuracy import REJECTED
 from sreclip.evaluate.stored import Evaluation, predicted_column, read_predictions
 from sreclip.files import atomic_path
-from sreclip.plan.plan import PREDICTIONS, Plan
+from sreclip.plan.plan import Plan
+from sreclip.plan.results import PREDICTIONS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ from sreclip.evaluate.literature import LITERATURE, literature_notes, read_liter
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import Evaluation, read_evaluations
 from sreclip.files import read_json
-from sreclip.plan.plan import PREDICTIONS, REJECTS, Plan
+from sreclip.plan.plan import Plan
+from sreclip.plan.results import PREDICTIONS, REJECTS
 from sreclip.plan.run import snapshots
 from sreclip.provenance.stamps import PAGE, is_as_published, stamps, task_numbers
 from sreclip.report.differences import marks

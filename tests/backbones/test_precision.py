@@ -1,4 +1,4 @@
-"""Which precision is advised, and that what is tried is a block of CLIP."""
+"""Which precision is best, and that what is tried is a block of CLIP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import pytest
 import torch
 from open_clip.transformer import ResidualAttentionBlock
 
-from sreclip.backbones.precision import HEADS, TOKENS, WIDTH, Block, Tried, advice, try_precisions
+from sreclip.backbones.precision import (
+    HEADS,
+    TOKENS,
+    WIDTH,
+    Block,
+    Tried,
+    best_precision,
+    comparison,
+    images_per_second,
+    try_precisions,
+)
 from sreclip.errors import ConfigError
 
 
@@ -32,25 +42,33 @@ def test_a_cpu_is_tried_and_left_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bfloat16", "float16", "said"),
+    ("bfloat16", "float16", "best", "said"),
     [
-        (0.5, None, "bfloat16 is 2.0 times as fast as float32"),
-        (7.0, None, "keep backbone.open_clip.precision: float32; bfloat16 is 7.0 times slower"),
-        (0.9, None, "keep backbone.open_clip.precision: float32; bfloat16 is 1.1 times as fast"),
-        (0.5, 0.4, "set backbone.open_clip.precision: bfloat16"),
-        (2.0, 0.25, "set backbone.open_clip.precision: float16"),
-        (2.0, 4.0, "bfloat16 is 2.0 times slower and float16 is 4.0 times slower"),
+        (0.5, None, "bfloat16", "bfloat16 is 2.0 times as fast as float32; 1 - cosine"),
+        (7.0, None, "float32", "cuda:1: bfloat16 is 7.0 times slower than float32"),
+        (0.9, None, "float32", "cuda:1: bfloat16 is 1.1 times as fast as float32"),
+        (0.5, 0.4, "bfloat16", "is 2e-05"),
+        (2.0, 0.25, "float16", "float16 is 4.0 times as fast as float32; 1 - cosine"),
+        (2.0, 4.0, "float32", "2.0 times slower than float32 and float16 is 4.0 times"),
     ],
 )
-def test_advice(bfloat16: float, float16: float | None, said: str) -> None:
+def test_what_is_said_of_precisions(
+    bfloat16: float, float16: float | None, best: str, said: str
+) -> None:
     tried = {"float32": Tried(1.0, 0.0), "bfloat16": Tried(bfloat16, 2e-5)}
     if float16 is not None:
         tried["float16"] = Tried(float16, 3e-6)
-    line = advice(tried, "cuda:1")
-    assert line.startswith("cuda:1: ")
+    line = comparison(tried, "cuda:1")
     assert said in line
     assert "\n" not in line
-    assert ("2e-05" in line) == ("set backbone.open_clip.precision: bfloat16" in line)
+    assert best_precision(tried) == best
+
+
+def test_images_per_second_count_all_blocks() -> None:
+    tried = {"float32": Tried(0.5, 0.0), "bfloat16": Tried(0.25, 0.0)}
+    assert images_per_second(tried, "float32", "cpu") == pytest.approx(16 / (12 * 0.5))
+    assert images_per_second(tried, "bfloat16", "cuda") == pytest.approx(256 / (12 * 0.25))
+    assert images_per_second(tried, "float16", "cpu") == pytest.approx(16 / (12 * 0.5))
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

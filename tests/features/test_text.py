@@ -89,6 +89,13 @@ def test_a_prompt_longer_than_the_context_names_class_and_template(fake: SimpleN
     assert "'a photo of very very" in caught.value.message
 
 
+def test_a_sentence_longer_than_the_context_names_class_and_sentence(fake: SimpleNamespace) -> None:
+    with pytest.raises(DataError, match=r"'lion': its sentence 'so so .* but fake reads only 20"):
+        encode_texts(
+            ["cat", "lion"], [(), ()], [], fake.Backbone(), [["a pet"], ["a cat", "so " * 30]]
+        )
+
+
 def test_vectors_that_cannot_be_used(
     fake: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

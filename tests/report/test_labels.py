@@ -14,7 +14,8 @@ from rich.console import Console
 from sreclip.errors import ConfigError
 from sreclip.evaluate.evaluation import evaluate_method
 from sreclip.evaluate.stored import read_evaluations
-from sreclip.plan.plan import TABLES, Plan
+from sreclip.plan.plan import Plan
+from sreclip.plan.results import TABLES
 from sreclip.report.labels import label_warnings
 from sreclip.report.page import render_page, write_page
 from sreclip.report.publish import publish

@@ -10,7 +10,8 @@ from sreclip.evaluate.stored import read_evaluation
 from sreclip.features.images import Reject
 from sreclip.methods.scores import read_scores
 from sreclip.model.writers import columns
-from sreclip.plan.plan import PREDICTIONS, Plan
+from sreclip.plan.plan import Plan
+from sreclip.plan.results import PREDICTIONS
 from sreclip.report.predictions import write_predictions
 from sreclip.report.rejects import Rejects
 

@@ -19,7 +19,8 @@ from sreclip.evaluate.metrics import METRICS
 from sreclip.evaluate.significance import COLUMNS, read_significance
 from sreclip.evaluate.stored import read_evaluations
 from sreclip.features.images import Reject
-from sreclip.plan.plan import REJECTS, Plan
+from sreclip.plan.plan import Plan
+from sreclip.plan.results import REJECTS
 from sreclip.plan.run import snapshot_path, write_snapshot
 from sreclip.report.labels import warnings_of
 from sreclip.report.page import write_page

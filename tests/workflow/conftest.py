@@ -171,8 +171,9 @@ def make_project(folder: Path) -> Project:
     for name in WORKFLOW_FILES:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    (folder / "weights").mkdir()
-    shutil.copy(ROOT / "weights/README.md", folder / "weights")
+    for name in ("weights", "prompts"):
+        (folder / name).mkdir()
+        shutil.copy(ROOT / name / "README.md", folder / name)
     for kind, name in enumerate(CLASSES):
         for number in range(6):
             seed = 100 * kind + number

@@ -21,7 +21,7 @@ EVALUATE = {"evaluate_method": 3, **COMPARE}
 FIT = {"train_method": 3, **EVALUATE}
 ONE_FIT = {"train_method": 1, "evaluate_method": 1, **COMPARE}
 TWO_FITS = {"train_method": 2, "evaluate_method": 2, **COMPARE}
-NODES = {"extract_text": 1, **FIT}
+ONE_TEXT = {"extract_text": 1, **FIT}
 TEXT = {"extract_text": 2, **FIT}
 FEATURES = {"extract_images": 2, **TEXT}
 NOTHING: Mapping[str, int] = {}
@@ -102,11 +102,12 @@ PARAMS = (
     param("backbone.name", "open_clip", FEATURES),
     param("backbone.open_clip.model", "ViT-L-14", NOTHING, "not the backbone that runs"),
     param("prompts.templates", ["a {}."], TEXT),
+    param("prompts.synonyms", {"dog": ["puppy"]}, ONE_TEXT, "of a class"),
     param("features.dtype", "float32", FEATURES),
     param("features.reduced_jpeg", True, FEATURES),
     param("features.max_rejects", 0.5, NOTHING, "looked at by the next fit"),
     param("features.workers", 1, NOTHING),
-    param("graph.similarity", "lin", {"build_graph": 1, **NODES}),
+    param("graph.similarity", "lin", {"build_graph": 1, **ONE_TEXT}),
     param("graph.text_weight", 0.5, FIT),
     param("methods.sre_clip.trust", 0.02, ONE_FIT, "one method's setting"),
     param("methods.linear_probe.holdout", 0.3, NOTHING, "a method that does not run"),
@@ -145,7 +146,7 @@ CODE = (
         code="features/__init__.py",
         replace=("EXTRACTION_VERSION = ", "EXTRACTION_VERSION = 1"),
     ),
-    statement("graph/senses.py", {"build_graph": 1, **NODES}),
+    statement("graph/senses.py", {"build_graph": 1, **ONE_TEXT}),
     statement("graph/draw.py", PUBLISH),
     Edit(
         "`config/sre_clip.py`: another default of one method",

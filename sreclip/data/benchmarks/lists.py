@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from sreclip.data.benchmarks.found import Found, class_folder
 from sreclip.data.benchmarks.spec import Side
-from sreclip.data.class_list import read_utf8
 from sreclip.data.listing import Listing
 from sreclip.errors import DataError
+from sreclip.files import read_utf8
 
 _FORM = "a line is a path, a space and the number of the class, as in: killer+whale/1.jpg 0"
 

@@ -1,0 +1,1 @@
+"""What a machine and a project lack for a run: looked at, not mended."""
