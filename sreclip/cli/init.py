@@ -1,0 +1,66 @@
+"""Begin with one's own images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sreclip.cli.app import app, log
+from sreclip.cli.models import MODELS
+from sreclip.errors import ConfigError
+
+MINI = "mini"
+
+
+@app.command(rich_help_panel=MODELS)
+def init(
+    source: Annotated[Path, typer.Argument(help="Labelled images: a folder per class.")],
+    target: Annotated[Path, typer.Argument(help="Images to label.")],
+    names: Annotated[
+        str | None,
+        typer.Option(help="Classes that only the target shows: a,b,c or a file with one per line."),
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option(help="MODEL:WEIGHTS of open_clip, or mini.", metavar="MODEL")
+    ] = "ViT-B-16:openai",
+    out: Annotated[Path, typer.Option(help="Parameters to write.", metavar="FILE")] = Path(
+        "params.yaml"
+    ),
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+) -> None:
+    """Look at your own images and write the parameters of a run, to read and to change."""
+    from sreclip.config import load_params
+    from sreclip.files import write_text
+    from sreclip.init.proposal import names_of, propose
+    from sreclip.init.text import findings, next_step, params_text
+
+    list_path = out.with_name("classes.txt")
+    given = names_of(names)
+    taken = [path for path in (out, *([list_path] if given else [])) if path.exists()]
+    if taken:
+        raise ConfigError(
+            f"{' and '.join(map(str, taken))} exists", "move it away, or give another with --out"
+        )
+    model = None if backbone == MINI else _model(backbone)
+    proposal = propose(source, target, given, list_path)
+    for line in findings(proposal):
+        print(line)
+    if not yes and sys.stdin.isatty() and not typer.confirm(f"Write {out}?", default=True):
+        return
+    if proposal.list_path:
+        write_text(list_path, "\n".join(proposal.names) + "\n")
+    write_text(out, params_text(proposal, model))
+    load_params(out)
+    log.info("%s is written. Read it, then run\n  %s", out, next_step(out))
+
+
+def _model(backbone: str) -> tuple[str, str]:
+    model, colon, pretrained = backbone.partition(":")
+    if not (model and colon and pretrained):
+        raise ConfigError(
+            f"--backbone {backbone} is no MODEL:WEIGHTS", "such as ViT-B-16:openai, or mini"
+        )
+    return model, pretrained
