@@ -112,7 +112,7 @@ def predict(
         raise ConfigError("--watch needs a file that grows", "give --out FILE.csv or FILE.jsonl")
     chosen = format_of(out, kind)
     model = Model(folder, device, weights)
-    sorter = Sorter(sort_into, by) if sort_into else None
+    sorter = Sorter(sort_into, by, again=watch) if sort_into else None
     growing = Log(out, chosen, top) if watch and out else None
     found: Iterable[Prediction]
     if features is not None:

@@ -32,14 +32,16 @@ class Sorter:
     counts
         Images per folder.
 
+    With ``again`` the folder may hold what was sorted before.
+
     Raises
     ------
     ConfigError
-        The folder exists and is not empty.
+        The folder is not empty, or is a file.
     """
 
-    def __init__(self, folder: Path, way: Way) -> None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    def __init__(self, folder: Path, way: Way, *, again: bool = False) -> None:
+        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not again)):
             raise ConfigError(f"{folder} is not empty", "give a folder that is new or empty")
         self.folder, self.way = folder, way
         self.counts: Counter[str] = Counter()

@@ -220,6 +220,7 @@ def test_a_watched_folder_is_labelled_as_images_arrive(models: Path) -> None:
     shutil.copy(models / "new/cat/0.png", drop / "0.png")
     out = models / "drop.csv"
     command = ["sreclip", "predict", "zero_shot", "drop", "--watch", "--out", "drop.csv"]
+    command += ["--sort-into", "dropped"]
 
     def until(n: int) -> list[str]:
         for _ in range(600):
@@ -248,6 +249,9 @@ def test_a_watched_folder_is_labelled_as_images_arrive(models: Path) -> None:
         process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
     assert all(row["class"] for row in rows(out.read_text()))
+    assert sorted(path.name for path in (models / "dropped").glob("*/*")) == [
+        *("0.png", "1.png", "2.png"),
+    ]
 
 
 def test_names_of_folders_cannot_leave_the_folder() -> None:
