@@ -224,7 +224,7 @@ class PlainSreClip:
         self.labels = known_numbers(inputs)
         torch.manual_seed(start.seed)
         data = FitData(*(getattr(inputs, field.name) for field in fields(FitData)))
-        adapters = Adapters(data, settings)
+        adapters = Adapters(data.text.features, data.graph.node_features, settings)
         self.image, self.classes = weights(adapters.image), weights(adapters.classes)
         self.optimizer = torch.optim.AdamW(
             [*self.image.values(), *self.classes.values()],
