@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,21 +26,10 @@ LARGEST_TO_SMALLEST = 50
 Rows = NDArray[np.int64]
 
 
-def with_target(split: Split, rows: Rows) -> Split:
+def keep(split: Split, rows: Rows) -> Split:
     """Keep some target images."""
-    inputs = replace(
-        split.inputs,
-        target_features=split.inputs.target_features[torch.from_numpy(rows)],
-        target_row_id=np.arange(len(rows)),
-        target_ok=np.ones(len(rows), dtype=bool),
-    )
-    return Split(inputs, split.labels[rows], split.known)
-
-
-def with_source(split: Split, features: torch.Tensor, labels: torch.Tensor) -> Split:
-    """Take other source images."""
-    inputs = replace(split.inputs, source_features=features, source_labels=labels)
-    return Split(inputs, split.labels, split.known)
+    features = split.inputs.target_features[torch.from_numpy(rows)]
+    return split.with_target(features, split.labels[rows])
 
 
 def of_each_class(labels: NDArray[np.int64], most: Callable[[int, int], int]) -> Rows:
@@ -61,18 +49,18 @@ def long_tail(split: Split) -> Split:
     def most(rank: int, n: int) -> int:
         return round(n * LARGEST_TO_SMALLEST ** (-rank / last))
 
-    return with_target(split, of_each_class(split.labels, most))
+    return keep(split, of_each_class(split.labels, most))
 
 
 def thirty(split: Split) -> Split:
     """Keep thirty target images."""
     rows = np.random.default_rng(0).permutation(len(split.labels))[:30]
-    return with_target(split, np.sort(rows))
+    return keep(split, np.sort(rows))
 
 
 def only(split: Split, known: bool) -> Split:
     """Keep the target images of known or of unknown classes."""
-    return with_target(split, np.flatnonzero(split.known[split.labels] == known))
+    return keep(split, np.flatnonzero(split.known[split.labels] == known))
 
 
 def shots(split: Split, n: int) -> Split:
@@ -80,7 +68,7 @@ def shots(split: Split, n: int) -> Split:
     labels = split.inputs.source_labels.numpy()
     rows = torch.from_numpy(of_each_class(labels, lambda *_: n))
     inputs = split.inputs
-    return with_source(split, inputs.source_features[rows], inputs.source_labels[rows])
+    return split.with_source(inputs.source_features[rows], inputs.source_labels[rows])
 
 
 def one_domain(split: Split) -> Split:
@@ -89,8 +77,8 @@ def one_domain(split: Split) -> Split:
     target = np.setdiff1d(np.arange(len(split.labels)), source)
     source = source[split.known[split.labels[source]]]
     features = split.inputs.target_features[torch.from_numpy(source)]
-    taught = with_source(split, features, torch.from_numpy(split.labels[source]))
-    return with_target(taught, target)
+    taught = split.with_source(features, torch.from_numpy(split.labels[source]))
+    return keep(taught, target)
 
 
 CASES: dict[str, Callable[[Split], Split]] = {

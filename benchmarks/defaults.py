@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +78,8 @@ def _reversed(splits: list[Split]) -> list[Split]:
     found = []
     for split in splits:
         kept = torch.from_numpy(split.known[split.labels])
-        inputs = replace(
-            split.inputs,
-            source_features=split.inputs.target_features[kept],
-            source_labels=torch.from_numpy(split.labels)[kept],
-            target_features=target,
-            target_row_id=np.arange(len(target)),
-            target_ok=np.ones(len(target), dtype=bool),
-        )
-        found.append(Split(inputs, labels, split.known))
+        source = split.inputs.target_features[kept], torch.from_numpy(split.labels)[kept]
+        found.append(split.with_source(*source).with_target(target, labels))
     return found
 
 

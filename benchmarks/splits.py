@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sreclip.data.manifest import read_target_labels
@@ -25,6 +28,21 @@ class Split:
         self, inputs: FitInputs, labels: NDArray[np.int64], known: NDArray[np.bool_]
     ) -> None:
         self.inputs, self.labels, self.known = inputs, labels, known
+
+    def with_target(self, features: torch.Tensor, labels: NDArray[np.int64]) -> Split:
+        """Return the split with other target images, all of them readable."""
+        inputs = replace(
+            self.inputs,
+            target_features=features,
+            target_row_id=np.arange(len(features)),
+            target_ok=np.ones(len(features), dtype=bool),
+        )
+        return Split(inputs, labels, self.known)
+
+    def with_source(self, features: torch.Tensor, labels: torch.Tensor) -> Split:
+        """Return the split with other source images."""
+        inputs = replace(self.inputs, source_features=features, source_labels=labels)
+        return Split(inputs, self.labels, self.known)
 
     @classmethod
     def of(cls, plan: Plan) -> Split:

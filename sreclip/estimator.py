@@ -162,9 +162,8 @@ class Estimator(ClassifierMixin, BaseEstimator):
 
         from sreclip.methods.base import fit_together
         from sreclip.refinement.candidates import Candidates
-        from sreclip.refinement.refine import refine
         from sreclip.train.arrays import fit_data
-        from sreclip.train.fits import make_method
+        from sreclip.train.fits import make_method, refined_blocks
 
         settings = self._checked_settings()
         source, labels = validate_data(self, X, y, ensure_min_samples=2)
@@ -189,13 +188,7 @@ class Estimator(ClassifierMixin, BaseEstimator):
         if settings.refine:
             target = data.target_features
             with torch.inference_mode():
-                blocks, states = refine(
-                    settings.refine,
-                    method.image_features(target),
-                    method.anchors(),
-                    method.logit_blocks(target),
-                    settings.neighbours,
-                )
+                blocks, states = refined_blocks(method, target)
                 found = Candidates.from_blocks(blocks, len(target), len(classes_))
             self._refined = _Refined(target, found, states)
         self.classes_ = classes_
@@ -235,19 +228,16 @@ class Estimator(ClassifierMixin, BaseEstimator):
         import torch
 
         from sreclip.methods.transductive import same_images
-        from sreclip.refinement.refine import score_others
         from sreclip.train.arrays import unit_rows
+        from sreclip.train.fits import others_blocks
 
         check_is_fitted(self, "method_")
         rows = unit_rows(validate_data(self, X, reset=False), "X")
         method, refined = self.method_, self._refined
         features = torch.from_numpy(rows).to(method.text_.features.device)
-        if refined is None:
-            return len(rows), method.logit_blocks(features)
-        if same_images(features, refined.target):
+        if refined is not None and same_images(features, refined.target):
             return len(rows), refined.predictions.blocks()
-        adapted, blocks = method.image_features(features), method.logit_blocks(features)
-        return len(rows), score_others(refined.states, adapted, blocks, len(self.classes_))
+        return len(rows), others_blocks(method, refined.states if refined else [], features)
 
     def _checked_settings(self) -> Settings:
         """Return the method's settings; `ArgumentError` where a parameter cannot be used."""

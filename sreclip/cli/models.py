@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,13 +21,12 @@ from sreclip.cli.app import (
     registered_method,
 )
 from sreclip.errors import ConfigError
+from sreclip.model import Format, Way
 
 if TYPE_CHECKING:
     from sreclip.model.prediction import Prediction
 
 MODELS = "Models"
-FORMATS = Literal["csv", "jsonl", "parquet", "label-studio", "fiftyone"]
-WAYS = Literal["link", "copy", "move"]
 
 
 @app.command(rich_help_panel=MODELS)
@@ -67,7 +66,7 @@ def predict(
         typer.Option(help="File to write; without it CSV is printed.", metavar="FILE"),
     ] = None,
     kind: Annotated[
-        FORMATS | None, typer.Option("--format", help="By default what FILE ends in.")
+        Format | None, typer.Option("--format", help="By default what FILE ends in.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes per image.")] = 5,
     reject: Annotated[
@@ -78,7 +77,7 @@ def predict(
         Path | None,
         typer.Option(help="New folder with a folder per class, and _uncertain.", metavar="DIR"),
     ] = None,
-    by: Annotated[WAYS, typer.Option(help="How images get into it.")] = "link",
+    by: Annotated[Way, typer.Option(help="How images get into it.")] = "link",
     features: Annotated[
         str | None,
         typer.Option(help="Label rows of ready features instead of images.", metavar="FILE"),

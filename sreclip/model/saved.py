@@ -119,8 +119,8 @@ class SavedModel:
         if digest != _digest(value):
             raise StoreError(f"{folder / ABOUT} is not as it was saved", AGAIN)
         try:
+            value["thresholds"] = [Threshold(**each) for each in value["thresholds"]]
             found = cls(**{field.name: value[field.name] for field in fields(cls)})
-            thresholds = [Threshold(**each) for each in value["thresholds"]]
         except (KeyError, TypeError) as error:
             raise StoreError(f"{folder / ABOUT} is no description of a model", AGAIN) from error
         path = folder / TENSORS
@@ -128,7 +128,7 @@ class SavedModel:
             raise StoreError(f"{path} is missing", AGAIN)
         if file_sha256(path) != found.tensors_sha256:
             raise StoreError(f"{path} is not as it was saved", AGAIN)
-        return cls(**vars(found) | {"thresholds": thresholds})
+        return found
 
 
 def _digest(value: dict[str, Any]) -> str:

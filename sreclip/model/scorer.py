@@ -14,17 +14,14 @@ from torch import Tensor
 
 from sreclip.config.methods import MethodsSettings
 from sreclip.errors import SreclipError, StoreError
-from sreclip.methods import METHODS
 from sreclip.methods.base import Method
 from sreclip.methods.data import ClassText
 from sreclip.methods.logits import assemble
 from sreclip.model.saved import TENSORS, TEXT, SavedModel
 from sreclip.refinement.candidates import State
-from sreclip.refinement.refine import restored_steps, score_others
-from sreclip.registry import load_registered
+from sreclip.refinement.refine import restored_steps
+from sreclip.train.fits import make_method, others_blocks
 from sreclip.train.states import place
-
-REFINE = "refine."
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,6 @@ class Scorer:
         try:
             settings = MethodsSettings().changed(saved.method, saved.settings)
             chosen = settings.settings(saved.method)
-            cls = load_registered("method", saved.method, METHODS)
             self.states: list[tuple[Method, list[State]]] = []
             for seed in saved.seeds:
                 start = place(seed)
@@ -59,11 +55,8 @@ class Scorer:
                     for name, value in tensors.items()
                     if name.startswith(start)
                 }
-                steps = {
-                    n.removeprefix(REFINE): v for n, v in state.items() if n.startswith(REFINE)
-                }
-                method = cls(chosen, seed=seed).restore(state, text)
-                self.states.append((method, restored_steps(chosen.refine, steps)))
+                method = make_method(saved.method, chosen, seed).restore(state, text)
+                self.states.append((method, restored_steps(chosen.refine, state)))
         except (KeyError, RuntimeError, ValueError, SreclipError) as error:
             raise StoreError(
                 f"{folder}: this sreclip cannot use the state of {saved.method} ({error})",
@@ -83,8 +76,5 @@ class Scorer:
         return Scored(together.exp().cpu().numpy(), agreement)
 
     def _log_p(self, method: Method, states: list[State], features: Tensor) -> Tensor:
-        blocks = method.logit_blocks(features)
-        if states:
-            adapted = method.image_features(features)
-            blocks = iter(score_others(states, adapted, blocks, self.n_classes))
+        blocks = others_blocks(method, states, features)
         return assemble(blocks, len(features), self.n_classes).float().log_softmax(dim=1)

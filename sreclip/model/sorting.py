@@ -7,15 +7,14 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
 from sreclip.data.archives import FileOpener, read_at
 from sreclip.errors import ConfigError, StoreError
 from sreclip.files import atomic_path
+from sreclip.model import Way
 from sreclip.model.found import ROOT, Found
 from sreclip.model.prediction import Prediction
 
-Way = Literal["link", "copy", "move"]
 UNCERTAIN, UNREADABLE = "_uncertain", "_unreadable"
 # What a folder's name may not have, or not at its start; it is written as %XX.
 UNSAFE, UNSAFE_START = "/\\%", "._"

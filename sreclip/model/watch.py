@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sreclip.errors import ConfigError, StoreError
+from sreclip.model import Format
 from sreclip.model.found import ROOT, Found
 from sreclip.model.model import Model
 from sreclip.model.prediction import Prediction
-from sreclip.model.writers import Format, columns, line_of
+from sreclip.model.writers import columns, line_of
 
 SECONDS = 1.0
 

@@ -8,18 +8,19 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any
 
 from sreclip.errors import ConfigError
 from sreclip.files import atomic_path
+from sreclip.model import Format
 from sreclip.model.prediction import Prediction
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Format = Literal["csv", "jsonl", "parquet", "label-studio", "fiftyone"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 ROW_GROUP = 4096
 
@@ -146,7 +147,7 @@ def _type(column: str) -> pa.DataType:
 
 def _encodable(prediction: Prediction) -> Prediction:
     path = prediction.path.encode(errors="backslashreplace").decode()
-    return Prediction(**vars(prediction) | {"path": path})
+    return replace(prediction, path=path)
 
 
 def _as_json(prediction: Prediction) -> dict[str, Any]:

@@ -56,14 +56,23 @@ def refine(
     return blocks, states
 
 
+def step_tensors(steps: Sequence[Refinement], states: Sequence[State]) -> dict[str, Tensor]:
+    """Return the tensors of the steps' states as ``refine.NUMBER.STEP.NAME``."""
+    return {
+        f"refine.{number}.{step}.{name}": tensor
+        for number, (step, state) in enumerate(zip(steps, states, strict=True))
+        for name, tensor in state.tensors().items()
+    }
+
+
 def restored_steps(steps: Sequence[Refinement], tensors: Mapping[str, Tensor]) -> list[State]:
-    """Return the states of steps, whose tensors are ``NUMBER.STEP.NAME``.
+    """Return the states whose `step_tensors` are among the tensors.
 
     Raises `KeyError` where one is missing.
     """
     states = []
     for number, name in enumerate(steps):
-        start = f"{number}.{name}."
+        start = f"refine.{number}.{name}."
         own = {key.removeprefix(start): tensors[key] for key in tensors if key.startswith(start)}
         states.append(_STATES[name].from_tensors(own))
     return states

@@ -78,18 +78,22 @@ def write_page(plan: Plan) -> None:
     The tables of rejected images and of predictions are written beside it.
     """
     rejects = list_rejects(plan)
-    text = render_page(plan, rejects)
+    results = read_evaluations(plan.comparison.inputs)
+    text = render_page(plan, rejects, results)
     write_rejects(plan.page[REJECTS], rejects)
-    write_predictions(plan, read_evaluations(plan.comparison.inputs), rejects)
+    write_predictions(plan, results, rejects)
     write_text(plan.page["index.html"], text)
 
 
-def render_page(plan: Plan, rejects: Rejects | None = None) -> str:
-    """Return the page's text; see `write_page`. The rejects are read unless they are given."""
+def render_page(
+    plan: Plan, rejects: Rejects | None = None, results: list[Evaluation] | None = None
+) -> str:
+    """Return the page's text; see `write_page`. What is not given is read."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
+    results = results or read_evaluations(plan.comparison.inputs)
     environment = Environment(
         loader=PackageLoader(TEMPLATES),
         autoescape=True,
@@ -100,7 +104,7 @@ def render_page(plan: Plan, rejects: Rejects | None = None) -> str:
     environment.filters["percent"] = percent_text
     scripts = {"plotly": get_plotlyjs(), "figures": _resource("figures.js.j2")}
     page = environment.get_template("page.html.j2").render(
-        **_context(plan, read_evaluations(plan.comparison.inputs), rejects or list_rejects(plan)),
+        **_context(plan, results, rejects or list_rejects(plan)),
         style=Markup(_resource("page.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
         script_hashes=[script_hash(text) for text in scripts.values()],

@@ -17,7 +17,7 @@ from sreclip.methods.data import ClassGraph, ClassText, FitData
 from sreclip.methods.logits import Block, collect
 from sreclip.methods.scores import ImageScores
 from sreclip.refinement.candidates import State
-from sreclip.refinement.refine import refine
+from sreclip.refinement.refine import refine, score_others
 from sreclip.registry import load_registered
 
 
@@ -78,11 +78,26 @@ def score_target(method: Method, features: torch.Tensor) -> ImageScores:
 
 def refined_target(method: Method, features: torch.Tensor) -> tuple[ImageScores, list[State]]:
     """Score as `score_target`, and return the states of the refinements, in their order."""
-    settings, known = method.settings, method.text_.known
-    blocks: Iterable[Block] = method.logit_blocks(features)
-    states: list[State] = []
     with torch.inference_mode():
-        if settings.refine:
-            adapted, text = method.image_features(features), method.anchors()
-            blocks, states = refine(settings.refine, adapted, text, blocks, settings.neighbours)
-        return collect(blocks, len(features), known), states
+        blocks, states = refined_blocks(method, features)
+        return collect(blocks, len(features), method.text_.known), states
+
+
+def refined_blocks(method: Method, features: torch.Tensor) -> tuple[Iterable[Block], list[State]]:
+    """Return the refined logits of the target of a fit, and the states of the refinements."""
+    settings, blocks = method.settings, method.logit_blocks(features)
+    if not settings.refine:
+        return blocks, []
+    adapted, text = method.image_features(features), method.anchors()
+    return refine(settings.refine, adapted, text, blocks, settings.neighbours)
+
+
+def others_blocks(
+    method: Method, states: Sequence[State], features: torch.Tensor
+) -> Iterable[Block]:
+    """Return the logits of other images, refined by the states of the fit's refinements."""
+    blocks = method.logit_blocks(features)
+    if not states:
+        return blocks
+    n_classes = len(method.text_.features)
+    return score_others(states, method.image_features(features), blocks, n_classes)

@@ -21,7 +21,7 @@ from sreclip.methods import METHODS
 from sreclip.methods.base import Checkpoints, Diverged, Method, Progress
 from sreclip.methods.scores import ImageScores, Scores, write_scores
 from sreclip.plan.plan import Plan
-from sreclip.refinement.candidates import State
+from sreclip.refinement.refine import step_tensors
 from sreclip.registry import load_registered
 from sreclip.train.fits import FitInputs, fit_seeds, make_method, refined_target, score_target
 from sreclip.train.inputs import load_inputs
@@ -58,7 +58,7 @@ def fit_method(
     for kept, method in zip(checkpoints, fitted, strict=True):
         scored, refinements = refined_target(method, inputs.target_features)
         runs.append(scored.spread(inputs.target_ok))
-        state = method.state() | _named(settings.refine, refinements)
+        state = method.state() | step_tensors(settings.refine, refinements)
         tensors |= {place(kept.seed) + part: value for part, value in _stored(state).items()}
         tensors |= kept.tensors
         found.append({"seed": kept.seed, **method.facts()})
@@ -176,15 +176,6 @@ class _Bar:
             self._tqdm.update(sum(at for at, _ in self._at.values()) - self._tqdm.n)
 
         return show
-
-
-def _named(steps: Sequence[str], states: Sequence[State]) -> dict[str, torch.Tensor]:
-    """Return the tensors of refinements as ``refine.NUMBER.STEP.NAME``."""
-    return {
-        f"refine.{number}.{step}.{name}": tensor
-        for number, (step, state) in enumerate(zip(steps, states, strict=True))
-        for name, tensor in state.tensors().items()
-    }
 
 
 def _stored(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

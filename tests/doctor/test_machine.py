@@ -12,14 +12,7 @@ import pytest
 from sreclip.doctor import machine, software
 from sreclip.doctor.finding import Finding, duration, size
 from sreclip.doctor.limits import Cores, Memory
-
-
-def only(findings: Iterable[Finding], mark: str, text: str) -> Finding:
-    (found,) = findings
-    assert found.mark == mark
-    assert text in found.text
-    assert bool(found.mend) == (mark != "ok")
-    return found
+from tests.doctor.findings import only
 
 
 def named(findings: Iterable[Finding], what: str) -> Finding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,12 +21,12 @@ from sreclip.data.shards import Shard
 from sreclip.doctor import model, project
 from sreclip.doctor.architecture import VIT_B_32, architecture_of
 from sreclip.doctor.examine import examine
-from sreclip.doctor.finding import Finding
 from sreclip.doctor.limits import Cores, Memory
 from sreclip.doctor.project import Images
 from sreclip.doctor.view import print_findings, to_json
 from sreclip.errors import ConfigError
 from sreclip.plan.plan import Plan
+from tests.doctor.findings import only
 
 LARGE = {"name": "open_clip", "open_clip": {"model": "ViT-L-14"}}
 
@@ -40,14 +39,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def plan_with(**sections: Any) -> Plan:
     return Plan(parse_params(sections))
-
-
-def only(findings: Iterable[Finding], mark: str, text: str) -> Finding:
-    (found,) = findings
-    assert found.mark == mark
-    assert text in found.text
-    assert bool(found.mend) == (mark != "ok")
-    return found
 
 
 def prepared(monkeypatch: pytest.MonkeyPatch, count: int, left: int) -> None:

@@ -12,7 +12,12 @@ from safetensors.torch import load, save
 from sreclip.methods import METHODS
 from sreclip.methods.base import Method
 from sreclip.refinement import Refinement
-from sreclip.refinement.refine import refine, restored_steps, score_others
+from sreclip.refinement.refine import (
+    refine,
+    restored_steps,
+    score_others,
+    step_tensors,
+)
 from tests.methods.test_methods import CLASSES, make, problem  # noqa: F401 - a fixture
 
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -65,12 +70,7 @@ def test_restored_steps_score_as_those_of_the_fit(
     target, others = problem["target_features"][::2], problem["target_features"][1::2]
     text = replace(problem["text"])
     _, states = refine(steps, target, text, method.logit_blocks(target))
-    tensors = {
-        f"{number}.{name}.{key}": value
-        for number, (name, state) in enumerate(zip(steps, states, strict=True))
-        for key, value in state.tensors().items()
-    }
-    again = restored_steps(steps, stored(tensors))
+    again = restored_steps(steps, stored(step_tensors(steps, states)))
     wanted, found = (
         torch.cat(
             [b.logits for b in score_others(each, others, method.logit_blocks(others), CLASSES)]

@@ -16,7 +16,7 @@ from sreclip.methods.base import Method
 from sreclip.methods.logits import assemble
 from sreclip.methods.zero_shot import ZeroShot
 from sreclip.plan.results import Result
-from sreclip.refinement.refine import score_others
+from sreclip.refinement.refine import score_others, step_tensors
 from sreclip.train import method as module
 from sreclip.train.fits import refined_target
 from tests.methods.conftest import CLASSES, problem
@@ -77,7 +77,7 @@ def test_what_is_saved_of_the_refinements_scores_other_images(problem: dict[str,
     method = ZeroShot(refine=["class_bias", "stata"])
     method.fit(**problem | {"target_features": target[::2]})
     _, states = refined_target(method, target[::2])
-    saved = module._named(method.settings.refine, states)
+    saved = step_tensors(method.settings.refine, states)
     prefix = "refine.1.stata."
     assert saved.keys() == {
         "refine.0.class_bias.class_bias",
