@@ -41,6 +41,7 @@ LEFT_OUT = {
     "sreclip.files": "reads and writes bytes as they are",
     "sreclip.keys": "names files",
     "sreclip.methods": "lists names; a new method changes no other",
+    "sreclip.model": "lists names of formats",
     "sreclip.plan.*": "what it decides is in the keys by value",
     "sreclip.provenance.*": "records what was done",
     "sreclip.refinement": "lists names",
