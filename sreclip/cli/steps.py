@@ -105,7 +105,7 @@ def prepare_data(params: ParamsFile = DEFAULT_PARAMS, quiet: Quiet = False) -> N
     _made(plan, plan.task)
     # Errors where the split does not fit the classes, or labels are to choose and there is none.
     _ = plan.known
-    refuse_missing_labels(plan.params, summary["target_labels"])
+    refuse_missing_labels(plan.params, plan.n_target_labels)
 
 
 @_step

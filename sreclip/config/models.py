@@ -235,6 +235,12 @@ class SweepSettings(Section):
 class EvaluateSettings(Section):
     """Metrics and intervals."""
 
+    labels: str | None = Field(
+        None,
+        description="Labels that were given to target images by hand: CSV with the columns `path` "
+        "and `class`, as `sreclip label` writes it. They come before those of class folders and "
+        "lists.",
+    )
     ece_bins: int = Field(15, ge=1, description="Equal-width confidence bins of the ECE.")
     confidence: float = Field(
         0.95,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sreclip.data.label_file import NO_LABEL, SHOWS_NONE
 from sreclip.errors import StoreError
 from sreclip.evaluate.accuracy import class_accuracy, predictions
 from sreclip.evaluate.confusion import confusion
@@ -39,15 +40,16 @@ def evaluate_method(plan: Plan, method: str, target: pd.DataFrame | None = None)
     """Write ``evaluation.json`` and ``predictions.parquet`` of a method.
 
     ``target`` is what `read_target` returns for the plan's task, if it has been read before.
-    Images without a label are left out; labelled images that could not be read count as wrong.
-    Without any label there are no metrics, and only the predictions are described.
+    Images without a label are left out, and those that show no class; labelled images that could
+    not be read count as wrong. Without any label there are no metrics, and only the predictions
+    are described.
     With ``train.selection.rule: oracle`` the candidate with the best mean H counts (without an
     unknown image: with the best mean over all classes). With ``evaluate.protocol: reference``
     metrics are as `sreclip.evaluate.reference` says; predictions, curve and confusion are those
     of the last state. Raises `ConfigError` if labels are to choose and there is none.
     """
     result = plan.evaluation(method)
-    target = read_target(plan.task.path) if target is None else target
+    target = read_target(plan) if target is None else target
     evaluated = [_evaluate(candidate, method, target) for candidate in plan.candidates(method)]
     metrics = [found["metrics"] for _, found, _ in evaluated]
     number = 0
@@ -85,7 +87,8 @@ def _evaluate(
         **{name: fit[name] for name in FROM_FIT},
         "seeds": list(scores.seeds),
         "n_images": int(labelled.sum()),
-        "n_unlabelled": int((~labelled).sum()),
+        "n_unlabelled": int((labels == NO_LABEL).sum()),
+        "n_none": int((labels == SHOWS_NONE).sum()),
         "n_rejected": int((labelled & ~scores.ok).sum()),
         "classes": list(scores.classes),
         "known": scores.known,

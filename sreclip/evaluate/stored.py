@@ -35,10 +35,12 @@ class Evaluation:
     baseline: bool  # the method is published elsewhere
     settings: Mapping[str, Any]
     seeds: Sequence[int]
-    # Target images with a label, without one, and with one but unreadable.
+    # Target images with a class as label, without a label, with a class but unreadable, and those
+    # that show none of the classes.
     n_images: int
     n_unlabelled: int
     n_rejected: int
+    n_none: int
     classes: Sequence[str]
     known: NDArray[np.bool_]  # (n_classes,)
     # "name" and, under the protocol "reference", "warning" and how steps were chosen.

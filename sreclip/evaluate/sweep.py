@@ -27,10 +27,10 @@ def tabulate_sweep(plan: Plan) -> None:
     """
     import pandas as pd
 
-    if not plan.summary["target_labels"]:
+    if not plan.n_target_labels:
         raise DataError(
             "a sweep compares accuracies, and no target image has a label",
-            "put some target images into class folders",
+            "label some images with: sreclip label",
         )
     sweep = Sweep(plan)
     frame = pd.DataFrame([row for item in sweep.combinations for row in _rows(item)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import sreclip
+from sreclip.data.label_file import NO_LABEL
 from sreclip.errors import ConfigError, StoreError
 from sreclip.evaluate.accuracy import predictions
 from sreclip.evaluate.stored import Evaluation, read_evaluation, read_fit
@@ -121,10 +122,10 @@ def _write_tensors(plan: Plan, result: Result, seeds: list[int], out: Path) -> l
 
 
 def _thresholds(plan: Plan, scores: Scores) -> list[Threshold]:
-    labels = read_target(plan.task.path)["label"].reindex(scores.row_id).to_numpy()
+    labels = read_target(plan)["label"].reindex(scores.row_id).to_numpy()
     run, ok = scores.runs[0], scores.ok
     confidence, right = run.confidence[ok], (predictions(run, ok) == labels)[ok]
-    labelled = (labels >= 0)[ok]
+    labelled = (labels != NO_LABEL)[ok]
     found = []
     for least in LEAST:
         kept = confidence >= least

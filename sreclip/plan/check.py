@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from sreclip.backbones.base import Checked
+from sreclip.data.label_file import labels_of
 from sreclip.data.tasks import load_task
 from sreclip.errors import ConfigError, SreclipError, shortened, some
 from sreclip.files import expanded
@@ -34,7 +35,7 @@ def check_plan(plan: Plan) -> None:
         counts = _class_counts(plan)
     except SreclipError as error:
         problems.append(error)
-    for check in (_classes, _prompts, _senses, _backbone, _devices):
+    for check in (_classes, _prompts, _labels, _senses, _backbone, _devices):
         if counts or check in (_backbone, _devices):
             try:
                 for line in check(plan, counts):
@@ -62,10 +63,17 @@ def _class_counts(plan: Plan) -> dict[str, int]:
     data = task.prepare(*where)
     for note in data.notes:
         log.info("note: %s", note)
-    if not any(image.domain == "target" and image.label is not None for image in data.images):
+    labelled = any(image.domain == "target" and image.label is not None for image in data.images)
+    if not labelled and plan.params.evaluate.labels is None:
         log.info("note: no target image has a label, so that nothing can be evaluated")
     found = Counter(image.label for image in data.images if image.domain == "source")
     return {entry.name: found[label] for label, entry in enumerate(data.classes)}
+
+
+def _labels(plan: Plan, counts: Counts) -> Iterator[str]:
+    file = plan.params.evaluate.labels
+    if file is not None:
+        yield f"labels: {len(labels_of(expanded(file), list(counts)))} images of {file}"
 
 
 def _classes(plan: Plan, counts: Counts) -> Iterator[str]:

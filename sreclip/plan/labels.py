@@ -18,5 +18,5 @@ def refuse_missing_labels(params: Params, n_labels: int) -> None:
         if is_set and not n_labels:
             raise ConfigError(
                 f"{setting} chooses by target labels, and no target image has a label",
-                "leave it out, or put some target images into class folders",
+                "leave it out, or label some images with: sreclip label",
             )

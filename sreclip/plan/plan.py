@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sreclip.config.models import Params
 from sreclip.data import PREPARE_VERSION
+from sreclip.data.label_file import labels_of
 from sreclip.data.manifest import (
     DOMAINS,
     LABELS_FILE,
@@ -30,13 +31,13 @@ from sreclip.data.manifest import (
 )
 from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
+from sreclip.files import expanded
 from sreclip.keys import content_key
-from sreclip.methods import METHODS
-from sreclip.plan.code import ENTRIES, code_key
+from sreclip.plan.code import ENTRIES, code_key, fit_code
 from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
 from sreclip.plan.prompts import Prompts, class_prompts, node_prompts
-from sreclip.plan.results import HISTORY, PREDICTIONS, REJECTS, TABLES, Result
+from sreclip.plan.results import HISTORY, PAGE_FILES, TABLES, Result
 from sreclip.plan.split import known_mask
 
 TEXT_KINDS = ("classes", "nodes")
@@ -44,13 +45,8 @@ TEXT_KINDS = ("classes", "nodes")
 BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
 
 # What stays with another split, method or sweep.
-_SHARED = {"task", "classes", "class_prompts", "shards", "summary", "_images"}
+_SHARED = {"task", "classes", "class_prompts", "hand_labels", "shards", "summary", "_images"}
 _SHARED |= {"weights_sha256", "backbone_key"}
-
-
-def fit_code(method: str) -> str:
-    """Return the key of the code behind a method's fits."""
-    return code_key(ENTRIES["fit"], METHODS[method].partition(":")[0])
 
 
 @dataclass(frozen=True)
@@ -165,6 +161,17 @@ class Plan:
         """Names of the unknown classes."""
         return [e.name for e, known in zip(self.classes, self.known, strict=True) if not known]
 
+    @cached_property
+    def hand_labels(self) -> dict[str, int]:
+        """Labels by image of the file ``evaluate.labels``; see `sreclip.data.label_file`."""
+        file = self.params.evaluate.labels
+        return labels_of(expanded(file), [entry.name for entry in self.classes]) if file else {}
+
+    @property
+    def n_target_labels(self) -> int:
+        """Target images with a label; one that has two labels counts twice."""
+        return self.summary["target_labels"] + sum(x >= 0 for x in self.hand_labels.values())
+
     def shard(self, key: str) -> Shard:
         """Find a shard by its key."""
         for shard in self.shards:
@@ -233,8 +240,8 @@ class Plan:
             *([self.ready["texts"]] if self.ready and needs_text else []),
         )
         path = self.results / "graph" / f"{self.params.task.name}-{key}"
-        files = ("graph.json", "similarity.h5")
-        return Result("graph", path, key, (self.task,), files, {"similarity": graph.similarity})
+        files, about = ("graph.json", "similarity.h5"), {"similarity": graph.similarity}
+        return Result("graph", path, key, (self.task,), files, about)
 
     @cached_property
     def class_prompts(self) -> Prompts:
@@ -315,16 +322,17 @@ class Plan:
 
     def evaluation(self, method: str) -> Result:
         """A method's metrics and predictions; see `refuse_missing_labels`."""
-        refuse_missing_labels(self.params, self.summary["target_labels"])
+        refuse_missing_labels(self.params, self.n_target_labels)
         fits = tuple(plan.fit(method) for plan in self.candidates(method))
         evaluate, rule = self.params.evaluate, self.params.train.selection.rule
         key = content_key(
             "evaluation",
             rule,
             [fit.key for fit in fits],
-            evaluate.model_dump(exclude=BOOTSTRAP_SETTINGS),
+            evaluate.model_dump(exclude=BOOTSTRAP_SETTINGS | {"labels"}),
             self.summary["target_labels_key"],
             code_key(ENTRIES["evaluation"]),
+            *([sorted(self.hand_labels.items())] if self.hand_labels else []),
         )
         # The authors' way of evaluating scores the states of a fit again.
         again = (*self.features, self.graph) if evaluate.protocol == REFERENCE else ()
@@ -365,8 +373,7 @@ class Plan:
             "report", self.comparison.key, report.model_dump(), code_key(ENTRIES["page"])
         )
         path, about = self.under("pages", key), {"title": report.title}
-        files = ("index.html", REJECTS, *PREDICTIONS)
-        return Result("page", path, key, (self.comparison,), files, about)
+        return Result("page", path, key, (self.comparison,), PAGE_FILES, about)
 
     @cached_property
     def publication(self) -> Result:

@@ -18,9 +18,12 @@ TABLES = (
     "literature.csv",
 )
 HISTORY = "history.csv"
-# Tables of the page that are published: images that extraction rejected, and all predictions.
+# Tables of the page that are published: images that extraction rejected, what is found without
+# target labels, and all predictions.
 REJECTS = "rejects.csv"
+FINDINGS = "findings.csv"
 PREDICTIONS = ("predictions.csv", "predictions.parquet")
+PAGE_FILES = ("index.html", REJECTS, FINDINGS, *PREDICTIONS)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sreclip.errors import StoreError
 from sreclip.files import file_sha256
-from sreclip.plan.results import PREDICTIONS, REJECTS, TABLES
+from sreclip.plan.results import FINDINGS, PREDICTIONS, REJECTS, TABLES
 
 # A folder, so that DVC can track it whatever the key in the file's name.
 STAMPS = "made-from"
@@ -17,7 +17,7 @@ PAGE = "index.html"
 AGAIN_VARIABLE = "SRECLIP_PUBLISH_AGAIN"
 PUBLISHED = (
     *("metrics.json", "means.json", PAGE, *PREDICTIONS),
-    *(f"tables/{name}" for name in (*TABLES, REJECTS)),
+    *(f"tables/{name}" for name in (*TABLES, REJECTS, FINDINGS)),
 )
 
 

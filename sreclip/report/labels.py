@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from sreclip.errors import some
 from sreclip.evaluate.stored import Evaluation
+from sreclip.findings.estimate import wilson
 
 # With fewer labelled images of known (or unknown) classes one image is worth over three percent.
 FEW_OF_KIND = 30
@@ -18,9 +20,55 @@ BOTH = ("known", "unknown")
 
 NO_LABELS = "no target image has a label, so nothing can be evaluated"
 GIVE_LABELS = (
-    "to get accuracies, move some target images into class folders (target/CLASS/*.jpg; at least "
-    f"{FEW_OF_CLASS} per class and {FEW_OF_KIND} of known and of unknown classes) and run again"
+    "to learn how right this is, label twenty images (sreclip label) and run again, or move some "
+    "into class folders (target/CLASS/*.jpg); for accuracies of known and of unknown classes "
+    f"label at least {FEW_OF_CLASS} per class and {FEW_OF_KIND} of each kind"
 )
+
+
+class Judged(NamedTuple):
+    """How many of ``n`` labelled images a method has right, mean over seeds, and the interval.
+
+    Images that show none of the classes are never right.
+    """
+
+    title: str
+    right: float
+    n: int
+    low: float
+    high: float
+
+
+def is_mostly_unlabelled(evaluation: Evaluation) -> bool:
+    """Tell whether more target images are without a label than with one."""
+    return evaluation.n_unlabelled > evaluation.n_images
+
+
+def judged_rows(results: Sequence[Evaluation], level: float) -> list[Judged]:
+    """Count what each method has right, with `wilson`; empty without a label."""
+    rows = []
+    for result in results:
+        n = result.n_images + result.n_none
+        if n:
+            right = float(np.trace(result.confusion_table)) / len(result.seeds)
+            rows.append(Judged(result.title, right, n, *wilson(right, n, level)))
+    return rows
+
+
+def judged_notes(results: Sequence[Evaluation], level: float) -> list[str]:
+    """Return `judged_rows` as a sentence, where most target images have no label."""
+    rows = judged_rows(results, level) if is_mostly_unlabelled(results[-1]) else []
+    if not rows:
+        return []
+    shown = (
+        f"{row.title} {row.right:.1f}".removesuffix(".0")
+        + f" ({100 * row.low:.0f} to {100 * row.high:.0f} %)"
+        for row in rows
+    )
+    return [
+        f"right of the {rows[0].n} labelled images, with the {100 * level:g} % interval for all "
+        f"images: {', '.join(shown)}"
+    ]
 
 
 def label_counts(evaluation: Evaluation) -> list[int]:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -20,26 +20,31 @@ from sreclip.evaluate.literature import (
 from sreclip.evaluate.metrics import METRICS
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import Evaluation, read_evaluations, zero_shot_of
+from sreclip.features.viewing import has_images
 from sreclip.files import write_text
+from sreclip.findings.findings import Findings, find, write_findings
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.plan.plan import Plan
-from sreclip.plan.results import HISTORY, REJECTS
+from sreclip.plan.results import FINDINGS, HISTORY, REJECTS
 from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
 from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
 from sreclip.report.evidence import evidence_notes
+from sreclip.report.findings import findings_view
 from sreclip.report.labels import (
     FEW_OF_KIND,
     GIVE_LABELS,
     NO_LABELS,
     is_headline,
+    is_mostly_unlabelled,
+    judged_rows,
     warnings_of,
 )
 from sreclip.report.numbers import percent_text, plain
 from sreclip.report.predictions import write_predictions
 from sreclip.report.rejects import Rejects, list_rejects, write_rejects
-from sreclip.report.strip import fraction_right, has_images, make_strip
+from sreclip.report.strip import fraction_right, make_strip
 from sreclip.report.table import (
     MEANINGS,
     MINI_NOTE,
@@ -72,28 +77,37 @@ class ColumnGroup:
     cells: Sequence[Sequence[Cell]]
 
 
-def write_page(plan: Plan) -> None:
-    """Write the page of a plan; `StoreError` if a result on it is missing or damaged.
+class Content(NamedTuple):
+    """What the page is about; ``findings`` where most target images have no label."""
 
-    The tables of rejected images and of predictions are written beside it.
-    """
-    rejects = list_rejects(plan)
+    results: list[Evaluation]
+    rejects: Rejects
+    findings: Findings | None
+
+
+def read_content(plan: Plan) -> Content:
+    """Read what the page is about; `StoreError` if a result is missing or damaged."""
     results = read_evaluations(plan.comparison.inputs)
-    text = render_page(plan, rejects, results)
-    write_rejects(plan.page[REJECTS], rejects)
-    write_predictions(plan, results, rejects)
+    findings = find(plan, results) if is_mostly_unlabelled(results[-1]) else None
+    return Content(results, list_rejects(plan), findings)
+
+
+def write_page(plan: Plan) -> None:
+    """Write the page of a plan, and its tables; raises as `read_content`."""
+    content = read_content(plan)
+    text = render_page(plan, content)
+    write_rejects(plan.page[REJECTS], content.rejects)
+    write_findings(plan.page[FINDINGS], plan, content.findings)
+    write_predictions(plan, content.results, content.rejects)
     write_text(plan.page["index.html"], text)
 
 
-def render_page(
-    plan: Plan, rejects: Rejects | None = None, results: list[Evaluation] | None = None
-) -> str:
-    """Return the page's text; see `write_page`. What is not given is read."""
+def render_page(plan: Plan, content: Content | None = None) -> str:
+    """Return the page's text; its content is read unless it is given."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    results = results or read_evaluations(plan.comparison.inputs)
     environment = Environment(
         loader=PackageLoader(TEMPLATES),
         autoescape=True,
@@ -104,7 +118,7 @@ def render_page(
     environment.filters["percent"] = percent_text
     scripts = {"plotly": get_plotlyjs(), "figures": _resource("figures.js.j2")}
     page = environment.get_template("page.html.j2").render(
-        **_context(plan, results, rejects or list_rejects(plan)),
+        **_context(plan, content or read_content(plan)),
         style=Markup(_resource("page.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
         script_hashes=[script_hash(text) for text in scripts.values()],
@@ -121,7 +135,8 @@ def script_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-def _context(plan: Plan, results: list[Evaluation], rejects: Rejects) -> dict[str, Any]:
+def _context(plan: Plan, content: Content) -> dict[str, Any]:
+    results, rejects, findings = content
     params, last = plan.params, results[-1]
     graph = RelationGraph.load(plan.graph["graph.json"])
     colours = params.report.colors.model_dump()
@@ -148,7 +163,8 @@ def _context(plan: Plan, results: list[Evaluation], rejects: Rejects) -> dict[st
         "keys": flat_keys(stage_keys(plan)),
         "versions": versions(),
         "credits": [line.strip() for line in plan.summary["credits"].splitlines() if line.strip()],
-        **(_measured(plan, results) if last.n_images else _unmeasured(results)),
+        **(_measured(plan, results) if last.n_images else _unmeasured()),
+        **(_found(plan, results, findings) if findings else {"found": None}),
     }
 
 
@@ -187,7 +203,7 @@ def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
     }
 
 
-def _unmeasured(results: list[Evaluation]) -> dict[str, Any]:
+def _unmeasured() -> dict[str, Any]:
     """Return what is shown where no target image has a label."""
     return {
         "labelled": False,
@@ -195,8 +211,16 @@ def _unmeasured(results: list[Evaluation]) -> dict[str, Any]:
         "tiles": [],
         "no_labels": f"{NO_LABELS[0].upper()}{NO_LABELS[1:]}",
         "give_labels": f"{GIVE_LABELS[0].upper()}{GIVE_LABELS[1:]}",
-        "predicted": predictions_view(results),
+    }
+
+
+def _found(plan: Plan, results: list[Evaluation], findings: Findings) -> dict[str, Any]:
+    """Return what is shown where most target images have no label."""
+    return {
+        "found": findings_view(plan, findings, results[-1]),
+        "predicted": predictions_view(results, findings.sizes),
         "share_meanings": SHARES,
+        "judged": judged_rows(results, plan.params.evaluate.confidence),
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sreclip.data.label_file import NONE_OF_THESE
 from sreclip.evaluate.accuracy import REJECTED
 from sreclip.evaluate.stored import Evaluation, predicted_column, read_predictions
 from sreclip.files import atomic_path
@@ -54,7 +55,8 @@ def _frames(
 def _named(found: pd.DataFrame, result: Evaluation, reasons: Mapping[str, str]) -> pd.DataFrame:
     import pandas as pd
 
-    names = np.array([*result.classes, ""], dtype=object)  # the last for none, -1
+    # From the end: for -1 nothing, then what stands for `SHOWS_NONE`.
+    names = np.array([*result.classes, NONE_OF_THESE, ""], dtype=object)
     predicted = found["predicted"].to_numpy()
     read = predicted != REJECTED
     seeds = np.stack([found[predicted_column(seed)].to_numpy() for seed in result.seeds])

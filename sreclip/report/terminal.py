@@ -17,7 +17,7 @@ from sreclip.plan.run import snapshots
 from sreclip.provenance.stamps import PAGE, is_as_published, stamps, task_numbers
 from sreclip.report.differences import marks
 from sreclip.report.evidence import evidence_notes
-from sreclip.report.labels import warnings_of
+from sreclip.report.labels import judged_notes, warnings_of
 from sreclip.report.rejects import rejects_line
 from sreclip.report.table import (
     MINI_NOTE,
@@ -106,7 +106,8 @@ def render_table(source: Plan | Path) -> Table:
         return unlabelled_table(title, evaluations)
     notes = view.notes()
     if isinstance(source, Plan):
-        notes += evidence_notes(source, evaluations)
+        level = source.params.evaluate.confidence
+        notes = [*judged_notes(evaluations, level), *notes, *evidence_notes(source, evaluations)]
     notes += [MINI_NOTE] if backbone == "mini" else []
     bound = ": upper bounds, not results" if view.selection == "oracle" else ""
     if view.warning:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sreclip.evaluate.stored import Evaluation
+from sreclip.findings.estimate import Sizes
 from sreclip.report.labels import GIVE_LABELS, NO_LABELS
 from sreclip.report.numbers import percent_text, plain
 from sreclip.report.table import terminal_table
@@ -26,11 +27,15 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class PredictedClass:
-    """A class, and the number of images that each method gives it, mean over seeds."""
+    """A class, and the number of images that each method gives it, mean over seeds.
+
+    ``expected`` is how many there are by the last method's probabilities, with an interval.
+    """
 
     name: str
     known: bool
     counts: Sequence[str]
+    expected: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class PredictionsView:
     n_left_out: int
 
 
-def predictions_view(results: Sequence[Evaluation]) -> PredictionsView:
+def predictions_view(results: Sequence[Evaluation], sizes: Sizes) -> PredictionsView:
     """Return the tables of the page; classes in the order of the last method's counts."""
     last = results[-1]
     counts = [result.predicted["counts"] for result in results]
@@ -54,6 +59,12 @@ def predictions_view(results: Sequence[Evaluation]) -> PredictionsView:
                 last.classes[label],
                 bool(last.known[label]),
                 [plain(own[label], 1).removesuffix(".0") for own in counts],
+                " ".join(
+                    [
+                        f"{sizes.expected[label]:.0f}",
+                        f"({sizes.low[label]:.0f} to {sizes.high[label]:.0f})",
+                    ]
+                ),
             )
             for label in order[:MOST_CLASSES]
         ],

@@ -38,7 +38,7 @@ def make_bundle(bundle: Bundle, *, progress: bool = True) -> None:
     fits = [each for each in bundle.pieces if each.result.stage == "fit" and not each.is_made]
     fit = _fitting(fits[0].plan, progress) if fits else None
     code = cache(git_state)
-    target = cache(lambda: read_target(bundle.pieces[0].plan.task.path))
+    target = cache(lambda: read_target(bundle.pieces[0].plan))
     failed: set[str] = set()
     for piece in bundle.pieces:
         if piece.is_made:  # before, or by another job since

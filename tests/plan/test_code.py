@@ -11,8 +11,7 @@ import pytest
 
 from sreclip.methods import METHODS
 from sreclip.plan import code
-from sreclip.plan.code import ENTRIES
-from sreclip.plan.plan import fit_code
+from sreclip.plan.code import ENTRIES, fit_code
 
 REACHED = {
     "graph": {"graph.wordnet", "graph.senses", "graph.construct"},

@@ -53,6 +53,7 @@ def result(**changes: Any) -> Evaluation:
         seeds=[0, 1],
         n_images=4,
         n_unlabelled=0,
+        n_none=0,
         predicted={},
         n_rejected=1,
         baseline=False,

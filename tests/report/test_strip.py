@@ -15,9 +15,11 @@ from PIL import Image
 
 from sreclip.config.load import parse_params
 from sreclip.evaluate.stored import read_evaluation, read_predictions
+from sreclip.features import viewing
 from sreclip.plan.plan import Plan
 from sreclip.report import strip as module
-from sreclip.report.strip import COLUMNS, make_strip, thumbnail_uri
+from sreclip.report.strip import COLUMNS, make_strip
+from sreclip.report.thumbnails import thumbnail
 
 
 def strip_of(plan: Plan, **report: Any) -> module.Strip:
@@ -34,7 +36,7 @@ def test_half_are_right_and_the_text_is_true(plan: Plan) -> None:
     rows = read_predictions(plan.evaluation("sre_clip"), COLUMNS).set_index("path")
     names = [entry.name for entry in plan.classes]
     for image in [*strip.right, *strip.wrong]:
-        row = rows.loc[image.path]
+        row = rows.loc[image.image.path]
         assert image.true == names[int(row["label"])]
         assert image.predicted == names[int(row["predicted"])]
         assert image.right == (image.true == image.predicted)
@@ -62,25 +64,25 @@ def test_none_are_shown_when_none_are_asked_for(plan: Plan) -> None:
 
 def test_unreadable_images_are_counted(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that is gone, and a manifest that points outside the data root."""
-    real = module.find_rows
+    real = viewing.find_rows
 
     def with_strangers(folder: Path, row_ids: Sequence[int]) -> pd.DataFrame:
         rows = real(folder, row_ids)
         rows.loc[rows.index[:2], "path"] = ["target/gone.png", "../../outside.png"][: len(rows)]
         return rows
 
-    monkeypatch.setattr(module, "find_rows", with_strangers)
+    monkeypatch.setattr(viewing, "find_rows", with_strangers)
     strip = strip_of(plan, images=4)
     assert not {"target/gone.png", "../../outside.png"} & {
-        one.path for one in [*strip.right, *strip.wrong]
+        one.image.path for one in [*strip.right, *strip.wrong]
     }
     assert strip.unreadable >= 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 10), (300, 500)])
 def test_thumbnails_fit_and_decode(size: tuple[int, int]) -> None:
-    uri, width, height = thumbnail_uri(Image.new("RGB", size, "teal"))
-    assert max(width, height) <= module.THUMBNAIL_PIXELS
-    head, _, data = uri.partition(",")
+    made = thumbnail("image.png", Image.new("RGB", size, "teal"), 224)
+    assert max(made.width, made.height) <= 224
+    head, _, data = made.uri.partition(",")
     assert head in ("data:image/png;base64", "data:image/jpeg;base64")
-    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (width, height)
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (made.width, made.height)

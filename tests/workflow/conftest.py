@@ -171,7 +171,7 @@ def make_project(folder: Path) -> Project:
     for name in WORKFLOW_FILES:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    for name in ("weights", "prompts"):
+    for name in ("weights", "prompts", "labels"):
         (folder / name).mkdir()
         shutil.copy(ROOT / name / "README.md", folder / name)
     for kind, name in enumerate(CLASSES):

@@ -8,6 +8,7 @@ rule write_page:
             category="Page",
         ),
         rejects=f"results/pages/{UNDER}/{{key}}/rejects.csv",
+        findings=f"results/pages/{UNDER}/{{key}}/findings.csv",
         predictions=multiext(
             f"results/pages/{UNDER}/{{key}}/predictions", ".csv", ".parquet"
         ),

@@ -1,0 +1,95 @@
+"""A file of labels that a person gave to target images: CSV with the columns path and class."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sreclip.data.class_names import display_name
+from sreclip.errors import DataError, did_you_mean, some
+from sreclip.files import read_utf8, write_text
+
+COLUMNS = ("path", "class")
+# What stands for the class where an image shows none of the task's.
+NONE_OF_THESE = "none of these"
+# Labels that are no class.
+NO_LABEL, SHOWS_NONE = -1, -2
+_HINT = (
+    "write CSV with the columns path and class, one image per row: the path as in "
+    "reports/predictions.csv, and a class of the task or 'none of these'"
+)
+
+
+class HandLabel(NamedTuple):
+    """A row of the file, and where it stands."""
+
+    path: str
+    name: str
+    where: str
+
+
+def read_label_file(path: Path) -> list[HandLabel]:
+    """Read rows in the order of the file; other columns and rows without a class are left out.
+
+    Raises `DataError` if the file is missing, not UTF-8, not CSV or lacks a column; and, with
+    rows, if a path is empty or has two classes.
+    """
+    text = read_utf8(path, "file of labels", f"check evaluate.labels; {_HINT}")
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    found: dict[str, HandLabel] = {}
+    problems = []
+    try:
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise DataError(f"{path}, line 1: no column {' and no column '.join(missing)}", _HINT)
+        for row in reader:
+            label = HandLabel(
+                row["path"] or "", (row["class"] or "").strip(), f"line {reader.line_num}"
+            )
+            if not label.path:
+                problems.append(f"{label.where}: no path")
+            elif label.name:
+                first = found.setdefault(label.path, label)
+                if first.name != label.name:
+                    problems.append(
+                        f"{label.where}: {label.path} is {label.name!r}, and {first.name!r} in "
+                        f"{first.where}"
+                    )
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}", _HINT) from error
+    if problems:
+        raise DataError(f"{path}: rows that cannot be used: {some(problems, 10)}", _HINT)
+    return list(found.values())
+
+
+def labels_of(path: Path, classes: Sequence[str]) -> dict[str, int]:
+    """Return the labels of a file by image: numbers of ``classes``, or `SHOWS_NONE`.
+
+    Raises as `read_label_file`; `DataError` with all rows that name no class.
+    """
+    numbers = {NONE_OF_THESE: SHOWS_NONE} | {name: at for at, name in enumerate(classes)}
+    labels, problems = {}, []
+    for row in read_label_file(path):
+        name = row.name if row.name in numbers else display_name(row.name)
+        if name in numbers:
+            labels[row.path] = numbers[name]
+        else:
+            near = did_you_mean(row.name, numbers)
+            problems.append(f"{row.where}: no class {row.name!r}{near}")
+    if problems:
+        raise DataError(
+            f"{path}: rows that name no class of this task: {some(problems, 10)}", _HINT
+        )
+    return labels
+
+
+def write_label_file(path: Path, labels: Mapping[str, str]) -> None:
+    """Write classes by path of the image, whole or not at all."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(labels.items())
+    write_text(path, text.getvalue())

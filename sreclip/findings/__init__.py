@@ -1,0 +1,1 @@
+"""What can be known of data and predictions without any target label."""
