@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,46 @@ def test_everything_is_made_and_nothing_evaluated(bare: Project) -> None:
     assert bare.run("sreclip", "diff", "HEAD").returncode == 0
     chain = bare.run("sreclip", "provenance", "reports/metrics.json").stdout
     assert "no record" not in chain
+
+
+def test_images_are_labelled_on_a_local_page_and_the_next_run_reads_them(bare: Project) -> None:
+    folder = bare.folder.with_name("labelled")
+    shutil.copytree(bare.folder, folder, symlinks=True)
+    project = Project(folder)
+    with subprocess.Popen(
+        ["sreclip", "label", "--no-browser", "--count", "5"],
+        cwd=folder,
+        env=project.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        url = next(line.strip() for line in process.stderr if "http://127.0.0.1:" in line)
+        page, key = url.split("/?key=")
+        for at in range(5):
+            label = json.dumps({"image": at, "label": list(CLASSES)[at % 4]}).encode()
+            with urllib.request.urlopen(f"{page}/label?key={key}", label) as answer:
+                assert "right" in json.load(answer)["summary"]
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait() == 0
+    assert "5 new labels in labels/target.csv" in said
+    assert "evaluate.labels in params.yaml names the file" in said
+    assert project.planned_jobs("all") == {
+        "evaluate_method": 2,
+        "compare_methods": 1,
+        "write_page": 1,
+        "publish_report": 1,
+    }
+    assert project.repro()["evaluate_method"] == 2
+    assert project.changed() == {}
+    said = " ".join(project.run("sreclip", "results").stdout.split())
+    assert "right of the 5 labelled images" in said
+    assert "Right on the labelled images" in (folder / "reports/index.html").read_text()
+    (folder / "labels/target.csv").write_text("path,class\ndata/target/gone.png,cat\n")
+    done = project.run("snakemake", "--cores", "2", "all", check=False)
+    assert done.returncode != 0
+    assert "no target image: data/target/gone.png" in done.stdout + done.stderr
 
 
 def test_labels_that_come_later_are_evaluated_and_nothing_is_extracted_again(
