@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Correlation of two images' chances to be mistaken: of one class, and of any two. Mistakes come in
-# groups, so that intervals for independent ones are far too narrow. Chosen on openmoji and PACS
-# (photo to art painting), shown on the other sets by `benchmarks/estimates.py`.
+# groups, so that intervals for independent ones are far too narrow; docs/results.md has how these
+# were chosen, and how often they hold.
 WITHIN_CLASS = 0.1
 ANY_TWO = 0.02
 
