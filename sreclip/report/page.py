@@ -28,6 +28,7 @@ from sreclip.plan.plan import Plan
 from sreclip.plan.results import FINDINGS, HISTORY, REJECTS
 from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
+from sreclip.report.answer import answer
 from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
 from sreclip.report.evidence import evidence_notes
@@ -59,8 +60,9 @@ from sreclip.report.unlabelled import predictions_view
 
 TEMPLATES = "sreclip.report"
 TILE_METRICS = ("known", "unknown", "h", "ausuc")
+# The first group is shown, the others behind a switch.
 METRIC_GROUPS: dict[str, tuple[str, ...]] = {
-    "mean over classes": ("known", "unknown", "all", "h"),
+    "mean over classes": ("known", "unknown", "h", "all"),
     "fraction of images": ("known_micro", "unknown_micro", "all_micro", "h_micro"),
 }
 METRIC_GROUPS["other"] = tuple(
@@ -75,6 +77,7 @@ class ColumnGroup:
     title: str
     metrics: Sequence[str]
     cells: Sequence[Sequence[Cell]]
+    is_more: bool  # shown when asked for
 
 
 class Content(NamedTuple):
@@ -175,16 +178,21 @@ def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
     differences = read_significance(plan.comparison[SIGNIFICANCE])
     colours = plan.params.report.colors.model_dump()
     n_seeds = len(last.seeds)
+    found = answer(results, differences, evaluate.confidence)
     tiles = [name for name in TILE_METRICS if name in last.metrics]
     shown = [name for name in tiles if is_headline(name, last)]
+    columns = _columns(results, published)
+    is_result = not last.warning and last.selection != "oracle"
     return {
         "labelled": True,
+        "answer": found,
+        "is_result": is_result,
         "few_labels": warnings_of(last),
         "few_of_kind": FEW_OF_KIND,
         "tiles": shown,
         "tiles_left_out": len(tiles) > len(shown),
-        "baseline": zero_shot_of(results[:-1]),
-        "columns": _columns(results, published),
+        "baseline": zero_shot_of(each for each in results if each is not found.best),
+        "columns": columns,
         "metric_titles": TITLES,
         "metric_meanings": MEANINGS,
         "literature_notes": literature_notes(published, reference=bool(last.warning)),
@@ -233,11 +241,12 @@ def _columns(
         (one.method, one.metric): Cell(one.percent, detail=f"{one.citation}: {one.obtained}")
         for one in reversed(published)
     }
-    groups = []
+    groups: list[ColumnGroup] = []
     for title, names in METRIC_GROUPS.items():
-        groups.append(ColumnGroup(title, names, table_cells(numbers, names)))
+        is_more = bool(groups)
+        groups.append(ColumnGroup(title, names, table_cells(numbers, names), is_more))
         found = [name for name in names if any(metric == name for _, metric in cited)]
         if found:
             cells = [[cited.get((r.method, name), Cell("")) for name in found] for r in results]
-            groups.append(ColumnGroup("published", found, cells))
+            groups.append(ColumnGroup("published", found, cells, is_more))
     return groups
