@@ -36,6 +36,23 @@ def results(
 
 
 @app.command(rich_help_panel=LOOKS)
+def table(
+    format: Annotated[
+        Literal["markdown", "latex", "csv"], typer.Option(help="How it is written.")
+    ] = "markdown",
+    metrics: Annotated[
+        str, typer.Option(help="Columns, such as known,unknown,h,ausuc,ece.")
+    ] = "known,unknown,h",
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Print the results as a table for a paper, with intervals, the clear leaders in bold."""
+    from sreclip.report.paper import results_table
+
+    wanted = [name.strip() for name in metrics.split(",") if name.strip()]
+    print(results_table(plan_of(params), format, wanted), end="")
+
+
+@app.command(rich_help_panel=LOOKS)
 def sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Print methods and variants over the splits of the sweep, and where its table is."""
     from sreclip.plan.sweep import Sweep

@@ -95,7 +95,7 @@ def compare_pairs(
     wanted = pairs(evaluations)
     if not resamples or evaluations[0].warning or not wanted or not evaluations[0].n_images:
         return []
-    right, labels = _read_right(results, evaluations)
+    right, labels = read_right(results, evaluations)
     bootstrap = paired_bootstrap(right, labels, evaluations[0].known, resamples, seed)
     rows = []
     for (reference, kind), methods in wanted.items():
@@ -111,7 +111,7 @@ def compare_pairs(
     return rows
 
 
-def _read_right(
+def read_right(
     results: Sequence[Result], evaluations: Sequence[Evaluation]
 ) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.int64]]:
     """Return which labelled images each method gets right with each seed, and their labels."""
