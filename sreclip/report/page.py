@@ -59,6 +59,8 @@ from sreclip.report.unlabelled import MEANINGS as SHARES
 from sreclip.report.unlabelled import predictions_view
 
 TEMPLATES = "sreclip.report"
+# The traces of flat axes alone, a third of the whole; from npm's plotly.js-cartesian-dist-min.
+PLOTLY = "plotly-cartesian.min.js"
 TILE_METRICS = ("known", "unknown", "h", "ausuc")
 # The first group is shown, the others behind a switch.
 METRIC_GROUPS: dict[str, tuple[str, ...]] = {
@@ -109,7 +111,6 @@ def render_page(plan: Plan, content: Content | None = None) -> str:
     """Return the page's text; its content is read unless it is given."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     environment = Environment(
         loader=PackageLoader(TEMPLATES),
@@ -119,7 +120,7 @@ def render_page(plan: Plan, content: Content | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent_text
-    scripts = {"plotly": get_plotlyjs(), "figures": _resource("figures.js.j2")}
+    scripts = {"plotly": _resource(PLOTLY), "figures": _resource("figures.js.j2")}
     page = environment.get_template("page.html.j2").render(
         **_context(plan, content or read_content(plan)),
         style=Markup(_resource("page.css")),

@@ -14,7 +14,7 @@ from sreclip.plan.plan import Plan
 if TYPE_CHECKING:
     from PIL import Image
 
-JPEG_QUALITY = 82
+QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,13 @@ def thumbnails(
 
 
 def thumbnail(path: str, image: Image.Image, pixels: int) -> Thumbnail:
-    """Shrink an image and write it as PNG or JPEG, whichever is smaller."""
+    """Shrink an image and write it as WebP, with or without loss, whichever is smaller."""
     small = image.copy()
     small.thumbnail((pixels, pixels))
-    encodings = {}
-    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": JPEG_QUALITY})):
+    encodings = []
+    for lossless in (False, True):
         buffer = io.BytesIO()
-        small.save(buffer, kind.upper(), **options)
-        encodings[kind] = buffer.getvalue()
-    kind, encoded = min(encodings.items(), key=lambda pair: len(pair[1]))
-    text = base64.b64encode(encoded).decode("ascii")
-    return Thumbnail(path, f"data:image/{kind};base64,{text}", small.width, small.height)
+        small.save(buffer, "WEBP", quality=QUALITY, lossless=lossless, method=6)
+        encodings.append(buffer.getvalue())
+    text = base64.b64encode(min(encodings, key=len)).decode("ascii")
+    return Thumbnail(path, f"data:image/webp;base64,{text}", small.width, small.height)
