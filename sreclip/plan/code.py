@@ -17,7 +17,6 @@ from typing import NamedTuple
 from sreclip.errors import SreclipError
 from sreclip.files import file_sha256
 from sreclip.keys import content_key
-from sreclip.methods import METHODS
 
 PACKAGE = "sreclip"
 ROOT = Path(__file__).parents[1]
@@ -54,11 +53,6 @@ LEFT_OUT = {
 _IGNORED_FIELDS = ("ctx", "kind", "type_comment", "type_ignores")
 # Fields of statements that hold statements: imports are nowhere else.
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
-
-
-def fit_code(method: str) -> str:
-    """Return the key of the code behind a method's fits."""
-    return code_key(ENTRIES["fit"], METHODS[method].partition(":")[0])
 
 
 @cache

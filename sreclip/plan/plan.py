@@ -33,9 +33,10 @@ from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
 from sreclip.errors import DataError
 from sreclip.files import expanded
 from sreclip.keys import content_key
-from sreclip.plan.code import ENTRIES, code_key, fit_code
+from sreclip.plan.code import ENTRIES, code_key
 from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
+from sreclip.plan.method_code import fit_code
 from sreclip.plan.prompts import Prompts, class_prompts, node_prompts
 from sreclip.plan.results import HISTORY, PAGE_FILES, TABLES, Result
 from sreclip.plan.split import known_mask

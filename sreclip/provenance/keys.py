@@ -10,7 +10,8 @@ import sreclip
 from sreclip.data import PREPARE_VERSION
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.features.header import installed_versions
-from sreclip.plan.code import ENTRIES, code_key, fit_code
+from sreclip.plan.code import ENTRIES, code_key
+from sreclip.plan.method_code import fit_code
 from sreclip.plan.plan import TEXT_KINDS, Plan
 
 PACKAGES = (

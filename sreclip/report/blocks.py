@@ -12,6 +12,7 @@ from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures as draw
 from sreclip.report.curves import training_figures
 from sreclip.report.matrix import matrix_figure
+from sreclip.report.reliability import Bins, reliability_figure
 from sreclip.report.tree import MOST_NODES, tree_figure
 
 if TYPE_CHECKING:
@@ -104,6 +105,17 @@ def curve_block(results: Sequence[Evaluation], n_seeds: int) -> Block:
             "curve.",
         ),
         [View("", [("", draw.curve_figure(results))])],
+    )
+
+
+def reliability_block(results: Sequence[Evaluation], bins: Mapping[str, Bins]) -> Block:
+    return Block(
+        "reliability",
+        "Line chart of accuracy against confidence, one line per method.",
+        "Labelled images in bins of equal width by the confidence of the prediction: how many of "
+        "them are right. Above the dotted line a method is right more often than it believes, "
+        "below it is too sure; the larger a marker, the more images. First seed.",
+        [View("", [("", reliability_figure(results, bins))])],
     )
 
 

@@ -45,6 +45,8 @@ from sreclip.report.labels import (
 from sreclip.report.numbers import percent_text, plain
 from sreclip.report.predictions import write_predictions
 from sreclip.report.rejects import Rejects, list_rejects, write_rejects
+from sreclip.report.reliability import read_bins
+from sreclip.report.senses import senses_of
 from sreclip.report.strip import fraction_right, make_strip
 from sreclip.report.table import (
     MEANINGS,
@@ -157,6 +159,7 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
         "labels_chose": last.selection == "oracle" or bool(last.warning),
         "selection_note": selection_note(last.selection, last.warning),
         "graph": blocks.graph_block(graph, last.known, colours),
+        "senses": senses_of(last.classes, last.known.tolist(), graph),
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),
         "has_images": has_images(plan),
@@ -206,6 +209,7 @@ def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         ],
         "bars": blocks.bars_block(results, colours, n_seeds),
         "curve": blocks.curve_block(results, n_seeds),
+        "reliability": blocks.reliability_block(results, read_bins(plan, results)),
         "gains": blocks.gains_block(results, colours),
         "confusion": blocks.confusion_block(results, colours, n_seeds),
         "percent_right": plain(100 * fraction_right(last), 1),

@@ -41,6 +41,7 @@ class Strip:
 
     right: list[Shown]
     wrong: list[Shown]
+    surest_wrong: list[Shown]  # not drawn: the mistakes of the highest confidence
     unlabelled: list[Shown]  # drawn where no target image has a label
     unreadable: int
 
@@ -53,13 +54,13 @@ def make_strip(plan: Plan, result: Evaluation) -> Strip:
     """
     settings = plan.params.report
     if not has_images(plan):
-        return Strip([], [], [], 0)
+        return Strip([], [], [], [], 0)
     rows = read_predictions(plan.evaluation(result.method), COLUMNS)
     rows = rows[rows["predicted"] >= 0]
     if not result.n_images:
         rows = rows.sample(frac=1, random_state=settings.seed)
         shown, unreadable = _show(plan, rows, settings.images, result)
-        return Strip([], [], shown, unreadable)
+        return Strip([], [], [], shown, unreadable)
     rows = rows[rows["label"] >= 0].sample(frac=1, random_state=settings.seed)
     is_right = rows["label"] == rows["predicted"]
     n_right = min(int(is_right.sum()), settings.images // 2)
@@ -67,7 +68,9 @@ def make_strip(plan: Plan, result: Evaluation) -> Strip:
     n_right = min(int(is_right.sum()), settings.images - n_wrong)
     right, unreadable = _show(plan, rows[is_right], n_right, result)
     wrong, unreadable_too = _show(plan, rows[~is_right], n_wrong, result)
-    return Strip(right, wrong, [], unreadable + unreadable_too)
+    surest = rows[~is_right].sort_values("confidence", ascending=False, kind="stable")
+    surest_wrong, _ = _show(plan, surest, settings.images // 2, result)
+    return Strip(right, wrong, surest_wrong, [], unreadable + unreadable_too)
 
 
 def _show(

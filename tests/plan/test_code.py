@@ -11,7 +11,8 @@ import pytest
 
 from sreclip.methods import METHODS
 from sreclip.plan import code
-from sreclip.plan.code import ENTRIES, fit_code
+from sreclip.plan.code import ENTRIES
+from sreclip.plan.method_code import fit_code
 
 REACHED = {
     "graph": {"graph.wordnet", "graph.senses", "graph.construct"},

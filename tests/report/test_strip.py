@@ -59,7 +59,7 @@ def test_when_one_kind_runs_out_the_other_fills_up(plan: Plan) -> None:
 
 
 def test_none_are_shown_when_none_are_asked_for(plan: Plan) -> None:
-    assert strip_of(plan, images=0) == module.Strip([], [], [], 0)
+    assert strip_of(plan, images=0) == module.Strip([], [], [], [], 0)
 
 
 def test_unreadable_images_are_counted(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,3 +86,13 @@ def test_thumbnails_fit_and_decode(size: tuple[int, int]) -> None:
     head, _, data = made.uri.partition(",")
     assert head == "data:image/webp;base64"
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == (made.width, made.height)
+
+
+def test_the_surest_mistakes_come_first(plan: Plan) -> None:
+    shown = strip_of(plan, images=8).surest_wrong
+    rows = read_predictions(plan.evaluation("sre_clip"), COLUMNS)
+    wrong = rows[(rows["predicted"] >= 0) & (rows["label"] >= 0)]
+    wrong = wrong[wrong["label"] != wrong["predicted"]]
+    expected = sorted(wrong["confidence"], reverse=True)[:4]
+    assert [image.confidence for image in shown] == pytest.approx(expected)
+    assert not any(image.right for image in shown)
