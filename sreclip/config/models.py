@@ -281,8 +281,14 @@ class ReportSettings(Section):
 
     title: str = Field("sreclip report", description="Title of the page.")
     images: int = Field(24, ge=0, description="Target images in the strip.")
+    gallery: int = Field(
+        300,
+        ge=0,
+        description="Labelled target images that can be opened from the figures, of each class in "
+        "turn; 0: none.",
+    )
     colors: ColourSettings = ColourSettings()
-    seed: int = Field(0, ge=0, description="Seed that picks the images of the strip.")
+    seed: int = Field(0, ge=0, description="Seed that draws the images of the page.")
 
 
 class Params(Section):

@@ -11,6 +11,7 @@ from sreclip.evaluate.stored import Evaluation, zero_shot_of
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures as draw
 from sreclip.report.curves import training_figures
+from sreclip.report.gallery import escaped_json
 from sreclip.report.matrix import matrix_figure
 from sreclip.report.reliability import Bins, reliability_figure
 from sreclip.report.tree import MOST_NODES, tree_figure
@@ -51,7 +52,7 @@ class Block:
             for view in self.views
         ]
         text = json.dumps(views, separators=(",", ":"), sort_keys=True, allow_nan=False)
-        return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        return escaped_json(text)
 
 
 def _plain_figure(figure: Figure) -> dict[str, Any]:

@@ -226,7 +226,8 @@ def gains_figure(
     n_all = len(rows)
     if n_all > MOST_BARS:
         rows = pd.concat([rows[: MOST_BARS // 2], rows[-MOST_BARS // 2 :]])
-    figure = empty_figure(90 + BAR_PIXELS * len(rows), bargap=0.25)
+    meta = {"rows": rows.index.tolist()}
+    figure = empty_figure(90 + BAR_PIXELS * len(rows), bargap=0.25, meta=meta)
     for kind, is_known in (("known", True), ("unknown", False)):
         places = np.flatnonzero(rows["known"] == is_known)
         if not len(places):

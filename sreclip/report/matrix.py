@@ -86,7 +86,8 @@ def matrix_figure(result: Evaluation, colours: Mapping[str, str]) -> tuple[Figur
             title={"text": title, "standoff": 10},
         )
     figure.update_yaxes(range=[len(order) - 0.5, -0.5])
-    figure.update_layout(margin={"t": 30}, meta={"width": cell * len(columns) + 260})
+    cells = {"rows": [int(number) for number in order], "columns": list(map(int, columns))}
+    figure.update_layout(margin={"t": 30}, meta={"width": cell * len(columns) + 260, **cells})
     return figure, n_classes - len(order)
 
 

@@ -33,6 +33,7 @@ from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
 from sreclip.report.evidence import evidence_notes
 from sreclip.report.findings import findings_view
+from sreclip.report.gallery import make_gallery
 from sreclip.report.labels import (
     FEW_OF_KIND,
     GIVE_LABELS,
@@ -212,6 +213,7 @@ def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "reliability": blocks.reliability_block(results, read_bins(plan, results)),
         "gains": blocks.gains_block(results, colours),
         "confusion": blocks.confusion_block(results, colours, n_seeds),
+        "gallery": make_gallery(plan, results),
         "percent_right": plain(100 * fraction_right(last), 1),
     }
 

@@ -216,7 +216,7 @@ def test_images_are_in_the_page(page: str) -> None:
     images = [attributes for tag, attributes in Parsed(page).elements if tag == "img"]
     assert len(images) == 24 + 12  # drawn, and the surest mistakes
     assert all(image["src"].startswith("data:image/") and image["alt"] for image in images)
-    assert 2 * page.count('<li class="right">') == page.count('<li class="wrong">') == 12
+    assert 2 * page.count('<li class="right">') == page.count('<li class="wrong">') == 24
 
 
 def test_no_folder_of_this_machine_is_named(plan: Plan, page: str) -> None:
