@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from sreclip.workflow.command import as_here
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -50,7 +52,7 @@ class SreclipError(Exception):
     message : str
         What was wrong and where (file, key or row).
     hint : str, optional
-        The way out, shown on a line of its own.
+        The way out, shown on a line of its own, with commands as they work in this folder.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -59,7 +61,7 @@ class SreclipError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n  -> {self.hint}" if self.hint else self.message
+        return f"{self.message}\n  -> {as_here(self.hint)}" if self.hint else self.message
 
 
 class ConfigError(SreclipError):

@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 
-from sreclip.cli.app import app, log
-from sreclip.cli.models import MODELS
+from sreclip.cli.app import PIPELINE, app, log
 from sreclip.errors import ConfigError
 
 MINI = "mini"
 
 
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=PIPELINE)
 def init(
     source: Annotated[Path, typer.Argument(help="Labelled images: a folder per class.")],
     target: Annotated[Path, typer.Argument(help="Images to label.")],

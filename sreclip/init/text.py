@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from sreclip.errors import some
 from sreclip.graph.sense_view import to_json
 from sreclip.init.proposal import FEW, Proposal
+from sreclip.workflow.command import as_here
 
 LISTED = 12
 OTHERS = 3
@@ -124,6 +124,5 @@ def _counted(known: list[tuple[str, int]]) -> str:
 
 def next_step(out: Path) -> str:
     """Return the command to run next."""
-    cores = os.cpu_count() or 1
     extra = "" if out == Path("params.yaml") else f" --configfile {out}"
-    return f"snakemake --cores {cores} all{extra}"
+    return as_here(f"snakemake --cores all all{extra}")
