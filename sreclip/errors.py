@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from sreclip.workflow.command import as_here
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -61,6 +59,9 @@ class SreclipError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
+        # Nearly every module imports this one, which itself is to import nothing.
+        from sreclip.workflow.command import as_here
+
         return f"{self.message}\n  -> {as_here(self.hint)}" if self.hint else self.message
 
 

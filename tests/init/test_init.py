@@ -45,7 +45,7 @@ def test_two_folders_and_names_are_enough(folder: Path) -> None:
     assert "few source images: crane (3)" in said
     assert "1 images are in both domains: photos/cat/0.png = my paintings/again.png" in said
     assert "WordNet does not know flumox" in said
-    assert "snakemake --cores" in done.stderr
+    assert done.stderr.endswith("run\n  sreclip run\n")
     params = load_params(folder / "params.yaml")
     settings = params.task.folder
     assert (params.task.name, params.task.duplicates) == ("folder", "drop_target")
@@ -70,7 +70,7 @@ def test_class_folders_alone_are_enough_and_the_backbone_can_be_named(folder: Pa
     shutil.move(folder / "my paintings/0.png", folder / "my paintings/dog/0.png")
     done = init("photos", "my paintings", "--backbone", "mini", "--out", "mine.yaml", "--yes")
     assert "4 images, 1 of them in class folders: used to judge, never to learn" in done.stdout
-    assert "--configfile mine.yaml" in done.stderr
+    assert done.stderr.endswith("  sreclip run --params mine.yaml\n")
     params = load_params(folder / "mine.yaml")
     assert params.backbone.name == "mini"
     assert params.task.folder.classes is None
@@ -82,6 +82,12 @@ def test_names_come_from_a_file_and_odd_ones_are_quoted(folder: Path) -> None:
     init("photos", "my paintings", "--names", "more.txt", "--yes")
     assert (folder / "classes.txt").read_text().splitlines()[2:] == ["no", 'heron: "grey"']
     assert load_params(folder / "params.yaml").graph.allow_unmapped
+
+
+def test_in_a_clone_snakemake_is_named(folder: Path) -> None:
+    (folder / "Snakefile").touch()
+    done = init("photos", "my paintings", "--backbone", "mini", "--out", "mine.yaml", "--yes")
+    assert done.stderr.endswith("  snakemake --cores all all --configfile mine.yaml\n")
 
 
 @pytest.mark.parametrize(
