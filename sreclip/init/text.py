@@ -57,6 +57,9 @@ def _lines(proposal: Proposal, backbone: tuple[str, str] | None) -> Iterator[str
     yield "methods:"
     yield "  run: [zero_shot, sre_clip]"
     yield ""
+    yield "report:"
+    yield "  model: sre_clip   # kept as a folder below results/kept, for sreclip predict"
+    yield ""
     yield from _graph(proposal)
 
 

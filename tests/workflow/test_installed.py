@@ -71,7 +71,7 @@ def test_images_become_a_model_that_predicts(installed: Installed) -> None:
     given = ("photos", "icons", "--names", "heron", "--backbone", "mini", "--yes")
     assert installed.run("sreclip", "init", *given).stderr.endswith("\n  sreclip run\n")
     installed.edit(methods__run=["zero_shot", "clip_adapter"], train__seeds=[0])
-    installed.edit(methods__clip_adapter={"steps": 5})
+    installed.edit(methods__clip_adapter={"steps": 5}, report__model="clip_adapter")
     assert not (folder / "results").exists()
     missing = installed.run("sreclip", "save", "zero_shot", "model", check=False)
     assert missing.returncode == 2
@@ -88,8 +88,8 @@ def test_images_become_a_model_that_predicts(installed: Installed) -> None:
     assert "Nothing to be done" in again.stdout + again.stderr
     assert installed.run("sreclip", "run", "no_such_rule", check=False).returncode == 1
 
-    installed.run("sreclip", "save", "clip_adapter", "model")
-    installed.run("sreclip", "predict", "model", "icons", "--out", "labels.csv")
+    (model,) = folder.glob("results/kept/*/*/*")
+    installed.run("sreclip", "predict", str(model), "icons", "--out", "labels.csv")
     with (folder / "labels.csv").open(newline="") as file:
         labels = {row["path"]: row["class"] for row in csv.DictReader(file)}
     with (folder / "reports/predictions.csv").open(newline="") as file:
