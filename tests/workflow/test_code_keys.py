@@ -40,7 +40,8 @@ STEPS = {
     ],
     "compare": [ENTRIES["comparison"]],
     "report": [ENTRIES["page"]],
-    "keep-model": [ENTRIES["model"]],
+    # Who reads features loads the graph, too, of which a model folder has nothing.
+    "keep-model": [ENTRIES["model"], "sreclip.graph.relation_graph"],
     "tabulate-sweep": [ENTRIES["sweep"]],
 }
 
