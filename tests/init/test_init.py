@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
@@ -82,6 +84,52 @@ def test_names_come_from_a_file_and_odd_ones_are_quoted(folder: Path) -> None:
     init("photos", "my paintings", "--names", "more.txt", "--yes")
     assert (folder / "classes.txt").read_text().splitlines()[2:] == ["no", 'heron: "grey"']
     assert load_params(folder / "params.yaml").graph.allow_unmapped
+
+
+def test_a_class_list_keeps_all_that_it_says(folder: Path) -> None:
+    (folder / "more.csv").write_text(
+        "name,prompt_names,wnid,folder\n"
+        'puma,"puma;mountain lion",,\n'
+        "lifting crane,,n03126707,crane\n"
+    )
+    done = init("photos", "my paintings", "--names", "more.csv", "--yes")
+    assert "unknown classes, which the source does not have: puma\n" in done.stdout
+    assert (folder / "classes.csv").read_text().splitlines() == [
+        "name,prompt_names,wnid,folder",
+        "cat,,,cat",
+        "lifting crane,,n03126707,crane",
+        "puma,puma;mountain lion,,puma",
+    ]
+    classes = load_params(folder / "params.yaml").task.folder.classes
+    assert classes == str(folder / "classes.csv")
+
+
+def test_classes_in_archives_of_the_source_are_found(folder: Path) -> None:
+    for name, inside in (("photos/more.tar", "dog/1.png"), ("photos/owl.tar", "owl/1.png")):
+        with tarfile.open(folder / name, "w") as archive:
+            archive.add(folder / "photos/cat/0.png", inside)
+    done = init("photos", "my paintings", "--names", "heron,crane", "--yes")
+    assert "11 images of 4 classes (cat 6, crane 3, dog 1, owl 1)" in done.stdout
+    listed = (folder / "classes.txt").read_text().splitlines()
+    assert listed == ["cat", "crane", "dog", "owl", "heron"]
+
+
+def test_a_terminal_is_asked_for_what_is_not_clear(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for old, new in (("cat", "bat"), ("crane", "seal")):
+        (folder / f"photos/{old}").rename(folder / f"photos/{new}")
+    args = ("photos", "my paintings", "--backbone", "mini")
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("sreclip.cli.init.sys", terminal)
+    init(*args, given="\nn\n")
+    assert not (folder / "params.yaml").exists()
+    done = init(*args, given="9\n3\ny\n")
+    assert done.stdout.count("What is ") == 1
+    assert "What is 'bat'?\n  1  " in done.stdout
+    (wnid,) = load_params(folder / "params.yaml").graph.senses.values()
+    assert "  3  nocturnal mouselike mammal" in done.stdout
+    assert wnid == "n02139199"
 
 
 def test_in_a_clone_snakemake_is_named(folder: Path) -> None:
