@@ -50,7 +50,7 @@ class SreclipError(Exception):
     message : str
         What was wrong and where (file, key or row).
     hint : str, optional
-        The way out, shown on a line of its own.
+        The way out, shown on a line of its own, with commands as they work in this folder.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -59,7 +59,10 @@ class SreclipError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n  -> {self.hint}" if self.hint else self.message
+        # Nearly every module imports this one, which itself is to import nothing.
+        from sreclip.workflow.command import as_here
+
+        return f"{self.message}\n  -> {as_here(self.hint)}" if self.hint else self.message
 
 
 class ConfigError(SreclipError):

@@ -24,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+PIPELINE = "Pipeline"
 STEPS = "Steps of the pipeline (called by snakemake)"
 LOOKS = "Results"
 

@@ -257,6 +257,18 @@ def report(params: ParamsFile = DEFAULT_PARAMS) -> None:
 
 
 @_step
+def keep_model(params: ParamsFile = DEFAULT_PARAMS) -> None:
+    """Save the model that the run keeps."""
+    from sreclip.model.save import keep_model as keep
+    from sreclip.plan.kept import kept
+
+    plan = plan_of(params)
+    for result in kept(plan):
+        keep(plan, result.about["method"], result)
+        _made(plan, result)
+
+
+@_step
 def publish(params: ParamsFile = DEFAULT_PARAMS) -> None:
     """Copy the metrics, the tables and the page to reports/."""
     from sreclip.report.publish import publish as publish_report

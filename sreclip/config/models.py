@@ -277,7 +277,7 @@ class ColourSettings(Section):
 
 
 class ReportSettings(Section):
-    """The page."""
+    """The page, and the model that a run keeps."""
 
     title: str = Field("sreclip report", description="Title of the page.")
     images: int = Field(24, ge=0, description="Target images in the strip.")
@@ -289,6 +289,11 @@ class ReportSettings(Section):
     )
     colors: ColourSettings = ColourSettings()
     seed: int = Field(0, ge=0, description="Seed that draws the images of the page.")
+    model: str | None = Field(
+        None,
+        description="Method of `methods.run` whose fit the run keeps as a model folder below "
+        "`results/kept`, for `sreclip predict`; null: none.",
+    )
 
 
 class Params(Section):
@@ -327,6 +332,13 @@ class Params(Section):
                 "graph.include_imagenet adds nodes without a class below them, whose text needs "
                 "backbone.precomputed.text_encoder or task.ready_features.nodes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _kept_model_is_run(self) -> Params:
+        method, run = self.report.model, self.methods.run
+        if method is not None and method not in run:
+            raise ValueError(f"report.model: {method} is not in methods.run ({', '.join(run)})")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sreclip.errors import SreclipError
+from sreclip.workflow.command import as_here
 
 Mark = Literal["ok", "note", "problem"]
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -28,12 +29,12 @@ def ok(what: str, text: str) -> Finding:
 
 def note(what: str, text: str, mend: str) -> Finding:
     """Return a finding that makes a run slower, or matters to some runs alone."""
-    return Finding(what, "note", text, mend)
+    return Finding(what, "note", as_here(text), as_here(mend))
 
 
 def problem(what: str, text: str, mend: str) -> Finding:
     """Return a finding that stops a run."""
-    return Finding(what, "problem", text, mend)
+    return Finding(what, "problem", as_here(text), as_here(mend))
 
 
 def of_error(what: str, error: SreclipError) -> Finding:

@@ -35,7 +35,7 @@ def parameters(file: Path) -> tuple[Plan | None, Finding]:
         return None, note(
             "parameters",
             "no params.yaml here: this folder is no project, and only the machine is looked at",
-            "go to a folder with the Snakefile and params.yaml of sreclip's repository",
+            "write one with: sreclip init SOURCE TARGET; or go to a folder that has one",
         )
     try:
         plan = Plan(read_run_params(file))

@@ -88,8 +88,8 @@ def programs() -> Iterator[Finding]:
     elif Path("dvc.yaml").is_file():
         yield note("DVC", "dvc.yaml is here, but DVC is not set up: dvc repro fails", "dvc init")
     else:
-        yield ok("DVC", "not set up here; snakemake runs without it")
+        yield ok("DVC", "not set up here; runs do without it")
     if shutil.which("sbatch") is not None:
-        yield ok("Slurm", "here: snakemake --workflow-profile workflow/profiles/slurm all")
+        yield ok("Slurm", "here: sreclip run -- --workflow-profile slurm")
     else:
         yield ok("Slurm", "not here: jobs run on this machine")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import tempfile
 from collections import Counter, defaultdict
@@ -11,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 
 from sreclip.config import parse_params
-from sreclip.data.class_list import listed_names, read_class_list
+from sreclip.data.class_list import FIELDS, listed_names, read_class_list
+from sreclip.data.class_names import ListedClass, display_name
 from sreclip.data.manifest import ClassEntry
 from sreclip.data.task import TaskData
-from sreclip.data.tasks.folder import FolderTask
+from sreclip.data.tasks.folder import FolderTask, source_folders
 from sreclip.errors import ConfigError, DataError
 from sreclip.files import file_sha256
 from sreclip.graph.build import map_classes
@@ -42,15 +45,15 @@ PHOTO = "a photo of a {}."
 class Proposal:
     """A task of one's own images.
 
-    ``names`` are those that were given; ``list_path`` is the class list that holds the classes,
-    None where the class folders say all.
+    ``list_path`` is the class list that ``list_text`` is for, None where the class folders say
+    all.
     """
 
     root: Path
     source: str
     target: str
-    names: Sequence[str]
     list_path: Path | None
+    list_text: str
     data: TaskData
 
     @cached_property
@@ -106,8 +109,8 @@ class Proposal:
         return list(dict.fromkeys([PHOTO, *styles]))
 
 
-def propose(source: Path, target: Path, names: Sequence[str], list_path: Path) -> Proposal:
-    """Look at the folders; with ``names``, a class list is to be written to ``list_path``.
+def propose(source: Path, target: Path, given: Sequence[ListedClass], folder: Path) -> Proposal:
+    """Look at two folders; with ``given`` classes, a class list is to be written to ``folder``.
 
     Raises
     ------
@@ -116,12 +119,12 @@ def propose(source: Path, target: Path, names: Sequence[str], list_path: Path) -
     DataError
         A folder is missing or empty, has no class folders, or names clash.
     """
-    for folder in (source, target):
-        if not folder.is_dir():
+    for place in (source, target):
+        if not place.is_dir():
             raise DataError(
-                f"{folder} is no folder", "give the folder of the source, then the target's"
+                f"{place} is no folder", "give the folder of the source, then the target's"
             )
-    real = [folder.resolve() for folder in (source, target)]
+    real = [place.resolve() for place in (source, target)]
     if real[0] == real[1]:
         raise ConfigError(
             f"source and target are the same folder, {source}",
@@ -133,23 +136,53 @@ def propose(source: Path, target: Path, names: Sequence[str], list_path: Path) -
     starts = [str(path.relative_to(root)) for path in real]
     settings: dict[str, str | None] = {"root": str(root), "source": starts[0], "target": starts[1]}
     settings["classes"] = None
-    every: list[str] = []
+    list_path = list_place(given, folder)
+    text = _list_text(source_folders(settings), given, list_path) if list_path else ""
     with tempfile.TemporaryDirectory() as scratch:
-        if names:
-            of_folders = [p.name for p in sorted(real[0].iterdir()) if p.is_dir()]
-            every = list(dict.fromkeys([*(n for n in of_folders if n[0] != "."), *names]))
-            listed_names(every, "names")
-            draft = Path(scratch) / "classes.txt"
-            draft.write_text("\n".join(every) + "\n", encoding="utf-8")
+        if list_path:
+            draft = Path(scratch) / list_path.name
+            draft.write_text(text, encoding="utf-8")
             settings["classes"] = str(draft)
         data = FolderTask().prepare(settings, Path(scratch))
-    return Proposal(root, starts[0], starts[1], every, list_path if names else None, data)
+    return Proposal(root, starts[0], starts[1], list_path, text, data)
 
 
-def names_of(given: str | None) -> list[str]:
-    """Return names that a user gave: a file of them, or names between commas."""
+def list_place(given: Sequence[ListedClass], folder: Path) -> Path | None:
+    """Return the class list to write: of names alone as text, of more as CSV; None for no class."""
+    if not given:
+        return None
+    rows = map(_row, given)
+    plain = all(
+        display_name(folder) == name and name[0] != "#" and not (prompts or wnid)
+        for name, prompts, wnid, folder in rows
+    )
+    return folder / ("classes.txt" if plain else "classes.csv")
+
+
+def _list_text(folders: Sequence[str], given: Sequence[ListedClass], path: Path) -> str:
+    """Write a class list: the source's class folders, then what else was given."""
+    rows = {display_name(item.folder): _row(item) for item in given}
+    of_source = {display_name(name): [name, "", "", name] for name in folders}
+    rows = {name: rows.get(name, row) for name, row in of_source.items()} | rows
+    if path.suffix == ".txt":
+        return "".join(f"{row[0]}\n" for row in rows.values())
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([FIELDS, *rows.values()])
+    return file.getvalue()
+
+
+def _row(item: ListedClass) -> list[str]:
+    """Return name, prompt names, WordNet id and folder."""
+    entry = item.entry
+    prompts = ";".join(entry.prompt_names) if entry.prompt_names != (entry.name,) else ""
+    return [entry.name, prompts, entry.wnid or "", item.folder]
+
+
+def names_of(given: str | None) -> list[ListedClass]:
+    """Return classes that a user gave: a class list, or names between commas."""
     if not given:
         return []
     if Path(given).is_file():
-        return [item.entry.name for item in read_class_list(Path(given))]
-    return [name.strip() for name in given.split(",") if name.strip()]
+        return read_class_list(Path(given))
+    names = dict.fromkeys(name.strip() for name in given.split(",") if name.strip())
+    return listed_names(list(names), "--names") if names else []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sreclip.errors import some
 from sreclip.graph.sense_view import to_json
 from sreclip.init.proposal import FEW, Proposal
+from sreclip.workflow.command import as_here
 
 LISTED = 12
 OTHERS = 3
@@ -17,15 +17,20 @@ OTHERS = 3
 SAID = "classes without a source image"
 
 
-def params_text(proposal: Proposal, backbone: tuple[str, str] | None) -> str:
+def params_text(
+    proposal: Proposal, backbone: tuple[str, str] | None, pins: Mapping[str, str]
+) -> str:
     """Return ``params.yaml``: what differs from the defaults, each with its reason.
 
-    ``backbone`` is a model of open_clip and its weights, None the small substitute.
+    ``backbone`` is a model of open_clip and its weights, None the small substitute; ``pins`` are
+    senses of names.
     """
-    return "\n".join(_lines(proposal, backbone)) + "\n"
+    return "\n".join(_lines(proposal, backbone, pins)) + "\n"
 
 
-def _lines(proposal: Proposal, backbone: tuple[str, str] | None) -> Iterator[str]:
+def _lines(
+    proposal: Proposal, backbone: tuple[str, str] | None, pins: Mapping[str, str]
+) -> Iterator[str]:
     known, unknown = len(proposal.classes) - len(proposal.unknown), some(proposal.unknown)
     yield "# Written by sreclip init. What is left out has its default: docs/parameters.md"
     yield "task:"
@@ -35,7 +40,7 @@ def _lines(proposal: Proposal, backbone: tuple[str, str] | None) -> Iterator[str
     yield f"    source: {_quoted(proposal.source)}   # {known} classes with labelled images"
     yield f"    target: {_quoted(proposal.target)}   # {len(proposal.targets)} images to label"
     if proposal.list_path:
-        yield f"    classes: {_quoted(str(proposal.list_path.resolve()))}   # one name per line"
+        yield f"    classes: {_quoted(str(proposal.list_path.resolve()))}   # all classes"
     if proposal.in_both:
         yield f"  duplicates: drop_target   # {len(proposal.in_both)} images are in both domains"
     yield ""
@@ -57,18 +62,21 @@ def _lines(proposal: Proposal, backbone: tuple[str, str] | None) -> Iterator[str
     yield "methods:"
     yield "  run: [zero_shot, sre_clip]"
     yield ""
-    yield from _graph(proposal)
+    yield "report:"
+    yield "  model: sre_clip   # kept as a folder below results/kept, for sreclip predict"
+    yield ""
+    yield from _graph(proposal, pins)
 
 
-def _graph(proposal: Proposal) -> Iterator[str]:
-    senses, placements = proposal.senses
+def _graph(proposal: Proposal, pins: Mapping[str, str]) -> Iterator[str]:
+    senses = proposal.senses[0]
     yield "graph:"
     if senses.unmapped:
         yield f"  # WordNet lacks {some(list(senses.unmapped))}; the text says where they belong."
         yield "  allow_unmapped: true"
     yield "  # What the names mean in WordNet, and what else those can mean that are not clear."
     yield "  # Where one is wrong, pin another: senses: {crane: n02012849}"
-    for item in to_json(senses, placements):
+    for item in to_json(*proposal.senses):
         if item["wnid"] is None:
             near = [f"{one['name']} ({one['wnid']})" for one in item["near"][:OTHERS]]
             more = f"; near it: {', '.join(near)}" if near else ""
@@ -78,7 +86,19 @@ def _graph(proposal: Proposal) -> Iterator[str]:
         yield f"  #   {_quoted(item['name'])}: {item['wnid']}, {best['gloss']}"
         for other in others[:OTHERS] if item["close"] else ():
             yield f"  #       or {other['wnid']}, {other['gloss']}"
-    yield "  senses: {}"
+    if not pins:
+        yield "  senses: {}"
+        return
+    yield "  senses:"
+    yield from (f"    {_quoted(name)}: {wnid}" for name, wnid in pins.items())
+
+
+def doubtful_senses(proposal: Proposal) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yield each name that is not clear, and its senses as WordNet id and gloss, the best first."""
+    for item in to_json(*proposal.senses):
+        if item["close"]:
+            found = [(each["wnid"], each["gloss"]) for each in item["senses"]]
+            yield item["name"], found[: OTHERS + 1]
 
 
 def _quoted(text: str) -> str:
@@ -124,6 +144,5 @@ def _counted(known: list[tuple[str, int]]) -> str:
 
 def next_step(out: Path) -> str:
     """Return the command to run next."""
-    cores = os.cpu_count() or 1
     extra = "" if out == Path("params.yaml") else f" --configfile {out}"
-    return f"snakemake --cores {cores} all{extra}"
+    return as_here(f"snakemake --cores all all{extra}")

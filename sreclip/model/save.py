@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,22 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
     """
     if folder.exists():
         raise ConfigError(f"{folder} exists", "give a folder that does not, or remove it")
+    with _written(plan, method, folder) as (saved, temporary):
+        temporary.rename(folder)
+    return saved
+
+
+def keep_model(plan: Plan, method: str, result: Result) -> None:
+    """Write the model that a run keeps; raises `StoreError` as `save_model`."""
+    result.path.mkdir(parents=True, exist_ok=True)  # Snakemake has made it
+    with _written(plan, method, result.path) as (_, temporary):
+        for name in result.files:
+            (temporary / name).replace(result.path / name)
+
+
+@contextmanager
+def _written(plan: Plan, method: str, folder: Path) -> Iterator[tuple[SavedModel, Path]]:
+    """Write a model into a temporary folder beside ``folder``; what is left there is removed."""
     evaluation = _evaluation(plan, method)
     plan = plan.candidates(method)[evaluation.candidate if evaluation else 0]
     result = plan.fit(method)
@@ -92,10 +110,9 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
         )
         write_text(temporary / CARD, card(saved))
         saved.write(temporary)
-        temporary.rename(folder)
+        yield saved, temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return saved
 
 
 def _evaluation(plan: Plan, method: str) -> Evaluation | None:

@@ -28,6 +28,7 @@ ENTRIES = {
     "evaluation": "sreclip.evaluate.evaluation",
     "comparison": "sreclip.evaluate.comparison",
     "page": "sreclip.report.page",
+    "model": "sreclip.model.save",
     "sweep": "sreclip.evaluate.sweep",
 }
 # Code that no key of code covers, with the reason; ".*" is for a package and all that is in it.

@@ -370,9 +370,8 @@ class Plan:
     def page(self) -> Result:
         """The page before it is published."""
         report = self.params.report
-        key = content_key(
-            "report", self.comparison.key, report.model_dump(), code_key(ENTRIES["page"])
-        )
+        settings = report.model_dump(exclude={"model"})
+        key = content_key("report", self.comparison.key, settings, code_key(ENTRIES["page"]))
         path, about = self.under("pages", key), {"title": report.title}
         return Result("page", path, key, (self.comparison,), PAGE_FILES, about)
 

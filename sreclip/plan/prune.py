@@ -6,11 +6,15 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from sreclip.plan.kept import kept
 from sreclip.plan.plan import Plan
 from sreclip.plan.sweep import Sweep
 from sreclip.registry import registered
 
-FOLDERS = ("data", "graph", "features", "models", "evaluations", "comparisons", "pages", "sweeps")
+FOLDERS = (
+    *("data", "graph", "features", "models", "evaluations", "comparisons", "pages", "kept"),
+    "sweeps",
+)
 # What results of a sweep are in.
 SWEPT = {"models", "evaluations", "sweeps"}
 
@@ -25,7 +29,7 @@ def prune(plan: Plan, folders: Iterable[str]) -> list[Path]:
     names = [registered("folder of results", name, FOLDERS) for name in folders]
     roots = [plan.results / name for name in names]
     swept = Sweep(plan).results() if SWEPT & set(names) else ()
-    keep = {result.path.resolve() for result in (*plan.run(), *swept)}
+    keep = {result.path.resolve() for result in (*plan.run(), *kept(plan), *swept)}
     return [path for root in roots if root.exists() for path in _remove_others(root, keep)]
 
 

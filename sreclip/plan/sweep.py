@@ -13,6 +13,7 @@ from sreclip.config.models import SplitSettings, SweepSettings
 from sreclip.errors import ConfigError
 from sreclip.keys import content_key
 from sreclip.plan.code import ENTRIES, code_key
+from sreclip.plan.kept import kept
 from sreclip.plan.plan import Plan
 from sreclip.plan.results import Result
 
@@ -131,12 +132,15 @@ class Sweep:
 
 
 def all_results(plan: Plan) -> dict[str, Result]:
-    """Return every result of a run and of its sweep by path, as far as `Sweep.planned` goes."""
+    """Return every result of a run, what it keeps, and its sweep by path.
+
+    Of the sweep as far as `Sweep.planned` goes.
+    """
     try:
         swept = list(Sweep(plan).results())
     except ConfigError:
         swept = []
-    return {result.path.as_posix(): result for result in (*plan.run(), *swept)}
+    return {result.path.as_posix(): result for result in (*plan.run(), *kept(plan), *swept)}
 
 
 def ablations(settings: Settings) -> dict[str, dict[str, Any]]:

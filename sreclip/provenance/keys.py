@@ -63,7 +63,10 @@ def code_keys(plan: Plan) -> dict[str, Any]:
         "extract": EXTRACTION_VERSION,
         "feature_format": FORMAT_VERSION,
         "fits": {name: fit_code(name) for name in plan.params.methods.run},
-        **{stage: code_key(entry) for stage, entry in ENTRIES.items() if stage != "fit"},
+        # Fits are above, and no report is made from the model that is kept.
+        **{
+            name: code_key(entry) for name, entry in ENTRIES.items() if name not in ("fit", "model")
+        },
     }
 
 

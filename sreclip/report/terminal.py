@@ -11,6 +11,7 @@ from sreclip.evaluate.literature import LITERATURE, literature_notes, read_liter
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import Evaluation, read_evaluations
 from sreclip.files import read_json
+from sreclip.plan.kept import kept
 from sreclip.plan.plan import Plan
 from sreclip.plan.results import PREDICTIONS, REJECTS
 from sreclip.plan.run import snapshots
@@ -56,6 +57,8 @@ def last_results(plan: Plan | None = None, folder: Path = Path()) -> Group:
             f"Predictions: {predictions}" if predictions.exists() else "",
             rejects_line(_rejects_beside(page)),
         ]
+    if isinstance(source, Plan):
+        lines += [f"Model: {model.path}" for model in kept(source) if model.outputs[-1].exists()]
     tables = (render_table(source), render_literature(source))
     shown = [*tables, *(Text(line) for line in lines if line)]
     return Group(*(part for part in shown if part is not None))

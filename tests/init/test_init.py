@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
@@ -45,7 +47,7 @@ def test_two_folders_and_names_are_enough(folder: Path) -> None:
     assert "few source images: crane (3)" in said
     assert "1 images are in both domains: photos/cat/0.png = my paintings/again.png" in said
     assert "WordNet does not know flumox" in said
-    assert "snakemake --cores" in done.stderr
+    assert done.stderr.endswith("run\n  sreclip run\n")
     params = load_params(folder / "params.yaml")
     settings = params.task.folder
     assert (params.task.name, params.task.duplicates) == ("folder", "drop_target")
@@ -70,7 +72,7 @@ def test_class_folders_alone_are_enough_and_the_backbone_can_be_named(folder: Pa
     shutil.move(folder / "my paintings/0.png", folder / "my paintings/dog/0.png")
     done = init("photos", "my paintings", "--backbone", "mini", "--out", "mine.yaml", "--yes")
     assert "4 images, 1 of them in class folders: used to judge, never to learn" in done.stdout
-    assert "--configfile mine.yaml" in done.stderr
+    assert done.stderr.endswith("  sreclip run --params mine.yaml\n")
     params = load_params(folder / "mine.yaml")
     assert params.backbone.name == "mini"
     assert params.task.folder.classes is None
@@ -82,6 +84,58 @@ def test_names_come_from_a_file_and_odd_ones_are_quoted(folder: Path) -> None:
     init("photos", "my paintings", "--names", "more.txt", "--yes")
     assert (folder / "classes.txt").read_text().splitlines()[2:] == ["no", 'heron: "grey"']
     assert load_params(folder / "params.yaml").graph.allow_unmapped
+
+
+def test_a_class_list_keeps_all_that_it_says(folder: Path) -> None:
+    (folder / "more.csv").write_text(
+        "name,prompt_names,wnid,folder\n"
+        'puma,"puma;mountain lion",,\n'
+        "lifting crane,,n03126707,crane\n"
+    )
+    done = init("photos", "my paintings", "--names", "more.csv", "--yes")
+    assert "unknown classes, which the source does not have: puma\n" in done.stdout
+    assert (folder / "classes.csv").read_text().splitlines() == [
+        "name,prompt_names,wnid,folder",
+        "cat,,,cat",
+        "lifting crane,,n03126707,crane",
+        "puma,puma;mountain lion,,puma",
+    ]
+    classes = load_params(folder / "params.yaml").task.folder.classes
+    assert classes == str(folder / "classes.csv")
+
+
+def test_classes_in_archives_of_the_source_are_found(folder: Path) -> None:
+    for name, inside in (("photos/more.tar", "dog/1.png"), ("photos/owl.tar", "owl/1.png")):
+        with tarfile.open(folder / name, "w") as archive:
+            archive.add(folder / "photos/cat/0.png", inside)
+    done = init("photos", "my paintings", "--names", "heron,crane", "--yes")
+    assert "11 images of 4 classes (cat 6, crane 3, dog 1, owl 1)" in done.stdout
+    listed = (folder / "classes.txt").read_text().splitlines()
+    assert listed == ["cat", "crane", "dog", "owl", "heron"]
+
+
+def test_a_terminal_is_asked_for_what_is_not_clear(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for old, new in (("cat", "bat"), ("crane", "seal")):
+        (folder / f"photos/{old}").rename(folder / f"photos/{new}")
+    args = ("photos", "my paintings", "--backbone", "mini")
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("sreclip.cli.init.sys", terminal)
+    init(*args, given="\nn\n")
+    assert not (folder / "params.yaml").exists()
+    done = init(*args, given="9\n3\ny\n")
+    assert done.stdout.count("What is ") == 1
+    assert "What is 'bat'?\n  1  " in done.stdout
+    (wnid,) = load_params(folder / "params.yaml").graph.senses.values()
+    assert "  3  nocturnal mouselike mammal" in done.stdout
+    assert wnid == "n02139199"
+
+
+def test_in_a_clone_snakemake_is_named(folder: Path) -> None:
+    (folder / "Snakefile").touch()
+    done = init("photos", "my paintings", "--backbone", "mini", "--out", "mine.yaml", "--yes")
+    assert done.stderr.endswith("  snakemake --cores all all --configfile mine.yaml\n")
 
 
 @pytest.mark.parametrize(

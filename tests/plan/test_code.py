@@ -20,6 +20,7 @@ REACHED = {
     "evaluation": {"evaluate.metrics", "evaluate.statistics", "evaluate.reference"},
     "comparison": {"evaluate.significance", "evaluate.literature"},
     "page": {"graph.draw", "graph.outline", "report.figures"},
+    "model": {"model.card", "model.saved", "train.states"},
     "sweep": {"evaluate.sweep"},
 }
 NOT_REACHED = {
@@ -34,6 +35,7 @@ NOT_REACHED = {
     "evaluation": {"evaluate.comparison", "report.page"},
     "comparison": {"report.page"},
     "page": set(),
+    "model": {"report.page", "model.model", "evaluate.comparison"},
     "sweep": {"report.page"},
 }
 

@@ -37,6 +37,7 @@ COLUMNS = {
     "compare_methods": "evaluate",
     "write_page": "report",
     "publish_report": "report",
+    "keep_model": "report",
 }
 
 
@@ -127,6 +128,7 @@ PARAMS = (
     param("evaluate.ece_bins", 7, EVALUATE),
     param("evaluate.bootstrap", 50, COMPARE),
     param("report.colors.known", "#000000", PUBLISH),
+    param("report.model", "clip_adapter", {"keep_model": 1}, "the method whose fit is kept"),
     param("sweep.draws", 2, NOTHING, "`snakemake sweep` would run its own"),
 )
 CODE = (
@@ -166,6 +168,7 @@ CODE = (
     statement("evaluate/statistics.py", EVALUATE),
     statement("evaluate/comparison.py", COMPARE),
     statement("report/page.py", PUBLISH),
+    statement("model/save.py", NOTHING, "without `report.model`"),
     statement("provenance/trace.py", NOTHING),
     statement("cli/steps.py", NOTHING),
 )

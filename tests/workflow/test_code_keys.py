@@ -40,6 +40,8 @@ STEPS = {
     ],
     "compare": [ENTRIES["comparison"]],
     "report": [ENTRIES["page"]],
+    # Who reads features loads the graph, too, of which a model folder has nothing.
+    "keep-model": [ENTRIES["model"], "sreclip.graph.relation_graph"],
     "tabulate-sweep": [ENTRIES["sweep"]],
 }
 
@@ -60,7 +62,9 @@ def loaded(project: Project, command: str, place: Path) -> set[str]:
 def ready(done: Project) -> Project:
     """Let methods that did not run take few steps."""
     few = {"steps": 2, "regression_steps": 2, "batch_size": 8, "gcn_width": 8}
-    done.edit(methods__tsce=few, methods__uodtn=few, sweep={"methods": ["gda"]})
+    done.edit(
+        methods__tsce=few, methods__uodtn=few, sweep={"methods": ["gda"]}, report__model="sre_clip"
+    )
     swept = [piece for piece in pieces_of(done.plan).values() if piece.method == "gda"]
     names = [piece.result.path.relative_to(done.folder).as_posix() for piece in swept]
     (done.folder / "list.json").write_text(json.dumps(names))

@@ -16,6 +16,7 @@ from sreclip.data.task import FirstLook
 from sreclip.data.tasks import load_task
 from sreclip.errors import SreclipError
 from sreclip.plan.bundles import cut, pieces_of, read_bundle, write_bundle
+from sreclip.plan.kept import kept
 from sreclip.plan.labels import REFERENCE
 from sreclip.plan.plan import Plan
 from sreclip.plan.results import outputs_of
@@ -201,6 +202,22 @@ def inputs_of_bundle(wildcards):
     else:
         bundle = read_bundle(stamp.with_suffix(".json"), known_pieces())
     return outputs_of(bundle.inputs)
+
+
+@cache
+def before_model():
+    """Name the files that the kept model is made from.
+
+    What is missing of them is in the bundles of the comparison, and is not to be in others.
+    """
+    inputs = kept(PLAN)[0].inputs
+    if not (are_there(inputs) or are_there([PLAN.comparison])):
+        inputs = (*PLAN.features, PLAN.comparison)
+    return standing_for(paths_of(inputs))
+
+
+def are_there(results):
+    return all(path.exists() for path in outputs_of(results))
 
 
 def paths_of(results):

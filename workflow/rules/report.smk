@@ -30,6 +30,31 @@ rule write_page:
         "sreclip --log {log} report --params {params.file}"
 
 
+rule keep_model:
+    input:
+        once_prepared(lambda wildcards: before_model()),
+    output:
+        model=f"results/kept/{UNDER}/{{method}}-{{key}}/model.json",
+        tensors=f"results/kept/{UNDER}/{{method}}-{{key}}/model.safetensors",
+        card=f"results/kept/{UNDER}/{{method}}-{{key}}/README.md",
+    log:
+        "logs/keep_model/{method}-{key}.log",
+    benchmark:
+        "logs/benchmarks/keep_model/{method}-{key}.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+        gpu=0,
+    params:
+        file=PARAMS_FILE,
+    shell:
+        "sreclip --log {log} keep-model --params {params.file}"
+
+
 rule publish_report:
     input:
         inputs_of("reports/made-from/{key}.json"),

@@ -119,6 +119,15 @@ class FolderTask(Task):
         return FirstLook(inputs, classes)
 
 
+def source_folders(settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of the source's class folders, those in archives among them, in order."""
+    root, starts = _layout(settings)
+    outside = settings.get("outside_links", False)
+    found = _find(root, starts["source"], ClassNames(None), outside)
+    spelled = {display_name(name): name for name in found.spelled.values()}
+    return [spelled[name] for name in sorted(spelled, key=natural)]
+
+
 @dataclass
 class _Found:
     """What lies below one domain's folder.
