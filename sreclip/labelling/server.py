@@ -15,7 +15,7 @@ from sreclip.labelling.session import Session
 HOST = "127.0.0.1"
 _MOST_BYTES = 10_000
 _POLICY = (
-    "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; "
+    "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 

@@ -1,0 +1,114 @@
+"""The results page as its reader uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from sreclip.plan.plan import Plan
+from sreclip.report.page import write_page
+from tests.browser.conftest import WIDTHS
+from tests.report.conftest import CLASSES
+
+Opener = Callable[..., Page]
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def plan(make_results: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A page with a class called like an element; the images' paths have quotes."""
+    classes = {EVIL: "animal"} | {k: v for k, v in CLASSES.items() if k != "dog"}
+    plan = make_results(tmp_path_factory.mktemp("page"), classes=classes)
+    write_page(plan)
+    return plan
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_control_works_and_nothing_is_logged(
+    plan: Plan, open_page: Opener, width: int
+) -> None:
+    page = open_page(plan.page["index.html"], width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".plot .main-svg").count() > 0
+    for select in page.locator("select:visible").all():
+        for at in range(select.locator("option").count()):
+            select.select_option(index=at)
+    for summary in page.locator("summary:visible").all():
+        summary.click()
+    assert page.locator("table.sortable th.more").first.is_hidden()
+    page.get_by_label("All metrics").check()
+    assert page.locator("table.sortable th.more").first.is_visible()
+    for button in page.locator(".sort").all():
+        button.click()
+        button.click()
+    assert page.get_by_text(EVIL).count() > 0
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_contents_are_folded_on_a_phone(plan: Plan, open_page: Opener, width: int) -> None:
+    page = open_page(plan.page["index.html"], width)
+    assert page.locator("nav li").first.is_visible() == (width > 600)
+
+
+def test_the_table_is_sorted_by_a_click(plan: Plan, open_page: Opener) -> None:
+    page = open_page(plan.page["index.html"], 1280)
+    table = page.locator("table.sortable")
+    head = table.locator("thead tr").nth(1).locator("th").nth(2)
+    assert head.inner_text().strip() == "H"
+
+    def column() -> list[float]:
+        cells = table.locator("tbody > tr > td:nth-child(4)").all()
+        return [float(cell.inner_text().split("\n")[0]) for cell in cells]
+
+    head.locator("button").click()
+    assert column() == sorted(column(), reverse=True)
+    assert head.get_attribute("aria-sort") == "descending"
+    head.locator("button").click()
+    assert column() == sorted(column())
+
+
+def test_a_cell_opens_the_images_behind_it(plan: Plan, open_page: Opener) -> None:
+    page = open_page(plan.page["index.html"], 1280)
+    area = page.locator('[data-views="confusion-views"] .nsewdrag').first
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    assert box
+    # The upper left cell: images of the first known class that are right.
+    page.mouse.move(box["x"] + 8, box["y"] + 8)
+    page.mouse.click(box["x"] + 8, box["y"] + 8)
+    count = page.locator("#behind-count")
+    page.wait_for_function("document.querySelector('#behind-true').value !== ''")
+    true, predicted = (page.locator(f"#behind-{name}") for name in ("true", "predicted"))
+    assert true.input_value() == predicted.input_value() != ""
+    cards = page.locator("#behind-images li")
+    assert cards.count() > 0
+    assert count.inner_text().startswith(str(cards.count()))
+    assert set(cards.evaluate_all("all => all.map(each => each.className)")) == {"right"}
+
+
+def test_gains_open_the_images_of_a_class(plan: Plan, open_page: Opener) -> None:
+    page = open_page(plan.page["index.html"], 1280)
+    page.evaluate(
+        """() => {
+          const plot = document.querySelector('[data-views="gains-views"] .plot');
+          plot.emit('plotly_click', {points: [{x: 0, y: 1}]});
+        }"""
+    )
+    assert page.locator("#behind-true").input_value() != ""
+    assert page.locator("#behind-predicted").input_value() == ""
+    # Eight images per class were made up, and one of all could not be read.
+    assert page.locator("#behind-images li").count() in (7, 8)
+
+
+def test_the_page_without_labels_is_quiet(
+    make_results: Callable[..., Plan], open_page: Opener, tmp_path: Path
+) -> None:
+    plan = make_results(tmp_path, labelled=dict.fromkeys(CLASSES, 0))
+    write_page(plan)
+    for width in WIDTHS:
+        page = open_page(plan.page["index.html"], width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.get_by_role("heading", name="Which images to label first").is_visible()
