@@ -6,8 +6,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.report.conftest import make_results
@@ -37,8 +39,8 @@ def open_page(browser: Browser) -> Iterator[Callable[[str, int], Page]]:
     said: list[str] = []
     pages = []
 
-    def opened(address: str | Path, width: int) -> Page:
-        page = browser.new_page(viewport={"width": width, "height": 900})
+    def opened(address: str | Path, width: int, **options: Any) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": 900}, **options)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("dialog", lambda dialog: said.append(dialog.message))
@@ -51,6 +53,16 @@ def open_page(browser: Browser) -> Iterator[Callable[[str, int], Page]]:
     for page in pages:
         page.close()
     assert said == []
+
+
+def serious(page: Page) -> list[str]:
+    """Return what axe-core finds that keeps people out: serious and critical violations."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {each['nodes'][0]['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
 
 
 def refuse_network(url: str, said: list[str]) -> None:

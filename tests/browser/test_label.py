@@ -13,7 +13,7 @@ from sreclip.data.label_file import NONE_OF_THESE, read_label_file
 from sreclip.labelling.server import LabelServer
 from sreclip.labelling.session import Session
 from sreclip.plan.plan import Plan
-from tests.browser.conftest import WIDTHS
+from tests.browser.conftest import WIDTHS, serious
 from tests.report.conftest import CLASSES
 
 
@@ -55,3 +55,12 @@ def test_images_are_labelled(
     expect(page.locator("#summary")).to_contain_text("of 3 right")
     names = [row.name for row in read_label_file(server.session.file)]
     assert names == [sorted(CLASSES)[1], NONE_OF_THESE, "saw"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_out(
+    server: LabelServer, open_page: Callable[..., Page], scheme: str
+) -> None:
+    page = open_page(server.url, 1280, color_scheme=scheme, bypass_csp=True)
+    expect(page.locator("#place")).to_contain_text("Image 1")
+    assert serious(page) == []

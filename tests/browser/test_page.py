@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from sreclip.plan.plan import Plan
 from sreclip.report.page import write_page
-from tests.browser.conftest import WIDTHS
+from tests.browser.conftest import WIDTHS, serious
 from tests.report.conftest import CLASSES
 
 Opener = Callable[..., Page]
@@ -45,6 +45,15 @@ def test_every_control_works_and_nothing_is_logged(
         button.click()
         button.click()
     assert page.get_by_text(EVIL).count() > 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_out(plan: Plan, open_page: Opener, scheme: str) -> None:
+    # axe-core is put into the page, which the page's own policy forbids.
+    page = open_page(plan.page["index.html"], 1280, color_scheme=scheme, bypass_csp=True)
+    for details in page.locator("details").all():
+        details.evaluate("each => { each.open = true }")
+    assert serious(page) == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
