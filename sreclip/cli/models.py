@@ -176,3 +176,48 @@ def export(
         if path is not None:
             write(model, path)
             log.info("%s: %.1f MB", path, path.stat().st_size / 2**20)
+
+
+@app.command(rich_help_panel=MODELS)
+def add_class(
+    folder: Annotated[Path, typer.Argument(help="A saved model.", metavar="MODEL")],
+    names: Annotated[list[str], typer.Argument(help="Names of new classes.", metavar="NAME")],
+    out: Annotated[Path, typer.Option(help="A new folder; MODEL stays.", metavar="DIR")],
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="Sentence of the one NAME instead of the model's templates; repeatable."),
+    ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(help="Text vectors of the names, for ready features.", metavar="FILE"),
+    ] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(help="Count how many of these images change class; repeatable."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")] = "cpu",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Where the backbone's local checkpoint is now.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Add classes to a saved model by their names, without a fit, as a new folder."""
+    from sreclip.model.adding import add_classes, try_on
+    from sreclip.model.model import Model
+
+    model = Model(folder, device, weights)
+    for each in add_classes(model, names, out, prompts=prompt or (), vectors=vectors):
+        log.info("%s", each.line)
+    log.info(
+        "no image of what was added was seen: nothing is known of how right it is, and all numbers "
+        "on the card are of the fit before"
+    )
+    after = Model(out, device, weights)
+    for line in try_on(model, after, images) if images else ():
+        log.info("%s", line)
+    log.info(
+        "%s: %d classes; label images with:\n  sreclip predict %s IMAGES --out predictions.csv",
+        out,
+        len(after.classes),
+        out,
+    )

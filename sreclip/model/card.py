@@ -36,6 +36,14 @@ def _lines(model: SavedModel) -> Iterator[str]:
             "- The fit saw its target images as a whole. New images are scored one by one by what "
             "it kept of them, which can be a little less right."
         )
+    if model.added:
+        yield "\n## Classes that came after the fit\n"
+        for each in model.added:
+            yield f"- {each.line}"
+        yield (
+            "\nNo image of them was seen, so nothing is known of how right they are. All numbers "
+            "below are of the fit, before they came."
+        )
     yield "\n## How right it is\n"
     if about["metrics"]:
         yield f"On the target of the fit, {about['n_labelled']:,} labelled images, class means:\n"

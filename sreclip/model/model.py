@@ -102,19 +102,29 @@ class Model:
     def _label(
         self, window: Sequence[Found], settings: FeatureSettings, top: int, reject: float
     ) -> Iterator[tuple[Found, Prediction]]:
-        from sreclip.model.images import encode
-
-        at = 0
-        for reasons, features in encode(window, self.backbone, settings):
-            part = window[at : at + len(reasons)]
-            at += len(reasons)
-            ok = np.array([not reason for reason in reasons])
-            labelled = iter(self.predictions(features[ok], top=top, reject=reject))
+        for part, reasons, features in self.encoded(window, settings):
+            labelled = iter(self.predictions(features, top=top, reject=reject))
             for found, reason in zip(part, reasons, strict=True):
                 if reason:
                     yield found, Prediction(found.name, reason=reason)
                 else:
                     yield found, replace(next(labelled), path=found.name)
+
+    def encoded(
+        self, window: Sequence[Found], settings: FeatureSettings | None = None
+    ) -> Iterator[tuple[Sequence[Found], list[str], NDArray[np.float32]]]:
+        """Yield found images, why they cannot be read, and the features of those that can.
+
+        A batch at a time, in order.
+        """
+        from sreclip.model.images import encode
+
+        at = 0
+        for reasons, features in encode(window, self.backbone, settings or self._settings(None)):
+            part = window[at : at + len(reasons)]
+            at += len(reasons)
+            ok = np.array([not reason for reason in reasons])
+            yield part, reasons, features[ok]
 
     def predictions(
         self, features: NDArray[np.floating[Any]], *, top: int = TOP, reject: float = 0.0
@@ -186,6 +196,15 @@ class Model:
             self._backbone = load_backbone(self.saved, self.device, self.weights)
         return self._backbone
 
+    @property
+    def text_encoder(self) -> Backbone:
+        """The backbone or, of ready features, what encodes their texts."""
+        from sreclip.model.backbone import PRECOMPUTED, load_text_tower
+
+        if self.saved.backbone["name"] == PRECOMPUTED:
+            return load_text_tower(self.saved, self.device)
+        return self.backbone
+
     def _settings(self, workers: int | None) -> FeatureSettings:
         from sreclip.config.models import FeatureSettings
 
@@ -200,15 +219,21 @@ class Model:
                 f"{self.saved.dim}",
                 f"give features of {self.saved.backbone['name']}, the model's own backbone",
             )
-        lengths = np.linalg.norm(rows, axis=1)
-        wrong = ~(np.abs(lengths - 1) < NORM_TOLERANCE)
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise DataError(
-                f"row {row} of the features has length {lengths[row]:g}, not 1",
-                "divide every row by its length",
-            )
-        return rows
+        return unit_rows(rows)
+
+
+def unit_rows(rows: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return rows in float32; `DataError` for one that is not of length 1."""
+    rows = np.asarray(rows, dtype=np.float32)
+    lengths = np.linalg.norm(rows, axis=1)
+    wrong = ~(np.abs(lengths - 1) < NORM_TOLERANCE)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"row {row} of the features has length {lengths[row]:g}, not 1",
+            "divide every row by its length",
+        )
+    return rows
 
 
 def load(folder: str | Path, *, device: str = "cpu", weights: str | None = None) -> Model:

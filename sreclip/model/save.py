@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import sreclip
-from sreclip.errors import ConfigError, StoreError
+from sreclip.errors import StoreError
 from sreclip.evaluate.accuracy import predictions
 from sreclip.evaluate.stored import Evaluation, read_evaluation, read_fit
 from sreclip.evaluate.target import read_target
 from sreclip.features.planned import open_domain, read_names
-from sreclip.files import file_sha256, write_text
+from sreclip.files import atomic_folder, file_sha256, write_text
 from sreclip.methods.scores import Scores, read_scores
 from sreclip.model.card import card
 from sreclip.model.saved import CARD, TENSORS, TEXT, SavedModel, Threshold
@@ -38,8 +36,6 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
     StoreError
         The fit has not been made, or a file that it needs is missing or damaged.
     """
-    if folder.exists():
-        raise ConfigError(f"{folder} exists", "give a folder that does not, or remove it")
     evaluation = _evaluation(plan, method)
     plan = plan.candidates(method)[evaluation.candidate if evaluation else 0]
     result = plan.fit(method)
@@ -50,9 +46,7 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
         )
     fit, scores = read_fit(result), read_scores(result["scores.h5"], result.key)
     header = open_domain(plan, "target").header
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
-    try:
+    with atomic_folder(folder) as temporary:
         seeds = _write_tensors(plan, result, fit["seeds"], temporary / TENSORS)
         params = plan.params
         saved = SavedModel(
@@ -91,9 +85,6 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
         )
         write_text(temporary / CARD, card(saved))
         saved.write(temporary)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return saved
 
 

@@ -48,11 +48,13 @@ class Summary:
         if self.labelled:
             expected = 1 - self._total / self.labelled
             yield f"expected error of the labelled ones, by their own probabilities: {expected:.0%}"
+        added = model.saved.added
         at = [row for row in model.saved.thresholds if row.least <= reject][-1]
         if at.error is not None:
+            before = f", before {len(added):,} classes were added" if added else ""
             yield (
-                f"on the target of the fit, from {at.least:g} on, {at.expected_error:.0%} were "
-                f"expected and {at.error:.0%} of {at.n:,} were wrong"
+                f"on the target of the fit{before}, from {at.least:g} on, {at.expected_error:.0%} "
+                f"were expected and {at.error:.0%} of {at.n:,} were wrong"
             )
         if sorter:
             counted = ", ".join(f"{name} {n:,}" for name, n in sorted(sorter.counts.items()))
