@@ -111,8 +111,9 @@ def predict(
         raise ConfigError("--watch needs a file that grows", "give --out FILE.csv or FILE.jsonl")
     chosen = format_of(out, kind)
     model = Model(folder, device, weights)
+    background = bool(model.saved.background)
     sorter = Sorter(sort_into, by, again=watch) if sort_into else None
-    growing = Log(out, chosen, top) if watch and out else None
+    growing = Log(out, chosen, top, background) if watch and out else None
     found: Iterable[Prediction]
     if features is not None:
         found = model.of_features(features, top=top, reject=reject)
@@ -130,7 +131,15 @@ def predict(
         with contextlib.suppress(KeyboardInterrupt):
             growing.write(counted)
     else:
-        write(counted, out, chosen, top=top, classes=model.classes, model=model.saved.title)
+        write(
+            counted,
+            out,
+            chosen,
+            top=top,
+            classes=model.classes,
+            model=model.saved.title,
+            background=background,
+        )
     for line in summary.lines(model, reject, out, sorter):
         log.info("%s", line)
     if not (summary.n or watch):

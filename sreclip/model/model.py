@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.errors import DataError
+from sreclip.evaluate.background import REASON
 from sreclip.model.found import Finder, Found
 from sreclip.model.prediction import Prediction
 from sreclip.model.saved import SavedModel
@@ -71,7 +72,8 @@ class Model:
     ) -> Iterator[Prediction]:
         """Yield a prediction per image, in the order of the names, while others are decoded.
 
-        An image that cannot be read, or is less sure than ``reject``, has a reason and no label.
+        An image that cannot be read, is less sure than ``reject``, or shows something else by the
+        model's background has a reason and no label.
 
         Raises
         ------
@@ -134,19 +136,24 @@ class Model:
         top = min(top, len(self.saved.classes))
         two = min(2, len(self.saved.classes))
         found = []
+        none = scored.background
         for number, row in enumerate(scored.probabilities):
             order = np.argsort(-row, kind="stable")[: max(top, two)]
-            p = row[order].astype(float)
+            other = None if none is None else float(none[number])
+            p = row[order].astype(float) * (1 - (other or 0.0))
             reason = f"less sure than {reject:g}" if p[0] < reject else ""
+            if other is not None and other > p[0]:
+                reason = REASON
             found.append(
                 Prediction(
                     path=str(number),
                     classes=tuple(self.saved.classes[c] for c in order[:top]),
                     probabilities=tuple(p[:top].tolist()),
                     known=self.saved.known[order[0]],
-                    margin=float(p[0] - p[1]) if two == 2 else 1.0,
+                    margin=float(p[0] - p[1]) if two == 2 else float(p[0]),
                     agreement=None if scored.agreement is None else scored.agreement[number],
                     reason=reason,
+                    background=other,
                 )
             )
         return found
@@ -175,7 +182,10 @@ class Model:
             at += len(rows)
 
     def predict_proba(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Return probabilities ``(n_images, n_classes)`` of unit-norm features."""
+        """Return probabilities ``(n_images, n_classes)`` of unit-norm features.
+
+        They are those given that an image shows one of the classes: no background counts.
+        """
         return self.scorer(self._checked(features)).probabilities
 
     @property

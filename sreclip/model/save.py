@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import sreclip
 from sreclip.errors import StoreError
 from sreclip.evaluate.accuracy import predictions
+from sreclip.evaluate.background import target_background
 from sreclip.evaluate.stored import Evaluation, read_evaluation, read_fit
 from sreclip.evaluate.target import read_target
 from sreclip.features.planned import open_domain, read_names
 from sreclip.files import atomic_folder, file_sha256, write_text
 from sreclip.methods.scores import Scores, read_scores
 from sreclip.model.card import card
-from sreclip.model.saved import CARD, TENSORS, TEXT, SavedModel, Threshold
+from sreclip.model.saved import BACKGROUND, CARD, TENSORS, TEXT, SavedModel, Threshold
 
 if TYPE_CHECKING:
     from sreclip.plan.plan import Plan
@@ -46,6 +48,9 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
         )
     fit, scores = read_fit(result), read_scores(result["scores.h5"], result.key)
     header = open_domain(plan, "target").header
+    labels = read_target(plan.task.path)["label"].reindex(scores.row_id).to_numpy()
+    background = target_background(plan)
+    none = None if background is None else background.reindex(scores.row_id).to_numpy()
     with atomic_folder(folder) as temporary:
         seeds = _write_tensors(plan, result, fit["seeds"], temporary / TENSORS)
         params = plan.params
@@ -71,7 +76,7 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
             key=result.key,
             sreclip=sreclip.__version__,
             transductive=fit["transductive"],
-            thresholds=_thresholds(plan, scores),
+            thresholds=_thresholds(labels, scores, none),
             about={
                 "task": params.task.name,
                 "n_source": fit["n_source"],
@@ -80,7 +85,9 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
                 "found": fit["found"],
                 "metrics": dict(evaluation.metrics) if evaluation else {},
                 "n_labelled": evaluation.n_images if evaluation else 0,
+                **_in_background(labels, scores, none),
             },
+            background=params.prompts.background,
             tensors_sha256=file_sha256(temporary / TENSORS),
         )
         write_text(temporary / CARD, card(saved))
@@ -107,18 +114,26 @@ def _write_tensors(plan: Plan, result: Result, seeds: list[int], out: Path) -> l
     for seed in kept:
         tensors |= {place(seed) + name: value for name, value in fit.state(seed).items()}
     tensors[TEXT] = torch.from_numpy(read_names(plan, "classes").features)
+    if plan.background:
+        tensors[BACKGROUND] = torch.from_numpy(read_names(plan, "background").features)
     save_file(tensors, out)
     return kept
 
 
-def _thresholds(plan: Plan, scores: Scores) -> list[Threshold]:
-    labels = read_target(plan.task.path)["label"].reindex(scores.row_id).to_numpy()
+def _thresholds(
+    labels: NDArray[np.int64], scores: Scores, none: NDArray[np.float32] | None
+) -> list[Threshold]:
+    """Return what least probabilities do; images that go to the background are put aside, too."""
     run, ok = scores.runs[0], scores.ok
-    confidence, right = run.confidence[ok], (predictions(run, ok) == labels)[ok]
-    labelled = (labels >= 0)[ok]
+    confidence, shown = run.confidence, np.ones(len(ok), dtype=bool)
+    if none is not None:
+        confidence = confidence * (1 - none)
+        shown = ~_is_other(scores, none)
+    confidence, shown = confidence[ok], shown[ok]
+    right, labelled = (predictions(run, ok) == labels)[ok], (labels >= 0)[ok]
     found = []
     for least in LEAST:
-        kept = confidence >= least
+        kept = shown & (confidence >= least)
         judged = kept & labelled
         values: dict[str, Any] = {
             "expected_error": float(1 - confidence[kept].mean()) if kept.any() else None,
@@ -127,3 +142,16 @@ def _thresholds(plan: Plan, scores: Scores) -> list[Threshold]:
         share = float(kept.mean()) if len(kept) else 0.0
         found.append(Threshold(least, share, n=int(np.sum(judged)), **values))
     return found
+
+
+def _in_background(
+    labels: NDArray[np.int64], scores: Scores, none: NDArray[np.float32] | None
+) -> dict[str, int]:
+    """Return how many labelled images go to the background, which shows in no metric."""
+    if none is None:
+        return {}
+    return {"n_in_background": int((_is_other(scores, none) & (labels >= 0)).sum())}
+
+
+def _is_other(scores: Scores, none: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return none > scores.runs[0].confidence * (1 - none)

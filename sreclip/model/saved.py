@@ -19,8 +19,8 @@ from sreclip.keys import content_key
 
 FORMAT = 1
 ABOUT, TENSORS, CARD = "model.json", "model.safetensors", "README.md"
-# Of the classes' texts in the tensors; all other names are those of states.
-TEXT = "class_text"
+# Of texts in the tensors, of the classes and of none of them; all other names are those of states.
+TEXT, BACKGROUND = "class_text", "background_text"
 AGAIN = "copy the folder again, or save the model again with: sreclip save"
 
 
@@ -105,6 +105,8 @@ class SavedModel:
         For the card: counts, measures, credits.
     tensors_sha256
         Of ``model.safetensors``.
+    background
+        Sentences for images of none of the classes; their vectors are among the tensors.
     added
         Classes that came after the fit, the last ones of ``classes``; `sreclip.model.adding`.
     """
@@ -127,6 +129,7 @@ class SavedModel:
     thresholds: Sequence[Threshold]
     about: dict[str, Any]
     tensors_sha256: str
+    background: Sequence[str] = ()
     added: Sequence[Added] = ()
 
     def write(self, folder: Path) -> None:

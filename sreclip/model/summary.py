@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sreclip.evaluate.background import REASON
 from sreclip.model.model import Model
 from sreclip.model.prediction import Prediction
 from sreclip.model.sorting import Sorter
@@ -14,7 +15,7 @@ class Summary:
     """Counts predictions as they pass."""
 
     def __init__(self) -> None:
-        self.n = self.unreadable = self.uncertain = 0
+        self.n = self.unreadable = self.uncertain = self.background = 0
         self._total = 0.0
 
     def of(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
@@ -23,6 +24,8 @@ class Summary:
             self.n += 1
             if prediction.label:
                 self._total += prediction.probability or 0.0
+            elif prediction.reason == REASON:
+                self.background += 1
             elif prediction.classes:
                 self.uncertain += 1
             else:
@@ -32,7 +35,7 @@ class Summary:
     @property
     def labelled(self) -> int:
         """Images with a class."""
-        return self.n - self.uncertain - self.unreadable
+        return self.n - self.uncertain - self.background - self.unreadable
 
     def lines(
         self, model: Model, reject: float, out: Path | None, sorter: Sorter | None
@@ -42,6 +45,8 @@ class Summary:
         parts = [f"{self.n:,} images", f"{self.labelled:,} labelled"]
         if reject:
             parts.append(f"{self.uncertain:,} less sure than {reject:g}")
+        if model.saved.background:
+            parts.append(f"{self.background:,} show something else")
         if self.unreadable:
             parts.append(f"{self.unreadable:,} could not be read (see the column reason)")
         yield where + ", ".join(parts)

@@ -139,6 +139,13 @@ def _backbone(plan: Plan, counts: Counts) -> Iterator[str]:
                     f"but {backbone.label} reads only {found.context_length}",
                     "shorten the template or the name",
                 )
+    for text in prompts.background:
+        if (most := _most_tokens([text], found)) > found.context_length:
+            raise ConfigError(
+                f"prompts.background: {shortened(text)!r} has {most} tokens, but "
+                f"{backbone.label} reads only {found.context_length}",
+                "shorten the sentence",
+            )
     if prompts.file is None or _has_class_vectors(plan):
         return
     for sentence in read_prompts(expanded(prompts.file)):

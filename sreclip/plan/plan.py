@@ -35,11 +35,12 @@ from sreclip.methods import METHODS
 from sreclip.plan.code import ENTRIES, code_key
 from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
-from sreclip.plan.prompts import Prompts, class_prompts, node_prompts
+from sreclip.plan.prompts import Prompts, background_prompts, class_prompts, node_prompts
 from sreclip.plan.results import HISTORY, PREDICTIONS, REJECTS, TABLES, Result
 from sreclip.plan.split import known_mask
 
 TEXT_KINDS = ("classes", "nodes")
+BACKGROUND = "background"
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
 BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
 
@@ -242,15 +243,23 @@ class Plan:
         return class_prompts(self.params, self.ready, self.classes)
 
     def text(self, kind: str) -> Result:
-        """Text features of ``classes`` or ``nodes``."""
+        """Text features of ``classes``, ``nodes`` or the ``background``."""
         source = self.graph if kind == "nodes" else self.task
-        prompts = node_prompts(self.params, ()) if kind == "nodes" else self.class_prompts
+        if kind == "nodes":
+            prompts = node_prompts(self.params, ())
+        else:
+            prompts = self.class_prompts if kind == "classes" else background_prompts(self.params)
         names = source.key if kind == "nodes" else prompts.names
         texts = [self.ready["texts"]] if self.ready else []
         key = content_key(kind, prompts.templates, names, *texts, *prompts.own)
         about = {"backbone": self.params.backbone.label} | prompts.about
         path = self.feature_dir / f"text/{kind}-{key}.h5"
         return Result(f"text of {kind}", path, key, (source,), about=about)
+
+    @property
+    def background(self) -> tuple[Result, ...]:
+        """Texts for images of none of the classes: one result, or none where there are none."""
+        return (self.text(BACKGROUND),) if self.params.prompts.background else ()
 
     @cached_property
     def features(self) -> tuple[Result, ...]:
@@ -360,13 +369,19 @@ class Plan:
     @cached_property
     def page(self) -> Result:
         """The page before it is published."""
-        report = self.params.report
+        report, background = self.params.report, self.background
         key = content_key(
-            "report", self.comparison.key, report.model_dump(), code_key(ENTRIES["page"])
+            "report",
+            self.comparison.key,
+            report.model_dump(),
+            code_key(ENTRIES["page"]),
+            *(text.key for text in background),
         )
+        compared = (*background, self.text("classes"), *self.images("target"))
+        inputs = (self.comparison, *(compared if background else ()))
         path, about = self.under("pages", key), {"title": report.title}
         files = ("index.html", REJECTS, *PREDICTIONS)
-        return Result("page", path, key, (self.comparison,), files, about)
+        return Result("page", path, key, inputs, files, about)
 
     @cached_property
     def publication(self) -> Result:
@@ -378,7 +393,7 @@ class Plan:
         """Yield all results of the run, each after what it is made from."""
         yield self.task
         yield self.graph
-        yield from self.features
+        yield from (*self.features, *self.background)
         for method in self.params.methods.run:
             yield from self.evaluated(method)
         yield from (self.comparison, self.page, self.publication)

@@ -61,6 +61,12 @@ def class_prompts(
     return Prompts(groups, prompts.templates, sentences)
 
 
+def background_prompts(params: Params) -> Prompts:
+    """Return the sentences for images of none of the classes, each a name of its own."""
+    sentences = params.prompts.background
+    return Prompts([() for _ in sentences], [], [(sentence,) for sentence in sentences])
+
+
 def node_prompts(params: Params, names: Sequence[str]) -> Prompts:
     """Return the prompts of graph nodes: their names in the templates, if texts are encoded."""
     templates = params.prompts.templates if params.backbone.chosen.encodes_text else []

@@ -11,7 +11,7 @@ from sreclip.data import PREPARE_VERSION
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.features.header import installed_versions
 from sreclip.plan.code import ENTRIES, code_key
-from sreclip.plan.plan import TEXT_KINDS, Plan, fit_code
+from sreclip.plan.plan import BACKGROUND, TEXT_KINDS, Plan, fit_code
 
 PACKAGES = (
     "torch",
@@ -48,6 +48,7 @@ def stage_keys(plan: Plan) -> dict[str, Any]:
         "target_features": plan.rows_key("target"),
         "graph": plan.graph.key,
         **{f"text_{kind}": plan.text(kind).key for kind in TEXT_KINDS},
+        **{f"text_{BACKGROUND}": text.key for text in plan.background},
         "fits": {name: plan.fit(name).key for name in methods},
         "evaluations": {name: plan.evaluation(name).key for name in methods},
         "comparison": plan.comparison.key,
