@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.plan.plan import BACKGROUND, Plan
+from sreclip.plan.plan import Plan
+from sreclip.plan.prompts import BACKGROUND
 
 if TYPE_CHECKING:
     import pandas as pd

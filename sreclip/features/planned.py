@@ -28,8 +28,8 @@ from sreclip.features.text import (
     write_text,
 )
 from sreclip.graph.relation_graph import RelationGraph
-from sreclip.plan.plan import BACKGROUND, Plan
-from sreclip.plan.prompts import Prompts, background_prompts, node_prompts
+from sreclip.plan.plan import Plan
+from sreclip.plan.prompts import BACKGROUND, Prompts, other_prompts
 from sreclip.plan.results import outputs_of
 
 
@@ -122,9 +122,9 @@ def texts_of(
     if kind == "classes":
         return [entry.name for entry in plan.classes], plan.class_prompts
     if kind == BACKGROUND:
-        return plan.params.prompts.background, background_prompts(plan.params)
+        return plan.params.prompts.background, other_prompts(plan.params, kind)
     names = list((graph or RelationGraph.load(plan.graph["graph.json"])).names)
-    return names, node_prompts(plan.params, names)
+    return names, other_prompts(plan.params, kind, names)
 
 
 def _made_with(plan: Plan) -> dict[str, Any]:

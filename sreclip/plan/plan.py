@@ -35,12 +35,11 @@ from sreclip.methods import METHODS
 from sreclip.plan.code import ENTRIES, code_key
 from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
-from sreclip.plan.prompts import Prompts, background_prompts, class_prompts, node_prompts
+from sreclip.plan.prompts import BACKGROUND, Prompts, class_prompts, other_prompts
 from sreclip.plan.results import HISTORY, PREDICTIONS, REJECTS, TABLES, Result
 from sreclip.plan.split import known_mask
 
 TEXT_KINDS = ("classes", "nodes")
-BACKGROUND = "background"
 # Settings of the comparison alone: another number of resamples evaluates nothing again.
 BOOTSTRAP_SETTINGS = {"bootstrap", "bootstrap_seed"}
 
@@ -245,10 +244,7 @@ class Plan:
     def text(self, kind: str) -> Result:
         """Text features of ``classes``, ``nodes`` or the ``background``."""
         source = self.graph if kind == "nodes" else self.task
-        if kind == "nodes":
-            prompts = node_prompts(self.params, ())
-        else:
-            prompts = self.class_prompts if kind == "classes" else background_prompts(self.params)
+        prompts = self.class_prompts if kind == "classes" else other_prompts(self.params, kind)
         names = source.key if kind == "nodes" else prompts.names
         texts = [self.ready["texts"]] if self.ready else []
         key = content_key(kind, prompts.templates, names, *texts, *prompts.own)
@@ -369,16 +365,12 @@ class Plan:
     @cached_property
     def page(self) -> Result:
         """The page before it is published."""
-        report, background = self.params.report, self.background
+        report, more = self.params.report, [text.key for text in self.background]
         key = content_key(
-            "report",
-            self.comparison.key,
-            report.model_dump(),
-            code_key(ENTRIES["page"]),
-            *(text.key for text in background),
+            "report", self.comparison.key, report.model_dump(), code_key(ENTRIES["page"]), *more
         )
-        compared = (*background, self.text("classes"), *self.images("target"))
-        inputs = (self.comparison, *(compared if background else ()))
+        inputs = (self.comparison, *self.background)
+        inputs += (self.text("classes"), *self.images("target")) if more else ()
         path, about = self.under("pages", key), {"title": report.title}
         files = ("index.html", REJECTS, *PREDICTIONS)
         return Result("page", path, key, inputs, files, about)

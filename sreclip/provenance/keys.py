@@ -11,7 +11,8 @@ from sreclip.data import PREPARE_VERSION
 from sreclip.features import EXTRACTION_VERSION, FORMAT_VERSION
 from sreclip.features.header import installed_versions
 from sreclip.plan.code import ENTRIES, code_key
-from sreclip.plan.plan import BACKGROUND, TEXT_KINDS, Plan, fit_code
+from sreclip.plan.plan import TEXT_KINDS, Plan, fit_code
+from sreclip.plan.prompts import BACKGROUND
 
 PACKAGES = (
     "torch",
