@@ -172,15 +172,23 @@ def export(
         Path | None,
         typer.Option(help="Weight and bias, .npz, where they are all there is.", metavar="FILE"),
     ] = None,
+    image_tower: Annotated[
+        Path | None,
+        typer.Option(help="Pixels to features, as ONNX.", metavar="FILE"),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Where the backbone's local checkpoint is now.", metavar="FILE"),
+    ] = None,
 ) -> None:
     """Write a saved model for other programs, which need no sreclip."""
-    from sreclip.model.export import export_classifier, export_head
+    from sreclip.model.export import export_classifier, export_head, export_tower
     from sreclip.model.model import Model
 
-    wanted = ((onnx, export_head), (classifier, export_classifier))
+    wanted = ((onnx, export_head), (classifier, export_classifier), (image_tower, export_tower))
     if not any(path for path, _ in wanted):
-        raise ConfigError("there is nothing to write", "give --onnx or --classifier")
-    model = Model(folder)
+        raise ConfigError("there is nothing to write", "give --onnx, --classifier or --image-tower")
+    model = Model(folder, weights=weights)
     for path, write in wanted:
         if path is not None:
             write(model, path)

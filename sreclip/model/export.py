@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from sreclip.errors import ConfigError
 from sreclip.files import atomic_path
 from sreclip.methods.base import Method
+from sreclip.model.backbone import PRECOMPUTED
 from sreclip.refinement.class_bias import ClassBias
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ INSTALL = "pip install 'sreclip[onnx]'"
 # Of the logits of random features, relative to their spread.
 LINEAR = 1e-4
 CHECKED_ROWS = 64
+# Of a file of ONNX, less than 2 GiB: the graph needs some room beside the weights.
+MOST_BYTES = 2**31 - 2**26
 
 
 class Head(nn.Module):
@@ -80,25 +85,78 @@ def export_head(model: Model, path: Path) -> None:
     ConfigError
         The method has no such head, or what exports is not installed.
     """
-    head = Head(model.scorer, model.saved.title).eval()
+    head = Head(model.scorer, model.saved.title)
     features = nn.functional.normalize(torch.randn(3, model.saved.dim), dim=1)
+    about = {"classes": json.dumps(model.classes), "key": model.saved.key}
+    _export(head, features, "features", "probabilities", about, path)
+
+
+def export_tower(model: Model, path: Path) -> None:
+    """Write the image tower as ONNX, ``pixels`` -> ``features``, for any number of images.
+
+    Pixels are ``(n, 3, height, width)`` as the preprocessing leaves them before they are scaled,
+    uint8 (a model whose preprocessing cannot be cut there: scaled, float32); the metadata of the
+    file says which, and the preprocessing in words. Features are what the head takes.
+
+    Raises
+    ------
+    ConfigError
+        The model has no image tower, or one too large for a file; the backbone cannot be loaded,
+        or what exports is not installed.
+    """
+    saved = model.saved
+    if saved.backbone["name"] == PRECOMPUTED:
+        raise ConfigError(
+            f"{saved.title} was fitted on features that were made elsewhere: it has no image tower",
+            "export the head alone, with --onnx",
+        )
+    backbone = model.backbone
+    side = 2 * backbone.image_size
+    pixels = backbone.preprocess(Image.new("RGB", (side, side)))
+    tower = backbone.image_tower()
+    about = {
+        "input": f"pixels, {str(pixels.dtype).removeprefix('torch.')}, (n, 3, height, width), RGB",
+        "size": json.dumps(list(pixels.shape[1:])),
+        "preprocessing": backbone.preprocessing,
+        "backbone": backbone.label,
+        "weights_sha256": backbone.weights_sha256,
+        "key": saved.key,
+    }
+    _export(tower, pixels.expand(3, *pixels.shape).clone(), "pixels", "features", about, path)
+
+
+def _export(
+    module: nn.Module,
+    example: Tensor,
+    takes: str,
+    gives: str,
+    about: Mapping[str, str],
+    path: Path,
+) -> None:
+    """Write a module of one input and one output, whose first dimension may have any size."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.no_grad(), atomic_path(path) as temporary:
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                head,
-                (features,),
-                input_names=["features"],
-                output_names=["probabilities"],
+                module.eval(),
+                (example,),
+                input_names=[takes],
+                output_names=[gives],
                 opset_version=OPSET,
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
                 verbose=False,
             )
             assert program is not None
-            about = {"classes": json.dumps(model.classes), "key": model.saved.key}
             program.model.metadata_props.update(about)
+            weights = program.model.graph.initializers.values()
+            size = sum(each.const_value.nbytes for each in weights if each.const_value)
+            if size > MOST_BYTES:
+                raise ConfigError(
+                    f"{path}: the weights are {size / 2**30:.1f} GiB, and an ONNX file holds 2 GiB",
+                    "export the head alone, and make the features with open_clip",
+                )
             program.save(temporary, external_data=False)
     except ImportError as error:
         raise ConfigError(f"ONNX needs the package {error.name}", INSTALL) from error

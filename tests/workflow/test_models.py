@@ -18,9 +18,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from click.testing import Result
+from PIL import Image, ImageOps
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
@@ -407,6 +409,25 @@ def test_vectors_of_names_may_be_given(models: Path, tmp_path: Path) -> None:
     assert proba.argmax(axis=1).tolist() == [len(saved.classes), len(saved.classes) + 1]
     one = add_class(models, str(ready), "one", "--out", f"{out}2", "--vectors", given)
     assert f"1 names need (1, {saved.dim})" in str(one.exception)
+
+
+def test_tower_and_head_label_images_without_sreclip(models: Path) -> None:
+    with contextlib.chdir(models):
+        command = ["export", "sre_clip", "--onnx", "head.onnx", "--image-tower", "tower.onnx"]
+        assert CliRunner().invoke(app, command).exit_code == 0
+    tower, head = (
+        onnxruntime.InferenceSession(models / f"{name}.onnx") for name in ("tower", "head")
+    )
+    classes = json.loads(head.get_modelmeta().custom_metadata_map["classes"])
+    for row in rows(predict(models, "sre_clip", "new").stdout):
+        # As the metadata say: the short side to 256, the middle 224 x 224.
+        with Image.open(models / row["path"]) as image:
+            middle = ImageOps.fit(image.convert("RGB"), (256, 256), Image.Resampling.BICUBIC)
+        pixels = np.asarray(middle.crop((16, 16, 240, 240))).transpose(2, 0, 1)[None]
+        (features,) = tower.run(None, {"pixels": pixels})
+        (p,) = head.run(None, {"features": features})
+        assert classes[p[0].argmax()] == row["class"]
+        assert p[0].max() == pytest.approx(float(row["probability"]), abs=1e-3)
 
 
 def test_wrong_names_are_told(models: Path) -> None:
