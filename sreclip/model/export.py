@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from sreclip.errors import ConfigError
 from sreclip.files import atomic_path
 from sreclip.methods.base import Method
+from sreclip.methods.transductive import TransductiveMethod
 from sreclip.model.backbone import PRECOMPUTED
-from sreclip.refinement.class_bias import ClassBias
+from sreclip.model.formulas import scored_by
 
 if TYPE_CHECKING:
     from sreclip.model.model import Model
@@ -39,25 +40,17 @@ class Head(nn.Module):
     Raises
     ------
     ConfigError
-        The model scores an image by other images, or by its likeliest classes alone: that is no
-        fixed function of the features' shape.
+        The model scores an image by the others of its batch.
     """
 
     def __init__(self, scorer: Scorer, title: str) -> None:
         super().__init__()
         self.states = scorer.states
-        for method, steps in self.states:
-            by_formula = type(method)._logits is not Method._logits
-            if method.batch_dependent or not by_formula:
-                raise ConfigError(
-                    f"{title} has no export: it does not score an image by a formula of its own",
-                    "export another method, such as sre_clip, or use: sreclip predict",
-                )
-            if other := [type(step).__name__ for step in steps if not isinstance(step, ClassBias)]:
-                raise ConfigError(
-                    f"{title} has no export with what refines it ({', '.join(other)})",
-                    "leave refine out, or refine by class_bias or frolic alone",
-                )
+        if any(method.batch_dependent for method, _ in self.states):
+            raise ConfigError(
+                f"{title} has no export: it scores an image by the others of its batch",
+                "export another method, such as sre_clip, or use: sreclip predict",
+            )
 
     def forward(self, features: Tensor) -> Tensor:
         """Return probabilities of unit-norm features."""
@@ -72,7 +65,16 @@ class Head(nn.Module):
         return self._logits(method, steps, features).log_softmax(dim=1)
 
     def _logits(self, method: Method, steps: list[Any], features: Tensor) -> Tensor:
-        return sum((step.bias for step in steps), method._logits(features) + method.bias_)
+        if isinstance(method, TransductiveMethod):
+            frozen = method.text_.zero_shot_logits(features)
+            logits = scored_by(method._labels.state, features, frozen)
+        else:
+            logits = method._logits(features)
+        logits = logits + method.bias_
+        adapted = method.image_features(features) if steps else features
+        for step in steps:
+            logits = scored_by(step, adapted, logits)
+        return logits
 
 
 def export_head(model: Model, path: Path) -> None:
@@ -138,6 +140,7 @@ def _export(
     try:
         with warnings.catch_warnings(), torch.no_grad(), atomic_path(path) as temporary:
             warnings.simplefilter("ignore")
+            module(example)  # what is made at first use is made outside of the export
             program = torch.onnx.export(
                 module.eval(),
                 (example,),
