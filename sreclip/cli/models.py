@@ -223,6 +223,8 @@ def add_class(
     from sreclip.model.model import Model
 
     model = Model(folder, device, weights)
+    if images:
+        _ = model.backbone  # refused before anything is written
     for each in add_classes(model, names, out, prompts=prompt or (), vectors=vectors):
         log.info("%s", each.line)
     log.info(

@@ -1,8 +1,8 @@
-"""Images of none of the classes: sentences for something else compete with the class texts.
+r"""Images of none of the classes: sentences for something else compete with the class texts.
 
 The frozen model alone decides how likely an image shows none of the classes,
 
-.. math:: p(\\text{none}) = \\frac{\\sum_j e^{s f b_j}}{\\sum_j e^{s f b_j} + \\sum_c e^{s f w_c}},
+.. math:: p(\text{none}) = \frac{\sum_j e^{s f b_j}}{\sum_j e^{s f b_j} + \sum_c e^{s f w_c}},
 
 b being the sentences' vectors and w those of the classes, and the method what it shows if it does.
 So no fit and no metric depends on it.

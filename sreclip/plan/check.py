@@ -84,6 +84,8 @@ def _classes(plan: Plan, counts: Counts) -> Iterator[str]:
 def _prompts(plan: Plan, counts: Counts) -> Iterator[str]:
     """Synonyms and sentences are of classes that there are."""
     prompts, names = plan.params.prompts, list(counts)
+    if prompts.background:
+        yield f"prompts: {len(prompts.background)} sentences for images of none of the classes"
     if (prompts.file or prompts.synonyms) and _has_class_vectors(plan):
         yield (
             "note: class vectors come from a file: prompts.file and prompts.synonyms are not used"
