@@ -8,11 +8,12 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sreclip.errors import DamagedError, DataError, StoreError
+from sreclip.errors import ConfigError, DamagedError, DataError, StoreError
 
 T = TypeVar("T")
 
@@ -50,6 +51,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder``; rename it into place when the block succeeds.
+
+    Raises `ConfigError` if the folder exists, `StoreError` if it cannot be written.
+    """
+    if os.path.lexists(folder):
+        raise ConfigError(f"{folder} exists", "give a folder that does not, or remove it")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(folder)
+        _sync_folder(folder.parent)
+    except OSError as error:
+        if error.errno in _CAUSES:
+            what, way_out = _CAUSES[error.errno]
+            raise StoreError(f"{folder}{what} ({error.strerror})", way_out) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def set_aside(path: Path) -> Path:

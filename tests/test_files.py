@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sreclip.errors import StoreError
-from sreclip.files import atomic_path, expanded, read_json, write_json, write_text
+from sreclip.errors import ConfigError, StoreError
+from sreclip.files import atomic_folder, atomic_path, expanded, read_json, write_json, write_text
 
 
 def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
@@ -25,6 +25,23 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    with pytest.raises(RuntimeError), atomic_folder(out) as temporary:
+        (temporary / "half").touch()
+        raise RuntimeError
+    assert list(out.parent.iterdir()) == []
+    with atomic_folder(out) as temporary:
+        (temporary / "whole").touch()
+        assert not out.exists()
+    assert [each.name for each in out.iterdir()] == ["whole"]
+    with pytest.raises(ConfigError, match="folder exists"), atomic_folder(out):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be written"), atomic_folder(tmp_path / "file/x"):
+        pass
 
 
 def test_kill_leaves_no_final_file(tmp_path: Path) -> None:

@@ -74,6 +74,10 @@ class Backbone(Protocol):
         """
         ...
 
+    def image_tower(self) -> torch.nn.Module:
+        """Return what `encode_image` computes, exactly, as a module that can be exported."""
+        ...
+
     @property
     def context_length(self) -> int: ...
 

@@ -22,6 +22,7 @@ from sreclip.backbones.mini_files import (
     sentence_folder,
 )
 from sreclip.backbones.pixels import Scaling
+from sreclip.backbones.tower import ImageTower
 from sreclip.backbones.weights import unit_rows
 from sreclip.errors import ConfigError
 
@@ -68,7 +69,11 @@ class ImageEncoder:
     @torch.inference_mode()
     def pooled(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode ``(n_images, 3, 224, 224)`` to ``(n_images, 1280)``; bytes become [-1, 1]."""
-        pixels = self.scaling(pixels.to(self.device, memory_format=torch.channels_last))
+        scaled = self.scaling(pixels.to(self.device, memory_format=torch.channels_last))
+        return self.pooled_scaled(scaled)
+
+    def pooled_scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode pixels in [-1, 1]."""
         return self.network.forward_head(self.network.forward_features(pixels), pre_logits=True)
 
 
@@ -163,8 +168,19 @@ class MiniBackbone:
     @torch.inference_mode()
     def encode_image(self, pixels: torch.Tensor, *, exact: bool = False) -> torch.Tensor:
         """Encode ``(n_images, 3, 224, 224)`` to unit-norm ``(n_images, 384)``."""
-        centred = self.images.pooled(pixels) - self.image_mean
-        return unit_rows(centred @ self.map.T)
+        return unit_rows(self._mapped(self.images.pooled(pixels)))
+
+    def image_tower(self) -> ImageTower:
+        """Return `encode_image` as a module."""
+        images = self.images
+
+        def encode(pixels: torch.Tensor) -> torch.Tensor:
+            return self._mapped(images.pooled_scaled(pixels))
+
+        return ImageTower(images.network, encode, images.scaling)
+
+    def _mapped(self, pooled: torch.Tensor) -> torch.Tensor:
+        return (pooled - self.image_mean) @ self.map.T
 
     @torch.inference_mode()
     def encode_text(self, texts: list[str]) -> torch.Tensor:

@@ -15,6 +15,7 @@ from sreclip.backbones.base import Checked
 from sreclip.backbones.building import Built, absent_weights, build, load_tokenizer
 from sreclip.backbones.hub import use_cache_alone
 from sreclip.backbones.pixels import in_bytes
+from sreclip.backbones.tower import ImageTower
 from sreclip.backbones.weights import state_sha256, unit_rows, usable_device
 from sreclip.errors import ConfigError
 
@@ -76,6 +77,10 @@ class OpenClipBackbone:
         with contextlib.nullcontext() if exact else self._autocast():
             features = self.model.encode_image(pixels)
         return unit_rows(features)
+
+    def image_tower(self) -> ImageTower:
+        """Return `encode_image` as a module, without autocast."""
+        return ImageTower(self.model, self.model.encode_image, self.scaling)
 
     @torch.inference_mode()
     def encode_text(self, texts: list[str]) -> torch.Tensor:

@@ -82,6 +82,10 @@ class PrecomputedBackbone:
         """Refuse: there are no images."""
         raise self._no_images()
 
+    def image_tower(self) -> torch.nn.Module:
+        """Refuse: there are no images."""
+        raise self._no_images()
+
     def _no_images(self) -> ConfigError:
         return ConfigError(
             "backbone.name: precomputed encodes no images", "use task.name: ready_features with it"

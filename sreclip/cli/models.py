@@ -111,8 +111,9 @@ def predict(
         raise ConfigError("--watch needs a file that grows", "give --out FILE.csv or FILE.jsonl")
     chosen = format_of(out, kind)
     model = Model(folder, device, weights)
+    background = bool(model.saved.background)
     sorter = Sorter(sort_into, by, again=watch) if sort_into else None
-    growing = Log(out, chosen, top) if watch and out else None
+    growing = Log(out, chosen, top, background) if watch and out else None
     found: Iterable[Prediction]
     if features is not None:
         found = model.of_features(features, top=top, reject=reject)
@@ -130,7 +131,15 @@ def predict(
         with contextlib.suppress(KeyboardInterrupt):
             growing.write(counted)
     else:
-        write(counted, out, chosen, top=top, classes=model.classes, model=model.saved.title)
+        write(
+            counted,
+            out,
+            chosen,
+            top=top,
+            classes=model.classes,
+            model=model.saved.title,
+            background=background,
+        )
     for line in summary.lines(model, reject, out, sorter):
         log.info("%s", line)
     if not (summary.n or watch):
@@ -163,16 +172,71 @@ def export(
         Path | None,
         typer.Option(help="Weight and bias, .npz, where they are all there is.", metavar="FILE"),
     ] = None,
+    image_tower: Annotated[
+        Path | None,
+        typer.Option(help="Pixels to features, as ONNX.", metavar="FILE"),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Where the backbone's local checkpoint is now.", metavar="FILE"),
+    ] = None,
 ) -> None:
     """Write a saved model for other programs, which need no sreclip."""
-    from sreclip.model.export import export_classifier, export_head
+    from sreclip.model.export import export_classifier, export_head, export_tower
     from sreclip.model.model import Model
 
-    wanted = ((onnx, export_head), (classifier, export_classifier))
+    wanted = ((onnx, export_head), (classifier, export_classifier), (image_tower, export_tower))
     if not any(path for path, _ in wanted):
-        raise ConfigError("there is nothing to write", "give --onnx or --classifier")
-    model = Model(folder)
+        raise ConfigError("there is nothing to write", "give --onnx, --classifier or --image-tower")
+    model = Model(folder, weights=weights)
     for path, write in wanted:
         if path is not None:
             write(model, path)
             log.info("%s: %.1f MB", path, path.stat().st_size / 2**20)
+
+
+@app.command(rich_help_panel=MODELS)
+def add_class(
+    folder: Annotated[Path, typer.Argument(help="A saved model.", metavar="MODEL")],
+    names: Annotated[list[str], typer.Argument(help="Names of new classes.", metavar="NAME")],
+    out: Annotated[Path, typer.Option(help="A new folder; MODEL stays.", metavar="DIR")],
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="Sentence of the one NAME instead of the model's templates; repeatable."),
+    ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(help="Text vectors of the names, for ready features.", metavar="FILE"),
+    ] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(help="Count how many of these images change class; repeatable."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")] = "cpu",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Where the backbone's local checkpoint is now.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Add classes to a saved model by their names, without a fit, as a new folder."""
+    from sreclip.model.adding import add_classes, try_on
+    from sreclip.model.model import Model
+
+    model = Model(folder, device, weights)
+    if images:
+        _ = model.backbone  # refused before anything is written
+    for each in add_classes(model, names, out, prompts=prompt or (), vectors=vectors):
+        log.info("%s", each.line)
+    log.info(
+        "no image of what was added was seen: nothing is known of how right it is, and all numbers "
+        "on the card are of the fit before"
+    )
+    after = Model(out, device, weights)
+    for line in try_on(model, after, images) if images else ():
+        log.info("%s", line)
+    log.info(
+        "%s: %d classes; label images with:\n  sreclip predict %s IMAGES --out predictions.csv",
+        out,
+        len(after.classes),
+        out,
+    )

@@ -140,7 +140,8 @@ def extract_images(
 @_step
 def extract_text(
     kind: Annotated[
-        Literal["classes", "nodes"], typer.Argument(help="Names of classes or of graph nodes.")
+        Literal["classes", "nodes", "background"],
+        typer.Argument(help="Names of classes or of graph nodes, or sentences for none of them."),
     ],
     params: ParamsFile = DEFAULT_PARAMS,
 ) -> None:

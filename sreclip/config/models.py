@@ -56,6 +56,12 @@ class PromptSettings(Section):
         description="`beside`: a sentence of the file counts as one more template of its class; "
         "`instead`: the sentences alone make the class vectors, and each class needs one.",
     )
+    background: list[str] = Field(
+        [],
+        description="Sentences for images that show none of the classes. Each competes with the "
+        "class texts, and predictions say which images show something else; fits and metrics know "
+        "nothing of it.",
+    )
 
     @field_validator("synonyms")
     @classmethod
@@ -66,6 +72,18 @@ class PromptSettings(Section):
             if len(set(others)) != len(others):
                 raise ValueError(f"{name!r} has a synonym twice")
         return synonyms
+
+    @field_validator("background")
+    @classmethod
+    def _sentences(cls, background: list[str]) -> list[str]:
+        if not all(sentence.strip() for sentence in background):
+            raise ValueError("a sentence is empty")
+        if len(set(background)) != len(background):
+            raise ValueError("a sentence is there twice")
+        for sentence in background:
+            if "{}" in sentence:
+                raise ValueError(f"{sentence!r}: {{}} belongs into prompts.templates alone")
+        return background
 
     @model_validator(mode="after")
     def _mode_has_a_file(self) -> PromptSettings:
@@ -320,6 +338,10 @@ class Params(Section):
                 f"task.name: {task} and backbone.name: {backbone}"
             )
         files = self.task.ready_features
+        if self.prompts.background and not self.backbone.chosen.encodes_text:
+            raise ValueError(
+                "prompts.background needs backbone.precomputed.text_encoder, which encodes it"
+            )
         if task != "ready_features" or self.backbone.chosen.encodes_text:
             return self
         if files.text is None:

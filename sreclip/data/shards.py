@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sreclip.data.manifest import DOMAINS, MADE_BY
-from sreclip.errors import StoreError
+from sreclip.errors import DataError, StoreError
 from sreclip.files import read_json, write_json
 from sreclip.keys import content_key
 
@@ -124,3 +124,13 @@ def read_shards(folder: Path) -> list[Shard]:
     if not whole:
         raise StoreError(f"{path}: the shards have gaps", again)
     return shards
+
+
+def find_shard(folder: Path, shards: list[Shard], key: str) -> Shard:
+    """Return the shard of a task with a key; `DataError` if there is none."""
+    for shard in shards:
+        if shard.key == key:
+            return shard
+    raise DataError(
+        f"no shard of {folder} has the key {key!r}", f"the keys are in {folder / SHARDS_FILE}"
+    )

@@ -29,7 +29,7 @@ from sreclip.features.text import (
 )
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.plan.plan import Plan
-from sreclip.plan.prompts import Prompts, node_prompts
+from sreclip.plan.prompts import BACKGROUND, Prompts, other_prompts
 from sreclip.plan.results import outputs_of
 
 
@@ -68,7 +68,9 @@ def _backbone(plan: Plan) -> Backbone:
 
 
 def extract_names(plan: Plan, kind: str) -> None:
-    """Encode the names of ``classes`` or ``nodes`` with every template, and sentences of classes.
+    """Encode names of ``classes`` or ``nodes`` with every template, and sentences of classes.
+
+    Or those of the ``background``.
 
     Of ready features take the vectors of their files as far as there are any.
     """
@@ -104,7 +106,7 @@ def open_domain(plan: Plan, domain: Domain) -> ImageFeatures:
 
 
 def read_names(plan: Plan, kind: str, graph: RelationGraph | None = None) -> TextFeatures:
-    """Read the text features of ``classes`` or ``nodes``; ``graph`` as in `texts_of`."""
+    """Read the text features of a kind; ``graph`` as in `texts_of`."""
     names, prompts = texts_of(plan, kind, graph)
     rows_key = text_rows_key(names, *prompts)
     return read_text(plan.text(kind).path, _made_with(plan) | {"rows_key": rows_key})
@@ -113,14 +115,16 @@ def read_names(plan: Plan, kind: str, graph: RelationGraph | None = None) -> Tex
 def texts_of(
     plan: Plan, kind: str, graph: RelationGraph | None = None
 ) -> tuple[list[str], Prompts]:
-    """Return the names of ``classes`` or ``nodes``, and what is encoded of each.
+    """Return the names of ``classes``, ``nodes`` or ``background``, and what is encoded of each.
 
     For ``nodes`` the plan's graph is read unless it is given.
     """
     if kind == "classes":
         return [entry.name for entry in plan.classes], plan.class_prompts
+    if kind == BACKGROUND:
+        return plan.params.prompts.background, other_prompts(plan.params, kind)
     names = list((graph or RelationGraph.load(plan.graph["graph.json"])).names)
-    return names, node_prompts(plan.params, names)
+    return names, other_prompts(plan.params, kind, names)
 
 
 def _made_with(plan: Plan) -> dict[str, Any]:

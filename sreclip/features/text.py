@@ -199,7 +199,7 @@ def _refuse_long_sentences(
                 raise DataError(
                     f"{name!r}: its sentence {shortened(text)!r} has {n_tokens} tokens, but "
                     f"{backbone.label} reads only {limit}",
-                    "shorten the sentence in prompts.file",
+                    "shorten the sentence",
                 )
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sreclip.model.saved import SavedModel
 
 
+PRECOMPUTED = "precomputed"
+
+
 def load_backbone(saved: SavedModel, device: str, weights: str | None = None) -> Backbone:
     """Load the backbone of a model, with its local weights from elsewhere if they are given.
 
@@ -24,7 +27,7 @@ def load_backbone(saved: SavedModel, device: str, weights: str | None = None) ->
         It cannot be loaded, makes no features of images, or is not the one of the fit.
     """
     settings = BackboneSettings(**saved.backbone)
-    if settings.name == "precomputed":
+    if settings.name == PRECOMPUTED:
         raise ConfigError(
             f"the model was fitted on features that {settings.label} made elsewhere: sreclip "
             "cannot make those of new images",
@@ -48,3 +51,18 @@ def load_backbone(saved: SavedModel, device: str, weights: str | None = None) ->
                 "use the weights and the version of open_clip that it was fitted with",
             )
     return backbone
+
+
+def load_text_tower(saved: SavedModel, device: str) -> Backbone:
+    """Load what encodes texts for a model of ready features.
+
+    Raises `ConfigError` where they came with text vectors alone.
+    """
+    settings = BackboneSettings(**saved.backbone)
+    if not settings.precomputed.encodes_text:
+        raise ConfigError(
+            f"the model was fitted on text vectors that {settings.label} made elsewhere: sreclip "
+            "cannot make those of new names",
+            "give their vectors: --vectors FILE, a row per name",
+        )
+    return settings.load(device)

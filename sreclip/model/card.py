@@ -36,6 +36,14 @@ def _lines(model: SavedModel) -> Iterator[str]:
             "- The fit saw its target images as a whole. New images are scored one by one by what "
             "it kept of them, which can be a little less right."
         )
+    if model.added:
+        yield "\n## Classes that came after the fit\n"
+        for each in model.added:
+            yield f"- {each.line}"
+        yield (
+            "\nNo image of them was seen, so nothing is known of how right they are. All numbers "
+            "below are of the fit, before they came."
+        )
     yield "\n## How right it is\n"
     if about["metrics"]:
         yield f"On the target of the fit, {about['n_labelled']:,} labelled images, class means:\n"
@@ -48,13 +56,24 @@ def _lines(model: SavedModel) -> Iterator[str]:
             "Not known: the target has no labels, or was not evaluated. The expected error below "
             "is what the model says of itself."
         )
+    if model.background:
+        said = ", ".join(f'"{sentence}"' for sentence in model.background)
+        yield (
+            f"\nAn image is put aside as background where the texts {said} are likelier than any "
+            "class. The accuracies do not count that; "
+            f"{about['n_in_background']:,} of the labelled images would be put aside, though "
+            "each shows a class: wrong, if the background counts as an answer."
+        )
     yield "\nWith images below a probability put aside (`--reject`):\n"
     yield "| least probability | kept | expected error | error |\n| ---: | ---: | ---: | ---: |"
     for row in model.thresholds[::2]:
         cells = (_percent(row.expected_error), _percent(row.error))
         yield f"| {row.least:g} | {_percent(row.kept)} | {' | '.join(cells)} |"
     yield "\n## Limits\n"
-    yield "- Every image gets one of the classes above, even if it shows none of them."
+    if model.background:
+        yield "- What shows no class is put aside only as far as the texts above describe it."
+    else:
+        yield "- Every image gets one of the classes above, even if it shows none of them."
     yield "- Images unlike the target of the fit are less often right; nothing warns of them."
     yield "\n## Licences\n"
     yield f"- data: {about['credits'] or 'not stated by the task'}"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.errors import DataError
+from sreclip.evaluate.background import REASON
 from sreclip.model.found import Finder, Found
 from sreclip.model.prediction import Prediction
 from sreclip.model.saved import SavedModel
@@ -71,7 +72,8 @@ class Model:
     ) -> Iterator[Prediction]:
         """Yield a prediction per image, in the order of the names, while others are decoded.
 
-        An image that cannot be read, or is less sure than ``reject``, has a reason and no label.
+        An image that cannot be read, is less sure than ``reject``, or shows something else by the
+        model's background has a reason and no label.
 
         Raises
         ------
@@ -102,19 +104,29 @@ class Model:
     def _label(
         self, window: Sequence[Found], settings: FeatureSettings, top: int, reject: float
     ) -> Iterator[tuple[Found, Prediction]]:
-        from sreclip.model.images import encode
-
-        at = 0
-        for reasons, features in encode(window, self.backbone, settings):
-            part = window[at : at + len(reasons)]
-            at += len(reasons)
-            ok = np.array([not reason for reason in reasons])
-            labelled = iter(self.predictions(features[ok], top=top, reject=reject))
+        for part, reasons, features in self.encoded(window, settings):
+            labelled = iter(self.predictions(features, top=top, reject=reject))
             for found, reason in zip(part, reasons, strict=True):
                 if reason:
                     yield found, Prediction(found.name, reason=reason)
                 else:
                     yield found, replace(next(labelled), path=found.name)
+
+    def encoded(
+        self, window: Sequence[Found], settings: FeatureSettings | None = None
+    ) -> Iterator[tuple[Sequence[Found], list[str], NDArray[np.float32]]]:
+        """Yield found images, why they cannot be read, and the features of those that can.
+
+        A batch at a time, in order.
+        """
+        from sreclip.model.images import encode
+
+        at = 0
+        for reasons, features in encode(window, self.backbone, settings or self._settings(None)):
+            part = window[at : at + len(reasons)]
+            at += len(reasons)
+            ok = np.array([not reason for reason in reasons])
+            yield part, reasons, features[ok]
 
     def predictions(
         self, features: NDArray[np.floating[Any]], *, top: int = TOP, reject: float = 0.0
@@ -124,19 +136,24 @@ class Model:
         top = min(top, len(self.saved.classes))
         two = min(2, len(self.saved.classes))
         found = []
+        none = scored.background
         for number, row in enumerate(scored.probabilities):
             order = np.argsort(-row, kind="stable")[: max(top, two)]
-            p = row[order].astype(float)
+            other = None if none is None else float(none[number])
+            p = row[order].astype(float) * (1 - (other or 0.0))
             reason = f"less sure than {reject:g}" if p[0] < reject else ""
+            if other is not None and other > p[0]:
+                reason = REASON
             found.append(
                 Prediction(
                     path=str(number),
                     classes=tuple(self.saved.classes[c] for c in order[:top]),
                     probabilities=tuple(p[:top].tolist()),
                     known=self.saved.known[order[0]],
-                    margin=float(p[0] - p[1]) if two == 2 else 1.0,
+                    margin=float(p[0] - p[1]) if two == 2 else float(p[0]),
                     agreement=None if scored.agreement is None else scored.agreement[number],
                     reason=reason,
+                    background=other,
                 )
             )
         return found
@@ -165,7 +182,10 @@ class Model:
             at += len(rows)
 
     def predict_proba(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Return probabilities ``(n_images, n_classes)`` of unit-norm features."""
+        """Return probabilities ``(n_images, n_classes)`` of unit-norm features.
+
+        They are those given that an image shows one of the classes: no background counts.
+        """
         return self.scorer(self._checked(features)).probabilities
 
     @property
@@ -186,6 +206,15 @@ class Model:
             self._backbone = load_backbone(self.saved, self.device, self.weights)
         return self._backbone
 
+    @property
+    def text_encoder(self) -> Backbone:
+        """The backbone or, of ready features, what encodes their texts."""
+        from sreclip.model.backbone import PRECOMPUTED, load_text_tower
+
+        if self.saved.backbone["name"] == PRECOMPUTED:
+            return load_text_tower(self.saved, self.device)
+        return self.backbone
+
     def _settings(self, workers: int | None) -> FeatureSettings:
         from sreclip.config.models import FeatureSettings
 
@@ -200,15 +229,21 @@ class Model:
                 f"{self.saved.dim}",
                 f"give features of {self.saved.backbone['name']}, the model's own backbone",
             )
-        lengths = np.linalg.norm(rows, axis=1)
-        wrong = ~(np.abs(lengths - 1) < NORM_TOLERANCE)
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise DataError(
-                f"row {row} of the features has length {lengths[row]:g}, not 1",
-                "divide every row by its length",
-            )
-        return rows
+        return unit_rows(rows)
+
+
+def unit_rows(rows: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return rows in float32; `DataError` for one that is not of length 1."""
+    rows = np.asarray(rows, dtype=np.float32)
+    lengths = np.linalg.norm(rows, axis=1)
+    wrong = ~(np.abs(lengths - 1) < NORM_TOLERANCE)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"row {row} of the features has length {lengths[row]:g}, not 1",
+            "divide every row by its length",
+        )
+    return rows
 
 
 def load(folder: str | Path, *, device: str = "cpu", weights: str | None = None) -> Model:

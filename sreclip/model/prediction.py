@@ -23,6 +23,8 @@ class Prediction:
         Fraction of seeds that say the same; None with one seed.
     reason
         Why the image has no class; empty where it has one.
+    background
+        Probability that it shows none of the classes; None where the model has no texts for that.
     """
 
     path: str
@@ -32,6 +34,7 @@ class Prediction:
     margin: float | None = None
     agreement: float | None = None
     reason: str = ""
+    background: float | None = None
 
     @property
     def label(self) -> str:

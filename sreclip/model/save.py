@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import sreclip
 from sreclip.data.label_file import NO_LABEL
-from sreclip.errors import ConfigError, StoreError
+from sreclip.errors import StoreError
 from sreclip.evaluate.accuracy import predictions
+from sreclip.evaluate.background import target_background
 from sreclip.evaluate.stored import Evaluation, read_evaluation, read_fit
 from sreclip.evaluate.target import read_target
 from sreclip.features.planned import open_domain, read_names
-from sreclip.files import file_sha256, write_text
+from sreclip.files import atomic_folder, file_sha256, write_text
 from sreclip.methods.scores import Scores, read_scores
 from sreclip.model.card import card
-from sreclip.model.saved import CARD, TENSORS, TEXT, SavedModel, Threshold
+from sreclip.model.saved import BACKGROUND, CARD, TENSORS, TEXT, SavedModel, Threshold
 
 if TYPE_CHECKING:
     from sreclip.plan.plan import Plan
@@ -41,24 +40,24 @@ def save_model(plan: Plan, method: str, folder: Path) -> SavedModel:
     StoreError
         The fit has not been made, or a file that it needs is missing or damaged.
     """
-    if folder.exists():
-        raise ConfigError(f"{folder} exists", "give a folder that does not, or remove it")
-    with _written(plan, method, folder) as (saved, temporary):
-        temporary.rename(folder)
-    return saved
+    with atomic_folder(folder) as temporary:
+        return _write(plan, method, temporary)
 
 
 def keep_model(plan: Plan, method: str, result: Result) -> None:
     """Write the model that a run keeps; raises `StoreError` as `save_model`."""
-    result.path.mkdir(parents=True, exist_ok=True)  # Snakemake has made it
-    with _written(plan, method, result.path) as (_, temporary):
-        for name in result.files:
-            (temporary / name).replace(result.path / name)
+    # Snakemake has made the result's folder.
+    new = result.path / "new"
+    shutil.rmtree(new, ignore_errors=True)
+    with atomic_folder(new) as temporary:
+        _write(plan, method, temporary)
+    for name in result.files:
+        (new / name).replace(result.path / name)
+    new.rmdir()
 
 
-@contextmanager
-def _written(plan: Plan, method: str, folder: Path) -> Iterator[tuple[SavedModel, Path]]:
-    """Write a model into a temporary folder beside ``folder``; what is left there is removed."""
+def _write(plan: Plan, method: str, folder: Path) -> SavedModel:
+    """Write the files of a model into a folder."""
     evaluation = _evaluation(plan, method)
     plan = plan.candidates(method)[evaluation.candidate if evaluation else 0]
     result = plan.fit(method)
@@ -69,50 +68,48 @@ def _written(plan: Plan, method: str, folder: Path) -> Iterator[tuple[SavedModel
         )
     fit, scores = read_fit(result), read_scores(result["scores.h5"], result.key)
     header = open_domain(plan, "target").header
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        seeds = _write_tensors(plan, result, fit["seeds"], temporary / TENSORS)
-        params = plan.params
-        saved = SavedModel(
-            method=method,
-            title=fit["title"],
-            settings=fit["settings"],
-            classes=list(scores.classes),
-            known=scores.known.tolist(),
-            prompts={
-                "names": [list(group) for group in plan.class_prompts.names],
-                "templates": list(plan.class_prompts.templates),
-                "sentences": [list(group) for group in plan.class_prompts.sentences],
-            },
-            backbone=params.backbone.model_dump(
-                mode="json", include={"name", params.backbone.name}
-            ),
-            features=params.features.model_dump(include={"max_pixels", "reduced_jpeg"}),
-            made_with={name: getattr(header, name) for name in MADE_WITH},
-            logit_scale=header.logit_scale,
-            dim=header.dim,
-            seeds=seeds,
-            key=result.key,
-            sreclip=sreclip.__version__,
-            transductive=fit["transductive"],
-            thresholds=_thresholds(plan, scores),
-            about={
-                "task": params.task.name,
-                "n_source": fit["n_source"],
-                "n_target": fit["n_target"],
-                "credits": plan.summary.get("credits", ""),
-                "found": fit["found"],
-                "metrics": dict(evaluation.metrics) if evaluation else {},
-                "n_labelled": evaluation.n_images if evaluation else 0,
-            },
-            tensors_sha256=file_sha256(temporary / TENSORS),
-        )
-        write_text(temporary / CARD, card(saved))
-        saved.write(temporary)
-        yield saved, temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    labels = read_target(plan)["label"].reindex(scores.row_id).to_numpy()
+    background = target_background(plan)
+    none = None if background is None else background.reindex(scores.row_id).to_numpy()
+    seeds = _write_tensors(plan, result, fit["seeds"], folder / TENSORS)
+    params = plan.params
+    saved = SavedModel(
+        method=method,
+        title=fit["title"],
+        settings=fit["settings"],
+        classes=list(scores.classes),
+        known=scores.known.tolist(),
+        prompts={
+            "names": [list(group) for group in plan.class_prompts.names],
+            "templates": list(plan.class_prompts.templates),
+            "sentences": [list(group) for group in plan.class_prompts.sentences],
+        },
+        backbone=params.backbone.model_dump(mode="json", include={"name", params.backbone.name}),
+        features=params.features.model_dump(include={"max_pixels", "reduced_jpeg"}),
+        made_with={name: getattr(header, name) for name in MADE_WITH},
+        logit_scale=header.logit_scale,
+        dim=header.dim,
+        seeds=seeds,
+        key=result.key,
+        sreclip=sreclip.__version__,
+        transductive=fit["transductive"],
+        thresholds=_thresholds(labels, scores, none),
+        about={
+            "task": params.task.name,
+            "n_source": fit["n_source"],
+            "n_target": fit["n_target"],
+            "credits": plan.summary.get("credits", ""),
+            "found": fit["found"],
+            "metrics": dict(evaluation.metrics) if evaluation else {},
+            "n_labelled": evaluation.n_images if evaluation else 0,
+            **_in_background(labels, scores, none),
+        },
+        background=params.prompts.background,
+        tensors_sha256=file_sha256(folder / TENSORS),
+    )
+    write_text(folder / CARD, card(saved))
+    saved.write(folder)
+    return saved
 
 
 def _evaluation(plan: Plan, method: str) -> Evaluation | None:
@@ -134,18 +131,26 @@ def _write_tensors(plan: Plan, result: Result, seeds: list[int], out: Path) -> l
     for seed in kept:
         tensors |= {place(seed) + name: value for name, value in fit.state(seed).items()}
     tensors[TEXT] = torch.from_numpy(read_names(plan, "classes").features)
+    if plan.background:
+        tensors[BACKGROUND] = torch.from_numpy(read_names(plan, "background").features)
     save_file(tensors, out)
     return kept
 
 
-def _thresholds(plan: Plan, scores: Scores) -> list[Threshold]:
-    labels = read_target(plan)["label"].reindex(scores.row_id).to_numpy()
+def _thresholds(
+    labels: NDArray[np.int64], scores: Scores, none: NDArray[np.float32] | None
+) -> list[Threshold]:
+    """Return what least probabilities do; images that go to the background are put aside, too."""
     run, ok = scores.runs[0], scores.ok
-    confidence, right = run.confidence[ok], (predictions(run, ok) == labels)[ok]
-    labelled = (labels != NO_LABEL)[ok]
+    confidence, shown = run.confidence, np.ones(len(ok), dtype=bool)
+    if none is not None:
+        confidence = confidence * (1 - none)
+        shown = ~_is_other(scores, none)
+    confidence, shown = confidence[ok], shown[ok]
+    right, labelled = (predictions(run, ok) == labels)[ok], (labels != NO_LABEL)[ok]
     found = []
     for least in LEAST:
-        kept = confidence >= least
+        kept = shown & (confidence >= least)
         judged = kept & labelled
         values: dict[str, Any] = {
             "expected_error": float(1 - confidence[kept].mean()) if kept.any() else None,
@@ -154,3 +159,16 @@ def _thresholds(plan: Plan, scores: Scores) -> list[Threshold]:
         share = float(kept.mean()) if len(kept) else 0.0
         found.append(Threshold(least, share, n=int(np.sum(judged)), **values))
     return found
+
+
+def _in_background(
+    labels: NDArray[np.int64], scores: Scores, none: NDArray[np.float32] | None
+) -> dict[str, int]:
+    """Return how many labelled images go to the background, which shows in no metric."""
+    if none is None:
+        return {}
+    return {"n_in_background": int((_is_other(scores, none) & (labels >= 0)).sum())}
+
+
+def _is_other(scores: Scores, none: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return none > scores.runs[0].confidence * (1 - none)

@@ -19,8 +19,8 @@ from sreclip.keys import content_key
 
 FORMAT = 1
 ABOUT, TENSORS, CARD = "model.json", "model.safetensors", "README.md"
-# Of the classes' texts in the tensors; all other names are those of states.
-TEXT = "class_text"
+# Of texts in the tensors, of the classes and of none of them; all other names are those of states.
+TEXT, BACKGROUND = "class_text", "background_text"
 AGAIN = "copy the folder again, or save the model again with: sreclip save"
 
 
@@ -38,6 +38,42 @@ class Threshold:
     expected_error: float | None
     error: float | None
     n: int
+
+
+@dataclass(frozen=True)
+class Added:
+    """A class that came after the fit, and how near its text is to those of the others.
+
+    Attributes
+    ----------
+    name, when
+        The class, and the day it came.
+    meaning
+        How it is scored (`sreclip.model.growing.Rule`).
+    texts
+        What was encoded for it; empty where its vector was given.
+    nearest
+        The classes with the nearest texts and their cosines, descending.
+    as_near
+        Fraction of the other classes that have another one as near as that; None with one class.
+    """
+
+    name: str
+    when: str
+    meaning: str
+    texts: Sequence[str]
+    nearest: Sequence[tuple[str, float]]
+    as_near: float | None
+
+    @property
+    def line(self) -> str:
+        """How it is scored, and what it may be taken for, in words."""
+        said = ", ".join(f'"{text}"' for text in self.texts) or "a given vector"
+        near = ", ".join(f"{name} {cosine:.2f}" for name, cosine in self.nearest)
+        line = f"{self.name} ({self.when}): {self.meaning}. Text: {said}. Nearest texts: {near}"
+        if self.as_near is None:
+            return line
+        return f"{line}; {self.as_near:.0%} of the other classes have one as near"
 
 
 @dataclass(frozen=True)
@@ -69,6 +105,10 @@ class SavedModel:
         For the card: counts, measures, credits.
     tensors_sha256
         Of ``model.safetensors``.
+    background
+        Sentences for images of none of the classes; their vectors are among the tensors.
+    added
+        Classes that came after the fit, the last ones of ``classes``; `sreclip.model.adding`.
     """
 
     method: str
@@ -89,6 +129,8 @@ class SavedModel:
     thresholds: Sequence[Threshold]
     about: dict[str, Any]
     tensors_sha256: str
+    background: Sequence[str] = ()
+    added: Sequence[Added] = ()
 
     def write(self, folder: Path) -> None:
         """Write ``model.json``."""
@@ -120,7 +162,10 @@ class SavedModel:
             raise StoreError(f"{folder / ABOUT} is not as it was saved", AGAIN)
         try:
             value["thresholds"] = [Threshold(**each) for each in value["thresholds"]]
-            found = cls(**{field.name: value[field.name] for field in fields(cls)})
+            value["added"] = [Added(**each) for each in value.get("added", ())]
+            # What came with a later version is not in the file, and has its default.
+            names = {each.name for each in fields(cls)} & value.keys()
+            found = cls(**{name: value[name] for name in names})
         except (KeyError, TypeError) as error:
             raise StoreError(f"{folder / ABOUT} is no description of a model", AGAIN) from error
         path = folder / TENSORS

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from sreclip.config.methods import MethodsSettings
 from sreclip.errors import SreclipError, StoreError
+from sreclip.evaluate.background import background_probability
 from sreclip.methods.base import Method
 from sreclip.methods.data import ClassText
 from sreclip.methods.logits import assemble
-from sreclip.model.saved import TENSORS, TEXT, SavedModel
+from sreclip.model.saved import BACKGROUND, TENSORS, TEXT, SavedModel
 from sreclip.refinement.candidates import State
 from sreclip.refinement.refine import restored_steps
 from sreclip.train.fits import make_method, others_blocks
@@ -28,12 +29,15 @@ from sreclip.train.states import place
 class Scored:
     """Probabilities of images, ``(n_images, n_classes)``, and the agreement between seeds.
 
+    The probabilities are those given that an image shows one of the classes; ``background``,
+    ``(n_images,)``, is how likely it shows none, None where the model has no texts for that.
     ``agreement`` is the fraction of seeds whose own most likely class is the one of all together,
     ``(n_images,)``; None with one seed.
     """
 
     probabilities: NDArray[np.float32]
     agreement: NDArray[np.float64] | None
+    background: NDArray[np.float32] | None
 
 
 class Scorer:
@@ -43,6 +47,7 @@ class Scorer:
         tensors = load_file(folder / TENSORS)
         known = torch.tensor(saved.known)
         text = ClassText(tensors.pop(TEXT), saved.logit_scale, known).to(device)
+        self.text, self.background = text, tensors.pop(BACKGROUND, None)
         self.n_classes, self.device = len(known), torch.device(device)
         try:
             settings = MethodsSettings().changed(saved.method, saved.settings)
@@ -73,7 +78,15 @@ class Scorer:
         if len(own) > 1:
             agrees = own.argmax(dim=2) == together.argmax(dim=1)
             agreement = agrees.double().mean(dim=0).cpu().numpy()
-        return Scored(together.exp().cpu().numpy(), agreement)
+        return Scored(together.exp().cpu().numpy(), agreement, self._background(features))
+
+    def _background(self, features: Tensor) -> NDArray[np.float32] | None:
+        if self.background is None:
+            return None
+        images, classes = features.cpu().numpy(), self.text.features.cpu().numpy()
+        return background_probability(
+            images, classes, self.background.numpy(), self.text.logit_scale
+        )
 
     def _log_p(self, method: Method, states: list[State], features: Tensor) -> Tensor:
         blocks = others_blocks(method, states, features)

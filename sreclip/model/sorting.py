@@ -10,12 +10,13 @@ from pathlib import Path
 
 from sreclip.data.archives import FileOpener, read_at
 from sreclip.errors import ConfigError, StoreError
+from sreclip.evaluate.background import REASON
 from sreclip.files import atomic_path
 from sreclip.model import Way
 from sreclip.model.found import ROOT, Found
 from sreclip.model.prediction import Prediction
 
-UNCERTAIN, UNREADABLE = "_uncertain", "_unreadable"
+UNCERTAIN, UNREADABLE, BACKGROUND = "_uncertain", "_unreadable", "_background"
 # What a folder's name may not have, or not at its start; it is written as %XX.
 UNSAFE, UNSAFE_START = "/\\%", "._"
 
@@ -97,6 +98,8 @@ def folder_of(prediction: Prediction) -> str:
             else letter
             for at, letter in enumerate(prediction.label)
         )
+    if prediction.reason == REASON:
+        return BACKGROUND
     return UNCERTAIN if prediction.classes else UNREADABLE
 
 

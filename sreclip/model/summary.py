@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sreclip.evaluate.background import REASON
 from sreclip.model.model import Model
 from sreclip.model.prediction import Prediction
 from sreclip.model.sorting import Sorter
@@ -14,7 +15,7 @@ class Summary:
     """Counts predictions as they pass."""
 
     def __init__(self) -> None:
-        self.n = self.unreadable = self.uncertain = 0
+        self.n = self.unreadable = self.uncertain = self.background = 0
         self._total = 0.0
 
     def of(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
@@ -23,6 +24,8 @@ class Summary:
             self.n += 1
             if prediction.label:
                 self._total += prediction.probability or 0.0
+            elif prediction.reason == REASON:
+                self.background += 1
             elif prediction.classes:
                 self.uncertain += 1
             else:
@@ -32,7 +35,7 @@ class Summary:
     @property
     def labelled(self) -> int:
         """Images with a class."""
-        return self.n - self.uncertain - self.unreadable
+        return self.n - self.uncertain - self.background - self.unreadable
 
     def lines(
         self, model: Model, reject: float, out: Path | None, sorter: Sorter | None
@@ -42,17 +45,21 @@ class Summary:
         parts = [f"{self.n:,} images", f"{self.labelled:,} labelled"]
         if reject:
             parts.append(f"{self.uncertain:,} less sure than {reject:g}")
+        if model.saved.background:
+            parts.append(f"{self.background:,} show something else")
         if self.unreadable:
             parts.append(f"{self.unreadable:,} could not be read (see the column reason)")
         yield where + ", ".join(parts)
         if self.labelled:
             expected = 1 - self._total / self.labelled
             yield f"expected error of the labelled ones, by their own probabilities: {expected:.0%}"
+        added = model.saved.added
         at = [row for row in model.saved.thresholds if row.least <= reject][-1]
         if at.error is not None:
+            before = f", before {len(added):,} classes were added" if added else ""
             yield (
-                f"on the target of the fit, from {at.least:g} on, {at.expected_error:.0%} were "
-                f"expected and {at.error:.0%} of {at.n:,} were wrong"
+                f"on the target of the fit{before}, from {at.least:g} on, {at.expected_error:.0%} "
+                f"were expected and {at.error:.0%} of {at.n:,} were wrong"
             )
         if sorter:
             counted = ", ".join(f"{name} {n:,}" for name, n in sorted(sorter.counts.items()))

@@ -72,12 +72,12 @@ class Log:
         The file cannot be written.
     """
 
-    def __init__(self, path: Path, kind: Format, top: int) -> None:
+    def __init__(self, path: Path, kind: Format, top: int, background: bool = False) -> None:
         if kind not in ("csv", "jsonl"):
             raise ConfigError(
                 f"{path}: a file that grows is .csv or .jsonl", "give another --out with --watch"
             )
-        self.path, self.kind, self.top = path, kind, top
+        self.path, self.kind, self.top, self.background = path, kind, top, background
         try:
             if path.exists():
                 whole = path.read_bytes()
@@ -85,7 +85,7 @@ class Log:
                     file.truncate(whole.rfind(b"\n") + 1)
             self.done = self._named()
             if kind == "csv" and (not path.exists() or not path.stat().st_size):
-                self._add(line_of(columns(top)))
+                self._add(line_of(columns(top, background)))
         except OSError as error:
             raise StoreError(
                 f"{path} cannot be written ({error.strerror})", "choose another --out"
@@ -100,7 +100,7 @@ class Log:
                 return {json.loads(line)["path"] for line in file}
             rows = csv.reader(file)
             head = next(rows, None)
-            if head not in (None, columns(self.top)):
+            if head not in (None, columns(self.top, self.background)):
                 raise ConfigError(
                     f"{self.path} has other columns", "give the --top that it has, or another file"
                 )
@@ -109,7 +109,7 @@ class Log:
     def write(self, predictions: Iterable[Prediction]) -> None:
         """Add lines as predictions come; each is on the disk before the next."""
         for prediction in predictions:
-            self._add(line_of(prediction, self.kind, self.top))
+            self._add(line_of(prediction, self.kind, self.top, self.background))
 
     def _add(self, line: str) -> None:
         with self.path.open("a", encoding="utf-8", errors="backslashreplace", newline="") as file:

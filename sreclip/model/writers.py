@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sreclip.errors import ConfigError
+from sreclip.evaluate.background import REASON
 from sreclip.files import atomic_path
 from sreclip.model import Format
 from sreclip.model.prediction import Prediction
@@ -50,23 +51,24 @@ def write(
     top: int,
     classes: Sequence[str],
     model: str,
+    background: bool = False,
 ) -> None:
     """Write predictions as they come, to a file (whole or not at all) or to the terminal.
 
     ``top`` is the number of classes per row, ``classes`` are all of them, ``model`` the name that
-    labelling programs show.
+    labelling programs show. ``background``: the model knows images of none of the classes.
     """
     if kind == "parquet":
         assert out is not None
         with atomic_path(out) as temporary:
-            _write_parquet(predictions, temporary, top)
+            _write_parquet(predictions, temporary, top, background)
         return
     with _opened(out) as file:
         if kind in ("csv", "jsonl"):
             if kind == "csv":
-                file.write(line_of(columns(top)))
+                file.write(line_of(columns(top, background)))
             for prediction in predictions:
-                file.write(line_of(prediction, kind, top))
+                file.write(line_of(prediction, kind, top, background))
                 if out is None:
                     file.flush()
         elif kind == "label-studio":
@@ -89,13 +91,14 @@ def _opened(out: Path | None) -> Iterator[IO[str]]:
         yield file
 
 
-def columns(top: int) -> list[str]:
+def columns(top: int, background: bool = False) -> list[str]:
     """Return the columns of a table of predictions."""
+    none = [REASON] if background else []
     more = [f"{name}_{rank}" for rank in range(2, top + 1) for name in ("class", "probability")]
-    return ["path", "class", "probability", "kind", "margin", "agreement", "reason", *more]
+    return ["path", "class", "probability", "kind", "margin", "agreement", *none, "reason", *more]
 
 
-def _row(prediction: Prediction, top: int) -> list[Any]:
+def _row(prediction: Prediction, top: int, background: bool) -> list[Any]:
     kind = "" if prediction.known is None else "known" if prediction.known else "unknown"
     row = [
         prediction.path,
@@ -104,6 +107,7 @@ def _row(prediction: Prediction, top: int) -> list[Any]:
         kind if prediction.label else "",
         prediction.margin,
         prediction.agreement,
+        *([prediction.background] if background else []),
         prediction.reason,
     ]
     pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))[1:top]
@@ -111,27 +115,31 @@ def _row(prediction: Prediction, top: int) -> list[Any]:
     return row + [value for pair in pairs for value in pair]
 
 
-def line_of(value: Prediction | list[str], kind: Format = "csv", top: int = 1) -> str:
+def line_of(
+    value: Prediction | list[str], kind: Format = "csv", top: int = 1, background: bool = False
+) -> str:
     """Return a prediction, or a row of text, as a line of CSV or JSON."""
     if kind == "jsonl":
         assert isinstance(value, Prediction)
         return json.dumps(_as_json(value), ensure_ascii=False) + "\n"
-    row = _row(value, top) if isinstance(value, Prediction) else value
+    row = _row(value, top, background) if isinstance(value, Prediction) else value
     text = io.StringIO(newline="")
     numbers = [round(each, 6) if isinstance(each, float) else each for each in row]
     csv.writer(text, lineterminator="\n").writerow(numbers)
     return text.getvalue()
 
 
-def _write_parquet(predictions: Iterable[Prediction], path: Path, top: int) -> None:
+def _write_parquet(
+    predictions: Iterable[Prediction], path: Path, top: int, background: bool
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, _type(name)) for name in columns(top)])
+    schema = pa.schema([(name, _type(name)) for name in columns(top, background)])
     with pq.ParquetWriter(path, schema) as writer:
         given = iter(predictions)
         while rows := list(islice(given, ROW_GROUP)):
-            values = zip(*(_row(_encodable(each), top) for each in rows), strict=True)
+            values = zip(*(_row(_encodable(each), top, background) for each in rows), strict=True)
             arrays = [
                 pa.array(column, kind) for column, kind in zip(values, schema.types, strict=True)
             ]
@@ -141,7 +149,7 @@ def _write_parquet(predictions: Iterable[Prediction], path: Path, top: int) -> N
 def _type(column: str) -> pa.DataType:
     import pyarrow as pa
 
-    numbers = ("probability", "margin", "agreement")
+    numbers = ("probability", "margin", "agreement", REASON)
     return pa.float64() if column.startswith(numbers) else pa.string()
 
 
@@ -158,6 +166,7 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
         "known": prediction.known if prediction.label else None,
         "margin": prediction.margin,
         "agreement": prediction.agreement,
+        **({} if prediction.background is None else {REASON: prediction.background}),
         "reason": prediction.reason or None,
         "top": [{"class": name, "probability": round(p, 6)} for name, p in pairs],
     }

@@ -92,6 +92,8 @@ def _classes(plan: Plan, counts: Counts) -> Iterator[str]:
 def _prompts(plan: Plan, counts: Counts) -> Iterator[str]:
     """Synonyms and sentences are of classes that there are."""
     prompts, names = plan.params.prompts, list(counts)
+    if prompts.background:
+        yield f"prompts: {len(prompts.background)} sentences for images of none of the classes"
     if (prompts.file or prompts.synonyms) and _has_class_vectors(plan):
         yield (
             "note: class vectors come from a file: prompts.file and prompts.synonyms are not used"
@@ -147,6 +149,13 @@ def _backbone(plan: Plan, counts: Counts) -> Iterator[str]:
                     f"but {backbone.label} reads only {found.context_length}",
                     "shorten the template or the name",
                 )
+    for text in prompts.background:
+        if (most := _most_tokens([text], found)) > found.context_length:
+            raise ConfigError(
+                f"prompts.background: {shortened(text)!r} has {most} tokens, but "
+                f"{backbone.label} reads only {found.context_length}",
+                "shorten the sentence",
+            )
     if prompts.file is None or _has_class_vectors(plan):
         return
     for sentence in read_prompts(expanded(prompts.file)):

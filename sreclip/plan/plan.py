@@ -29,15 +29,14 @@ from sreclip.data.manifest import (
     read_classes,
     read_summary,
 )
-from sreclip.data.shards import SHARDS_FILE, Shard, read_shards
-from sreclip.errors import DataError
+from sreclip.data.shards import SHARDS_FILE, Shard, find_shard, read_shards
 from sreclip.files import expanded
 from sreclip.keys import content_key
 from sreclip.plan.code import ENTRIES, code_key
 from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
 from sreclip.plan.method_code import fit_code
-from sreclip.plan.prompts import Prompts, class_prompts, node_prompts
+from sreclip.plan.prompts import BACKGROUND, Prompts, class_prompts, other_prompts
 from sreclip.plan.results import HISTORY, PAGE_FILES, TABLES, Result
 from sreclip.plan.split import known_mask
 
@@ -175,13 +174,7 @@ class Plan:
 
     def shard(self, key: str) -> Shard:
         """Find a shard by its key."""
-        for shard in self.shards:
-            if shard.key == key:
-                return shard
-        raise DataError(
-            f"no shard of {self.task.path} has the key {key!r}",
-            f"the keys are in {self.task.path / SHARDS_FILE}",
-        )
+        return find_shard(self.task.path, self.shards, key)
 
     def domain_shards(self, domain: Domain) -> list[Shard]:
         """Shards of one domain, in row order."""
@@ -250,15 +243,20 @@ class Plan:
         return class_prompts(self.params, self.ready, self.classes)
 
     def text(self, kind: str) -> Result:
-        """Text features of ``classes`` or ``nodes``."""
+        """Text features of ``classes``, ``nodes`` or the ``background``."""
         source = self.graph if kind == "nodes" else self.task
-        prompts = node_prompts(self.params, ()) if kind == "nodes" else self.class_prompts
+        prompts = self.class_prompts if kind == "classes" else other_prompts(self.params, kind)
         names = source.key if kind == "nodes" else prompts.names
         texts = [self.ready["texts"]] if self.ready else []
         key = content_key(kind, prompts.templates, names, *texts, *prompts.own)
         about = {"backbone": self.params.backbone.label} | prompts.about
         path = self.feature_dir / f"text/{kind}-{key}.h5"
         return Result(f"text of {kind}", path, key, (source,), about=about)
+
+    @property
+    def background(self) -> tuple[Result, ...]:
+        """Texts for images of none of the classes: one result, or none where there are none."""
+        return (self.text(BACKGROUND),) if self.params.prompts.background else ()
 
     @cached_property
     def features(self) -> tuple[Result, ...]:
@@ -369,11 +367,13 @@ class Plan:
     @cached_property
     def page(self) -> Result:
         """The page before it is published."""
-        report = self.params.report
-        settings = report.model_dump(exclude={"model"})
-        key = content_key("report", self.comparison.key, settings, code_key(ENTRIES["page"]))
-        path, about = self.under("pages", key), {"title": report.title}
-        return Result("page", path, key, (self.comparison,), PAGE_FILES, about)
+        settings = self.params.report.model_dump(exclude={"model"})
+        more, code = [text.key for text in self.background], code_key(ENTRIES["page"])
+        key = content_key("report", self.comparison.key, settings, code, *more)
+        inputs = (self.comparison, *self.background)
+        inputs += (self.text("classes"), *self.images("target")) if more else ()
+        path, about = self.under("pages", key), {"title": self.params.report.title}
+        return Result("page", path, key, inputs, PAGE_FILES, about)
 
     @cached_property
     def publication(self) -> Result:
@@ -385,7 +385,7 @@ class Plan:
         """Yield all results of the run, each after what it is made from."""
         yield self.task
         yield self.graph
-        yield from self.features
+        yield from (*self.features, *self.background)
         for method in self.params.methods.run:
             yield from self.evaluated(method)
         yield from (self.comparison, self.page, self.publication)

@@ -12,6 +12,7 @@ from sreclip.errors import ConfigError, DataError, did_you_mean, some
 from sreclip.files import expanded
 from sreclip.plan.prompt_file import Sentence, read_prompts
 
+BACKGROUND = "background"
 _SHOWN = 10
 
 
@@ -61,8 +62,15 @@ def class_prompts(
     return Prompts(groups, prompts.templates, sentences)
 
 
-def node_prompts(params: Params, names: Sequence[str]) -> Prompts:
-    """Return the prompts of graph nodes: their names in the templates, if texts are encoded."""
+def other_prompts(params: Params, kind: str, names: Sequence[str] = ()) -> Prompts:
+    """Return the prompts of the background or of ``nodes``.
+
+    Those of the background are sentences, each with a name of its own; those of nodes are
+    ``names`` in the templates, if texts are encoded.
+    """
+    if kind == BACKGROUND:
+        sentences = params.prompts.background
+        return Prompts([() for _ in sentences], [], [(sentence,) for sentence in sentences])
     templates = params.prompts.templates if params.backbone.chosen.encodes_text else []
     return Prompts([(name,) for name in names], templates, [])
 

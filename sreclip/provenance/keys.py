@@ -13,6 +13,7 @@ from sreclip.features.header import installed_versions
 from sreclip.plan.code import ENTRIES, code_key
 from sreclip.plan.method_code import fit_code
 from sreclip.plan.plan import TEXT_KINDS, Plan
+from sreclip.plan.prompts import BACKGROUND
 
 PACKAGES = (
     "torch",
@@ -49,6 +50,7 @@ def stage_keys(plan: Plan) -> dict[str, Any]:
         "target_features": plan.rows_key("target"),
         "graph": plan.graph.key,
         **{f"text_{kind}": plan.text(kind).key for kind in TEXT_KINDS},
+        **{f"text_{BACKGROUND}": text.key for text in plan.background},
         "fits": {name: plan.fit(name).key for name in methods},
         "evaluations": {name: plan.evaluation(name).key for name in methods},
         "comparison": plan.comparison.key,

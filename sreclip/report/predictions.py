@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sreclip.data.label_file import NONE_OF_THESE
 from sreclip.evaluate.accuracy import REJECTED
+from sreclip.evaluate.background import REASON, target_background
 from sreclip.evaluate.stored import Evaluation, predicted_column, read_predictions
 from sreclip.files import atomic_path
 from sreclip.plan.plan import Plan
@@ -27,16 +30,18 @@ def write_predictions(plan: Plan, results: Sequence[Evaluation], rejects: Reject
     """Write the predictions of all methods, one after the other.
 
     Columns are as `sreclip.model.writers` has them, with the method before and, where it is known,
-    the true class as ``label``. Rejected images have the reason, and no class.
+    the true class as ``label``. Rejected images have the reason, and no class; so have images that
+    show something else rather than the likeliest class.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    none = target_background(plan)
     reasons = {reject.path: reject.reason for domain, reject in rejects.found if domain == "target"}
     csv, parquet = (plan.page[name] for name in PREDICTIONS)
     with atomic_path(csv) as text, atomic_path(parquet) as table:
         writer = None
-        for number, frame in enumerate(_frames(plan, results, reasons)):
+        for number, frame in enumerate(_frames(plan, results, reasons, none)):
             frame.round(6).to_csv(text, mode="a", header=not number, index=False)
             rows = pa.Table.from_pandas(frame, preserve_index=False)
             writer = writer or pq.ParquetWriter(table, rows.schema)
@@ -45,11 +50,39 @@ def write_predictions(plan: Plan, results: Sequence[Evaluation], rejects: Reject
             writer.close()
 
 
+def background_line(path: Path) -> str:
+    """Say how many images show something else, from a written table; "" where that is not asked."""
+    import pyarrow.parquet as pq
+
+    if not path.exists() or REASON not in pq.read_schema(path).names:
+        return ""
+    table = pq.read_table(path, columns=["method", "reason"]).to_pandas()
+    counts = (table["reason"] == REASON).groupby(table["method"], sort=False).sum()
+    shown = ", ".join(f"{method} {count:,}" for method, count in counts.items())
+    n_images = len(table) // max(1, len(counts))
+    return f"Of {n_images:,} target images show something else, which no number counts: {shown}"
+
+
 def _frames(
-    plan: Plan, results: Sequence[Evaluation], reasons: Mapping[str, str]
+    plan: Plan, results: Sequence[Evaluation], reasons: Mapping[str, str], none: pd.Series | None
 ) -> Iterator[pd.DataFrame]:
     for result in results:
-        yield _named(read_predictions(plan.evaluation(result.method)), result, reasons)
+        found = read_predictions(plan.evaluation(result.method))
+        named = _named(found, result, reasons)
+        if none is not None:
+            _put_beside(named, none.reindex(found["row_id"]).to_numpy())
+        yield named
+
+
+def _put_beside(named: pd.DataFrame, none: NDArray[np.float32]) -> None:
+    """Let ``background``, the probability of none of the classes, compete with them, in place."""
+    for name in map(str, named):
+        if name.startswith(("probability", "margin")):
+            named[name] *= 1 - none
+    other = none > named["probability"]
+    named.loc[other, ["class", "kind"]] = ""
+    named.loc[other, "reason"] = REASON
+    named.insert([*named].index("reason"), REASON, none.astype(float))
 
 
 def _named(found: pd.DataFrame, result: Evaluation, reasons: Mapping[str, str]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from sreclip.provenance.stamps import PAGE, is_as_published, stamps, task_number
 from sreclip.report.differences import marks
 from sreclip.report.evidence import evidence_notes
 from sreclip.report.labels import judged_notes, warnings_of
+from sreclip.report.predictions import background_line
 from sreclip.report.rejects import rejects_line
 from sreclip.report.table import (
     MINI_NOTE,
@@ -55,6 +56,7 @@ def last_results(plan: Plan | None = None, folder: Path = Path()) -> Group:
         lines = [
             f"Page: {page}",
             f"Predictions: {predictions}" if predictions.exists() else "",
+            background_line(page.with_name(PREDICTIONS[1])),
             rejects_line(_rejects_beside(page)),
         ]
     if isinstance(source, Plan):

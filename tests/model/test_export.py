@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import onnxruntime
@@ -15,14 +15,20 @@ import torch.nn.functional as F
 
 from sreclip.errors import ConfigError
 from sreclip.methods import METHODS
+from sreclip.methods.data import ClassText
+from sreclip.methods.logits import assemble, score_in_blocks
 from sreclip.model.export import Head, export_classifier, export_head
+from sreclip.model.formulas import scored_by
 from sreclip.model.model import Model
-from sreclip.refinement.refine import refine
+from sreclip.refinement import Refinement
+from sreclip.refinement.refine import refine, score_others
+from sreclip.train.fits import others_blocks
 from tests.methods.test_methods import CLASSES, DIM, make, problem  # noqa: F401 - a fixture
 
-# What scores an image by other images, or by its likeliest classes.
-WITHOUT = {"sre_clip_reference", "adapt", "ecalp", "stata", "transclip", "zlap"}
+# What scores an image by the others of its batch.
+WITHOUT = {"sre_clip_reference"}
 LINEAR = {"zero_shot", "class_bias", "frolic", "taskres", "gcn_zsl", "gda", "inmap", "linear_probe"}
+LINEAR |= {"adapt"}
 BY_FORMULA: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in METHODS if name not in WITHOUT),
     ("sre_clip", {"steps": 0}),
@@ -69,29 +75,53 @@ def test_the_head_is_the_mean_of_the_seeds(
 
 
 @pytest.mark.parametrize("name", sorted(WITHOUT))
-def test_a_method_without_a_formula_is_refused(name: str, problem: dict[str, Any]) -> None:  # noqa: F811
+def test_what_depends_on_the_batch_is_refused(name: str, problem: dict[str, Any]) -> None:  # noqa: F811
     with pytest.raises(ConfigError, match=f"{name} has no export"):
         Head(fitted(name, problem).scorer, name)
 
 
-def test_what_refines_it_is_exported_or_refused(problem: dict[str, Any]) -> None:  # noqa: F811
-    model = fitted("zero_shot", problem)
-    target = problem["target_features"]
-    for number, step in enumerate(("class_bias", "transclip")):
-        for method, steps in model.scorer.states:
-            blocks = method.logit_blocks(target)
-            steps[:] = refine([step], target, problem["text"], blocks)[1]  # type: ignore[list-item]
-        if number:
-            with pytest.raises(ConfigError, match=r"what refines it \(Gaussians\)"):
-                Head(model.scorer, "zero_shot")
-        else:
-            (method, (state,)), _ = model.scorer.states
-            wanted = (method.logits(target) + state.bias).softmax(dim=1)  # type: ignore[attr-defined]
-            torch.testing.assert_close(Head(model.scorer, "zero_shot")(target), wanted)
+@pytest.mark.parametrize("name", ["zero_shot", "clip_adapter", "transclip"])
+def test_what_refines_it_is_exported(name: str, problem: dict[str, Any]) -> None:  # noqa: F811
+    model, target, text = fitted(name, problem), problem["target_features"], problem["text"]
+    steps: Any = ["class_bias", "adapt", "zlap"]
+    own = []
+    for method, states in model.scorer.states:
+        adapted, anchors = method.image_features(target), method.anchors()
+        states[:] = refine(steps, adapted, anchors, method.logit_blocks(target))[1]
+        images = rows(9)
+        found = others_blocks(method, states, images)
+        own.append(assemble(found, len(images), len(text.known)).log_softmax(dim=1))
+    with torch.no_grad():
+        head = Head(model.scorer, name)(rows(9))
+    torch.testing.assert_close(head, torch.stack(own).mean(dim=0).softmax(dim=1))
+
+
+@pytest.mark.parametrize("n_classes", [5, 100])
+@pytest.mark.parametrize("step", get_args(Refinement))
+def test_a_formula_gives_what_the_state_does(step: Refinement, n_classes: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(n_classes + 300 + 7, DIM, generator=generator)
+    text, target, images = F.normalize(vectors, dim=1).split([n_classes, 300, 7])
+    classes = ClassText(text, 20.0, torch.ones(n_classes).bool())
+
+    def blocks(features: torch.Tensor) -> Any:
+        return score_in_blocks(classes.zero_shot_logits, features, n_classes)
+
+    states = refine([step], target, classes, blocks(target))[1]
+    wanted = assemble(score_others(states, images, blocks(images), n_classes), 7, n_classes)
+    found = scored_by(states[0], images, classes.zero_shot_logits(images))
+    torch.testing.assert_close(found.softmax(1), wanted.softmax(1), atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("sre_clip", {"steps": 0}), ("linear_probe", {}), ("tip_adapter", {})]
+    ("name", "settings"),
+    [
+        ("sre_clip", {"steps": 0}),
+        *(
+            (name, {})
+            for name in ("linear_probe", "tip_adapter", "adapt", "stata", "zlap", "ecalp")
+        ),
+    ],
 )
 def test_onnx_gives_the_same_for_any_number_of_images(
     name: str,

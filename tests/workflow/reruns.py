@@ -104,6 +104,7 @@ PARAMS = (
     param("backbone.open_clip.model", "ViT-L-14", NOTHING, "not the backbone that runs"),
     param("prompts.templates", ["a {}."], TEXT),
     param("prompts.synonyms", {"dog": ["puppy"]}, ONE_TEXT, "of a class"),
+    param("prompts.background", ["something else"], {"extract_text": 1, **PUBLISH}),
     param("features.dtype", "float32", FEATURES),
     param("features.reduced_jpeg", True, FEATURES),
     param("features.max_rejects", 0.5, NOTHING, "looked at by the next fit"),

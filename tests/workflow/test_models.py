@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from click.testing import Result
+from PIL import Image, ImageOps
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
@@ -346,6 +349,110 @@ def test_another_backbone_is_refused(models: Path) -> None:
     ready = SavedModel(**vars(saved) | {"backbone": {"name": "precomputed"}})
     with pytest.raises(ConfigError, match="on features that unknown made elsewhere"):
         load_backbone(ready, "cpu")
+
+
+def add_class(models: Path, *arguments: str) -> Result:
+    with contextlib.chdir(models):
+        done = CliRunner().invoke(app, ["add-class", *arguments])
+    if done.exception and not isinstance(done.exception, SreclipError):
+        raise done.exception
+    return done
+
+
+def test_a_class_is_added_without_a_fit(models: Path) -> None:
+    before = predict(models, "sre_clip", "new", "--top", "4").stdout
+    done = add_class(
+        models, "sre_clip", "red_panda", "bird", "--out", "more", "--images", "new", "--images", "x"
+    )
+    said = done.stderr
+    assert re.search(r"red panda \(.*\): scored by .* Nearest texts: ", said)
+    assert "1 of 13 images could not be read" in said
+    rest, found = rows(before), rows(predict(models, "more", "new", "--top", "4").stdout)
+    for name in ("red panda", "bird"):
+        came = [row["class"] for row in found].count(name)
+        assert f"{came} of 13 images go to {name}" in said
+    for row, now in zip(rest, found, strict=True):
+        if now["class"] not in ("red panda", "bird"):
+            assert now["class"] == row["class"]
+        else:
+            assert now["kind"] == "unknown"
+    model, old = sreclip.load(models / "more"), sreclip.load(models / "sre_clip")
+    assert model.classes == [*old.classes, "red panda", "bird"]
+    assert [each.name for each in model.saved.added] == ["red panda", "bird"]
+    card = (models / "more/README.md").read_text()
+    assert "3 classes without any label: car, red panda, bird" in card
+    assert "before they came" in card
+    assert "before 2 classes were added" in predict(models, "more", "new", "--out", "m.csv").stderr
+    add_class(
+        models, "more", "owl", "--prompt", "a photo of an owl", "--prompt", "an owl", "--out", "on"
+    )
+    third = sreclip.load(models / "on").saved
+    assert [each.name for each in third.added] == ["red panda", "bird", "owl"]
+    assert third.prompts["sentences"] == [[]] * 6 + [["a photo of an owl", "an owl"]]
+    text = load_file(models / "on/model.safetensors")["class_text"]
+    vectors = old.text_encoder.encode_text(["a photo of an owl", "an owl"]).numpy()
+    mean = vectors.mean(axis=0)
+    np.testing.assert_allclose(text[-1], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_vectors_of_names_may_be_given(models: Path, tmp_path: Path) -> None:
+    saved = SavedModel.read(models / "zero_shot")
+    rows_of = np.eye(2, saved.dim, dtype=np.float32)
+    np.save(tmp_path / "two.npy", rows_of)
+    ready = shutil.copytree(models / "zero_shot", tmp_path / "ready")
+    SavedModel(**vars(saved) | {"backbone": {"name": "precomputed"}}).write(ready)
+    out, given = str(tmp_path / "out"), str(tmp_path / "two.npy")
+    refused = add_class(models, str(ready), "one", "two", "--out", out)
+    assert "text vectors that unknown made elsewhere" in str(refused.exception)
+    add_class(models, str(ready), "one", "two", "--out", out, "--vectors", given)
+    proba = sreclip.load(out).predict_proba(rows_of)
+    assert proba.argmax(axis=1).tolist() == [len(saved.classes), len(saved.classes) + 1]
+    one = add_class(models, str(ready), "one", "--out", f"{out}2", "--vectors", given)
+    assert f"1 names need (1, {saved.dim})" in str(one.exception)
+
+
+def test_tower_and_head_label_images_without_sreclip(models: Path) -> None:
+    with contextlib.chdir(models):
+        command = ["export", "sre_clip", "--onnx", "head.onnx", "--image-tower", "tower.onnx"]
+        assert CliRunner().invoke(app, command).exit_code == 0
+    tower, head = (
+        onnxruntime.InferenceSession(models / f"{name}.onnx") for name in ("tower", "head")
+    )
+    classes = json.loads(head.get_modelmeta().custom_metadata_map["classes"])
+    for row in rows(predict(models, "sre_clip", "new").stdout):
+        # As the metadata say: the short side to 256, the middle 224 x 224.
+        with Image.open(models / row["path"]) as image:
+            middle = ImageOps.fit(image.convert("RGB"), (256, 256), Image.Resampling.BICUBIC)
+        pixels = np.asarray(middle.crop((16, 16, 240, 240))).transpose(2, 0, 1)[None]
+        (features,) = tower.run(None, {"pixels": pixels})
+        (p,) = head.run(None, {"features": features})
+        assert classes[p[0].argmax()] == row["class"]
+        assert p[0].max() == pytest.approx(float(row["probability"]), abs=1e-3)
+
+
+def test_wrong_names_are_told(models: Path) -> None:
+    for arguments, said in {
+        ("zero_shot", "Cat"): "'Cat': the model has the class 'cat' already",
+        ("zero_shot", " _ "): "the name of a class is empty",
+        ("zero_shot", "owl", "Owl"): "'Owl' is named twice",
+        ("zero_shot", "owl", "emu", "--prompt", "an owl"): "--prompt is for one class",
+        ("zero_shot", "owl", "--prompt", "an {}"): "is no sentence",
+        ("zero_shot", "owl", "--prompt", "owl " * 400): "tokens, but mini reads only",
+        ("zero_shot", "owl", "--prompt", "x", "--vectors", "y"): "both say the text",
+        ("nothing", "owl"): "is no saved model",
+    }.items():
+        assert said in str(add_class(models, *arguments, "--out", "never").exception)
+    assert not (models / "never").exists()
+    assert "new exists" in str(add_class(models, "zero_shot", "owl", "--out", "new").exception)
+    saved = SavedModel.read(models / "zero_shot")
+    (models / "no-templates").mkdir()
+    shutil.copy(models / "zero_shot/model.safetensors", models / "no-templates")
+    sentences = {"names": [[]] * 4, "templates": [], "sentences": [["a cat"]] * 4}
+    SavedModel(**vars(saved) | {"prompts": sentences}).write(models / "no-templates")
+    refused = add_class(models, "no-templates", "owl", "--out", "never")
+    assert "sentences per class and no templates" in str(refused.exception)
+    refused = add_class(models, "no-templates", "owl", "--prompt", "an owl", "--out", "never")
+    assert "the text encoder is not that of the model" in str(refused.exception)
 
 
 def test_wrong_use_is_told(done: Project, models: Path) -> None:

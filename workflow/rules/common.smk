@@ -148,7 +148,7 @@ onerror:
 wildcard_constraints:
     key="[0-9a-f]{12}",
     content="[0-9a-z-]+",
-    kind="classes|nodes",
+    kind="classes|nodes|background",
     method="[a-z0-9_]+",
 
 

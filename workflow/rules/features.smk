@@ -47,4 +47,4 @@ rule extract_text:
 
 rule extract_features:
     input:
-        results_of(lambda plan: plan.features),
+        results_of(lambda plan: (*plan.features, *plan.background)),
