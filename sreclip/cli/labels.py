@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sreclip.cli.app import DEFAULT_PARAMS, LOOKS, ParamsFile, app, log, plan_of, registered_method
-from sreclip.findings.labelling import FIRST
+from sreclip.findings import FIRST
 
 LABELS = Path("labels/target.csv")
 

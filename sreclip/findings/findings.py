@@ -20,8 +20,9 @@ from sreclip.errors import SreclipError
 from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.features.planned import open_domain
 from sreclip.files import write_text
+from sreclip.findings import FIRST
 from sreclip.findings.estimate import Estimate, Sizes, class_sizes, estimated_accuracy
-from sreclip.findings.labelling import FIRST, labelling_order
+from sreclip.findings.labelling import labelling_order
 from sreclip.findings.neighbours import Neighbours, find_neighbours
 from sreclip.findings.source_labels import SourceLabels, find_suspects
 from sreclip.plan.plan import Plan

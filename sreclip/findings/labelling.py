@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-FIRST = 20
 _GOLDEN = (5**0.5 - 1) / 2
 
 

@@ -11,7 +11,7 @@ from sreclip.evaluate.stored import Evaluation, zero_shot_of
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures as draw
 from sreclip.report.curves import training_figures
-from sreclip.report.gallery import escaped_json
+from sreclip.report.embedded import embedded_json
 from sreclip.report.matrix import matrix_figure
 from sreclip.report.reliability import Bins, reliability_figure
 from sreclip.report.tree import MOST_NODES, tree_figure
@@ -51,8 +51,7 @@ class Block:
             [{"title": title, **_plain_figure(figure)} for title, figure in view.panels]
             for view in self.views
         ]
-        text = json.dumps(views, separators=(",", ":"), sort_keys=True, allow_nan=False)
-        return escaped_json(text)
+        return embedded_json(views)
 
 
 def _plain_figure(figure: Figure) -> dict[str, Any]:

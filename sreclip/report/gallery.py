@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.features.viewing import has_images
 from sreclip.plan.plan import Plan
+from sreclip.report.embedded import embedded_json
 from sreclip.report.thumbnails import thumbnails
 
 THUMBNAIL_PIXELS = 128
@@ -65,10 +65,4 @@ def make_gallery(plan: Plan, results: Sequence[Evaluation]) -> Gallery | None:
         "known": results[0].known.tolist(),
         "images": images,
     }
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return Gallery(len(images), len(rows), escaped_json(text))
-
-
-def escaped_json(text: str) -> str:
-    """Return JSON in which no character can end or open an element."""
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Gallery(len(images), len(rows), embedded_json(content))
