@@ -18,7 +18,6 @@ from sreclip.data.manifest import read_manifest
 from sreclip.data.place import image_names
 from sreclip.errors import SreclipError
 from sreclip.evaluate.stored import Evaluation, read_predictions
-from sreclip.features.planned import open_domain
 from sreclip.files import write_text
 from sreclip.findings import FIRST
 from sreclip.findings.estimate import Estimate, Sizes, class_sizes, estimated_accuracy
@@ -88,6 +87,8 @@ def check_data(plan: Plan, most: int = MOST) -> Checks:
 
     Where the large feature files are not on this machine, or damaged, ``problem`` says so.
     """
+    from sreclip.features.planned import open_domain
+
     try:
         source, target = (open_domain(plan, domain) for domain in ("source", "target"))
         manifest = read_manifest(plan.task.path, ["row_id", "label"]).set_index("row_id")["label"]
