@@ -37,17 +37,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        if error.errno in _CAUSES:
-            what, way_out = _CAUSES[error.errno]
-            raise StoreError(f"{path}{what} ({error.strerror})", way_out) from error
-        raise
+        with _written(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -63,17 +59,25 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         raise ConfigError(f"{folder} exists", "give a folder that does not, or remove it")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.rename(folder)
-        _sync_folder(folder.parent)
+        with _written(folder):
+            temporary.mkdir(parents=True)
+            yield temporary
+            temporary.rename(folder)
+            _sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Raise `StoreError` where the disk or the folder is why something cannot be written."""
+    try:
+        yield
     except OSError as error:
         if error.errno in _CAUSES:
             what, way_out = _CAUSES[error.errno]
-            raise StoreError(f"{folder}{what} ({error.strerror})", way_out) from error
+            raise StoreError(f"{path}{what} ({error.strerror})", way_out) from error
         raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def set_aside(path: Path) -> Path:

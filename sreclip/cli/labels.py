@@ -39,7 +39,7 @@ def label(
     named = plan.params.evaluate.labels
     file = out or (expanded(named) if named else LABELS)
     chosen = registered_method(method) if method else plan.params.methods.run[-1]
-    with Session(plan, chosen, file, count) as session:
+    with contextlib.closing(Session(plan, chosen, file, count)) as session:
         if not session.shown:
             log.info("every readable target image has a label")
             return

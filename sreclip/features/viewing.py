@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from sreclip.data.images import RejectedImage, read_image
 from sreclip.data.manifest import find_rows
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Viewer:
-    """Some images of both domains, by row id; a context, since archives stay open."""
+    """Some images of both domains, by row id; archives stay open until `close`."""
 
     def __init__(self, plan: Plan, row_ids: Sequence[int]) -> None:
         self._stored = stored_images(find_rows(plan.task.path, row_ids))
@@ -41,15 +40,8 @@ class Viewer:
         except (RejectedImage, DataError):
             return None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close archives."""
         self._reader.close()
 
 

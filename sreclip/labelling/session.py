@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,7 +48,7 @@ class Shown:
 
 
 class Session:
-    """What a person labels in one go; a context that keeps the images open.
+    """What a person labels in one go; images stay open until `close`.
 
     Parameters
     ----------
@@ -85,16 +84,9 @@ class Session:
         self._new: dict[str, str] = {}
         self._lock = Lock()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._viewer.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close the images."""
+        self._viewer.close()
 
     @property
     def n_new(self) -> int:

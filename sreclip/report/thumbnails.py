@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ def thumbnails(
     plan: Plan, row_ids: Sequence[int], pixels: int
 ) -> Generator[Thumbnail | None, None, None]:
     """Yield images of at most ``pixels`` per side, in turn; None where one cannot be read."""
-    with Viewer(plan, row_ids) as viewer:
+    with contextlib.closing(Viewer(plan, row_ids)) as viewer:
         for at in range(len(row_ids)):
             image = viewer.image(at)
             yield None if image is None else thumbnail(viewer.name(at), image, pixels)

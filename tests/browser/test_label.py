@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.report.conftest import CLASSES
 def server(make_results: Callable[..., Plan], tmp_path: Path) -> Iterator[LabelServer]:
     plan = make_results(tmp_path / "run", labelled=dict.fromkeys(CLASSES, 0))
     file = tmp_path / "labels.csv"
-    with Session(plan, "sre_clip", file, 4) as session, LabelServer(session) as server:
+    with closing(Session(plan, "sre_clip", file, 4)) as session, LabelServer(session) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server

@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def plan(make_results: Callable[..., Plan], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def server(plan: Plan, file: Path) -> Iterator[LabelServer]:
-    with Session(plan, "sre_clip", file, 6) as session, LabelServer(session) as server:
+    with closing(Session(plan, "sre_clip", file, 6)) as session, LabelServer(session) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server
@@ -90,10 +91,10 @@ def test_labels_are_kept_as_they_are_given(server: LabelServer, file: Path) -> N
 
 
 def test_the_next_session_goes_on(plan: Plan, file: Path) -> None:
-    with Session(plan, "sre_clip", file, 6) as first:
+    with closing(Session(plan, "sre_clip", file, 6)) as first:
         for at in range(4):
             first.give(at, "dog")
-    with Session(plan, "sre_clip", file, 6) as second:
+    with closing(Session(plan, "sre_clip", file, 6)) as second:
         assert [each.path for each in second.shown[:2]] == [each.path for each in first.shown[4:]]
         second.give(0, "cat")
     assert len(read_label_file(file)) == 5
