@@ -18,6 +18,7 @@ from sreclip.data.manifest import read_manifest
 from sreclip.data.place import image_names
 from sreclip.errors import SreclipError
 from sreclip.evaluate.stored import Evaluation, read_predictions
+from sreclip.features.presence import absence
 from sreclip.files import write_text
 from sreclip.findings import FIRST
 from sreclip.findings.estimate import Estimate, Sizes, class_sizes, estimated_accuracy
@@ -89,6 +90,8 @@ def check_data(plan: Plan, most: int = MOST) -> Checks:
     """
     from sreclip.features.planned import open_domain
 
+    if problem := absence(plan):
+        return Checks(problem=problem)
     try:
         source, target = (open_domain(plan, domain) for domain in ("source", "target"))
         manifest = read_manifest(plan.task.path, ["row_id", "label"]).set_index("row_id")["label"]

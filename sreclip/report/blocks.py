@@ -12,6 +12,7 @@ from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures as draw
 from sreclip.report.curves import training_figures
 from sreclip.report.embedded import embedded_json
+from sreclip.report.feature_map import FeatureMap, map_figures
 from sreclip.report.matrix import matrix_figure
 from sreclip.report.reliability import Bins, reliability_figure
 from sreclip.report.tree import MOST_NODES, tree_figure
@@ -43,6 +44,7 @@ class Block:
     caption: str = ""  # what the figure shows, and how it was computed
     views: Sequence[View] = ()  # the reader chooses one; the first is shown at first
     missing: str = ""  # why there is no figure
+    choice: str = "Method"  # what the reader chooses
 
     @property
     def json(self) -> str:
@@ -183,6 +185,27 @@ def graph_block(
         f"{len(graph.edges)} edges. Hypernyms with a single branch are not drawn. Open circles are "
         "unknown classes: those that share a near hypernym with known ones can learn from them.",
         [View("", [("", tree_figure(graph, known, colours))])],
+    )
+
+
+def map_block(found: FeatureMap, last: Evaluation, colours: Mapping[str, str]) -> Block:
+    if found.problem:
+        return Block("map", missing=f"Not drawn: {found.problem}.")
+    n_source, n_target = int((~found.is_target).sum()), int(found.is_target.sum())
+    return Block(
+        "map",
+        "Scatter plot of source and target features on their two principal axes.",
+        f"Frozen features of {n_source:,} source images (circles) and {n_target:,} target images "
+        "(crosses) on the two axes of their largest variance (PCA of both together). Where circles "
+        "and crosses lie apart the domains look different to the backbone; where the crosses of a "
+        "class lie with its circles labels carry over. Without a label a target image has the "
+        f"class that {last.title} gives it. Two axes show little of it all: near on the map is not "
+        "always near.",
+        [
+            View(f"by {name}", [("", figure)])
+            for name, figure in map_figures(found, last, colours).items()
+        ],
+        choice="Colour",
     )
 
 

@@ -32,6 +32,7 @@ from sreclip.report.answer import answer
 from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
 from sreclip.report.evidence import evidence_notes
+from sreclip.report.feature_map import read_map
 from sreclip.report.findings import findings_view
 from sreclip.report.gallery import make_gallery
 from sreclip.report.labels import (
@@ -160,6 +161,7 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
         "labels_chose": last.selection == "oracle" or bool(last.warning),
         "selection_note": selection_note(last.selection, last.warning),
         "graph": blocks.graph_block(graph, last.known, colours),
+        "map": blocks.map_block(read_map(plan, last), last, colours),
         "senses": senses_of(last.classes, last.known.tolist(), graph),
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),

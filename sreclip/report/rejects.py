@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from sreclip.data.manifest import DOMAINS, Domain
 from sreclip.errors import SreclipError
+from sreclip.features.presence import absence
 from sreclip.files import write_text
 from sreclip.plan.plan import Plan
-from sreclip.plan.results import outputs_of
 
 if TYPE_CHECKING:
     from sreclip.features.images import Reject
@@ -52,14 +52,8 @@ def list_rejects(plan: Plan) -> Rejects:
     """
     from sreclip.features.planned import open_domain
 
-    missing = [
-        domain
-        for domain in DOMAINS
-        if not all(path.exists() for path in outputs_of(plan.images(domain)))
-    ]
-    if missing:
-        where = " and ".join(missing)
-        return Rejects(problem=f"the feature files of the {where} are not on this machine")
+    if problem := absence(plan):
+        return Rejects(problem=problem)
     try:
         images = {domain: open_domain(plan, domain) for domain in DOMAINS}
     except SreclipError as error:

@@ -35,6 +35,7 @@ SECTIONS = (
     "reliability",
     "gains",
     "confusion",
+    "map",
     "graph",
     "training",
     "images",
