@@ -121,7 +121,7 @@ def map_figures(
     ]
     return {
         "domain": _figure(found, last, by_domain),
-        "class": _figure(found, last, others + by_class),
+        "class": _figure(found, last, by_class),
     }
 
 
