@@ -40,7 +40,8 @@ def init(
     taken = [path for path in (out, list_place(given, out.parent)) if path and path.exists()]
     if taken:
         raise ConfigError(
-            f"{' and '.join(map(str, taken))} exists", "move it away, or give another with --out"
+            f"{' and '.join(map(str, taken))} {'exists' if len(taken) == 1 else 'exist'}",
+            "move what exists away, or give --out a file in another folder",
         )
     model = None if backbone == MINI else _model(backbone)
     proposal = propose(source, target, given, out.parent)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sreclip.cli.app import DEFAULT_PARAMS, LOOKS, ParamsFile, app, log, plan_of, registered_method
+from sreclip.errors import ConfigError, StoreError
 from sreclip.findings import FIRST
+
+if TYPE_CHECKING:
+    from sreclip.plan.plan import Plan
 
 LABELS = Path("labels/target.csv")
 
@@ -30,6 +34,8 @@ def label(
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Label some target images on a local page, which show how right the predictions are."""
+    from functools import cache
+
     from sreclip.files import expanded
     from sreclip.labelling.server import LabelServer
     from sreclip.labelling.session import Session
@@ -37,13 +43,32 @@ def label(
 
     plan = plan_of(params)
     named = plan.params.evaluate.labels
+    if named and out and expanded(named).resolve() != out.resolve():
+        raise ConfigError(
+            f"evaluate.labels names {named}, whose labels would no longer be read",
+            "leave --out out, or change evaluate.labels first",
+        )
     file = out or (expanded(named) if named else LABELS)
     chosen = registered_method(method) if method else plan.params.methods.run[-1]
+    if chosen not in plan.params.methods.run:
+        raise ConfigError(
+            f"{chosen} is not in methods.run", "add it and run, or leave --method out"
+        )
+    if not _is_fitted(plan, chosen):
+        raise StoreError(
+            f"{chosen} was not run with these parameters yet", "run: snakemake --cores all all"
+        )
+
+    @cache
+    def name_file() -> bool:
+        """Let the parameters name the file as soon as it holds a label."""
+        return bool(named) or name_labels(params, file)
+
     with contextlib.closing(Session(plan, chosen, file, count)) as session:
         if not session.shown:
             log.info("every readable target image has a label")
             return
-        with LabelServer(session, port) as server:
+        with LabelServer(session, port, labelled=name_file) as server:
             log.info(
                 "%d images to label at\n  %s\nLabels go to %s as you give them. Ctrl-C ends.",
                 len(session.shown),
@@ -56,13 +81,15 @@ def label(
                 server.serve_forever()
         new = "1 new label" if session.n_new == 1 else f"{session.n_new} new labels"
         log.info("\n%s in %s. %s", new, file, session.summary())
-        if not session.n_new:
-            return
-    if (named and expanded(named) == file) or name_labels(params, file):
+    if not file.exists():
+        return
+    if name_file():
         log.info("The next run reads them: evaluate.labels in %s names the file.", params)
     else:
-        log.info(
-            "To have the next run read them, write into %s:\n  evaluate:\n    labels: %s",
-            params,
-            file,
-        )
+        log.info("To have the next run read them, set evaluate.labels: %s in %s", file, params)
+
+
+def _is_fitted(plan: Plan, method: str) -> bool:
+    if not plan.task["summary.json"].exists():
+        return False
+    return plan.candidates(method)[0].fit(method)["fit.json"].exists()

@@ -72,6 +72,10 @@ def check(params: ParamsFile = DEFAULT_PARAMS) -> None:
             ", ".join(absent),
         )
     check_plan(plan)
+    if plan.params.evaluate.labels and plan.task["summary.json"].exists():
+        from sreclip.evaluate.target import read_target
+
+        read_target(plan)  # an error where a label is of no image
 
 
 @_step

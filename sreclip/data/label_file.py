@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,10 +89,43 @@ def labels_of(path: Path, classes: Sequence[str]) -> dict[str, int]:
     return labels
 
 
-def write_label_file(path: Path, labels: Mapping[str, str]) -> None:
-    """Write classes by path of the image, whole or not at all."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(labels.items())
-    write_text(path, text.getvalue())
+def give_label(path: Path, image: str, name: str | None) -> None:
+    """Write the class of one image into a file, or take it back with None.
+
+    All else of the file stays: other images, other columns, and what another program has written
+    since. Raises `DataError` if what is there is no file of labels, `StoreError` if it cannot be
+    written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone_in(path.parent):
+        columns, rows = list(COLUMNS), []
+        if path.exists():
+            read_label_file(path)
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file)
+                columns, rows = list(reader.fieldnames or columns), list(reader)
+        own = [row for row in rows if row["path"] == image]
+        if not own and name is not None:
+            own = [{"path": image}]
+            rows += own
+        for row in own:
+            row["class"] = name or ""
+        rows = [row for row in rows if any(row.get(each) for each in columns if each != "path")]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(
+            text, columns, restval="", extrasaction="ignore", lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(path, text.getvalue())
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other program changes labels in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -12,6 +12,10 @@ from sreclip.plan.plan import Plan
 if TYPE_CHECKING:
     import pandas as pd
 
+# Wrong paths that are named with the nearest right one, and paths that are looked through for it.
+SHOWN = 3
+MOST_COMPARED = 10_000
+
 
 def read_target(plan: Plan) -> pd.DataFrame:
     """Return ``path`` and ``label`` of the task's target images, by row id.
@@ -34,8 +38,9 @@ def read_target(plan: Plan) -> pd.DataFrame:
 def _refuse_other_images(plan: Plan, paths: pd.Series) -> None:
     others = sorted(set(plan.hand_labels) - set(paths))
     if others:
-        near = did_you_mean(others[0], paths) if len(paths) < 10_000 else ""
+        near = paths.tolist() if len(paths) < MOST_COMPARED else []
+        named = [f"{name}{did_you_mean(name, near)}" for name in others[:SHOWN]]
         raise DataError(
-            f"{plan.params.evaluate.labels}: no target image: {some(others)}{near}",
+            f"{plan.params.evaluate.labels}: no target image: {some([*named, *others[SHOWN:]])}",
             "write paths as in reports/predictions.csv, or remove the rows",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -25,12 +26,15 @@ class LabelServer(ThreadingHTTPServer):
 
     Only the loopback address is listened at. A request must name this very host, so that no other
     site can reach it through a name of its own, and carry the secret, which no other site knows.
+    After each label ``labelled`` is called.
     """
 
     daemon_threads = True
 
-    def __init__(self, session: Session, port: int = 0) -> None:
-        self.session = session
+    def __init__(
+        self, session: Session, port: int = 0, labelled: Callable[[], object] = lambda: None
+    ) -> None:
+        self.session, self.labelled = session, labelled
         self.secret = secrets.token_urlsafe(16)
         try:
             super().__init__((HOST, port), _Handler)
@@ -71,14 +75,15 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             size = min(int(self.headers.get("Content-Length", 0)), _MOST_BYTES)
             wanted = json.loads(self.rfile.read(size))
-            at, name = int(wanted["image"]), wanted["label"]
-            if not (name is None or isinstance(name, str)) or not 0 <= at < self._n_images:
-                raise ValueError("no such image or label")
-        except (ValueError, KeyError, TypeError) as error:
-            self.send_error(HTTPStatus.BAD_REQUEST, str(error))
+            at, name = wanted["image"], wanted["label"]
+            if not (name is None or isinstance(name, str)) or at not in range(self._n_images):
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
+            self.send_error(HTTPStatus.BAD_REQUEST, "no such image or label")
             return
         try:
             self.server.session.give(at, name)
+            self.server.labelled()
         except SreclipError as error:
             answer = json.dumps({"problem": str(error)}).encode()
             self._answer(answer, "application/json", HTTPStatus.CONFLICT)

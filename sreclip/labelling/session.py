@@ -15,8 +15,8 @@ import numpy as np
 from sreclip.data.label_file import (
     NO_LABEL,
     NONE_OF_THESE,
+    give_label,
     read_label_file,
-    write_label_file,
 )
 from sreclip.errors import DataError
 from sreclip.evaluate.stored import read_fit
@@ -68,9 +68,11 @@ class Session:
                 "these features were made elsewhere, and there is no image to look at",
                 "name their folder in task.ready_features.images",
             )
+        root = Path(plan.summary["root"])
+        if not root.is_dir():
+            raise DataError(f"the data root {root} is missing", "fix the root of the task")
         self.file = file
-        given = read_label_file(file) if file.exists() else []
-        self._labels = {row.path: row.name for row in given}
+        given = {row.path for row in read_label_file(file)} if file.exists() else set()
         # Not the evaluation's predictions: another file of labels would ask for another evaluation.
         fit = plan.candidates(method)[0].fit(method)
         self.title = read_fit(fit)["title"]
@@ -79,7 +81,7 @@ class Session:
         without = plan.params.evaluate.model_copy(update={"labels": None})
         target = read_target(plan.changed(evaluate=without)).loc[scores.row_id]
         seed = plan.params.report.seed
-        self.shown = list(islice(_free(scores, target, self._labels, seed), count))
+        self.shown = list(islice(_free(scores, target, given, seed), count))
         self._viewer = Viewer(plan, [each.row_id for each in self.shown])
         self._new: dict[str, str] = {}
         self._lock = Lock()
@@ -114,11 +116,10 @@ class Session:
             raise DataError(f"no class {name!r}")
         path = self.shown[at].path
         with self._lock:
-            new = {key: value for key, value in self._new.items() if key != path}
+            give_label(self.file, path, name)
+            self._new.pop(path, None)
             if name is not None:
-                new[path] = name
-            write_label_file(self.file, self._labels | new)
-            self._new = new
+                self._new[path] = name
 
     def state(self) -> dict[str, Any]:
         """Return what the page shows, JSON-able."""

@@ -151,6 +151,6 @@ def read_bundle(path: Path, pieces: Mapping[str, Piece]) -> Bundle:
         if not isinstance(name, str) or name not in pieces:
             raise StoreError(
                 f"{path} names {name!r}, which is no fit or evaluation of these parameters",
-                "run snakemake again: it makes a new list",
+                "run again, which makes a new list (a file of labels or prompts may have changed)",
             )
     return Bundle(tuple(pieces[name] for name in names))

@@ -18,7 +18,7 @@ FEW_OF_CLASS = 5
 RESTS_ON = {"known": ("known",), "unknown": ("unknown",), "zsl": ("unknown",)}
 BOTH = ("known", "unknown")
 
-NO_LABELS = "no target image has a label, so nothing can be evaluated"
+NO_LABELS = "no target image has a label of a class, so nothing can be evaluated"
 GIVE_LABELS = (
     "to learn how right this is, label twenty images (sreclip label) and run again, or move some "
     "into class folders (target/CLASS/*.jpg); for accuracies of known and of unknown classes "
@@ -39,9 +39,10 @@ class Judged(NamedTuple):
     high: float
 
 
-def is_mostly_unlabelled(evaluation: Evaluation) -> bool:
-    """Tell whether more target images are without a label than with one."""
-    return evaluation.n_unlabelled > evaluation.n_images
+def has_unlabelled(evaluation: Evaluation) -> bool:
+    """Tell whether more than a tenth of the target images are without a label."""
+    n_labelled = evaluation.n_images + evaluation.n_none
+    return 9 * evaluation.n_unlabelled > n_labelled
 
 
 def judged_rows(results: Sequence[Evaluation], level: float) -> list[Judged]:
@@ -56,8 +57,8 @@ def judged_rows(results: Sequence[Evaluation], level: float) -> list[Judged]:
 
 
 def judged_notes(results: Sequence[Evaluation], level: float) -> list[str]:
-    """Return `judged_rows` as a sentence, where most target images have no label."""
-    rows = judged_rows(results, level) if is_mostly_unlabelled(results[-1]) else []
+    """Return `judged_rows` as a sentence, where many target images have no label."""
+    rows = judged_rows(results, level) if results and has_unlabelled(results[-1]) else []
     if not rows:
         return []
     shown = (
@@ -66,7 +67,7 @@ def judged_notes(results: Sequence[Evaluation], level: float) -> list[str]:
         for row in rows
     )
     return [
-        f"right of the {rows[0].n} labelled images, with the {100 * level:g} % interval for all "
+        f"right of {rows[0].n} labelled images, with the {100 * level:g} % interval for all "
         f"images: {', '.join(shown)}"
     ]
 

@@ -39,8 +39,8 @@ from sreclip.report.labels import (
     FEW_OF_KIND,
     GIVE_LABELS,
     NO_LABELS,
+    has_unlabelled,
     is_headline,
-    is_mostly_unlabelled,
     judged_rows,
     warnings_of,
 )
@@ -87,7 +87,7 @@ class ColumnGroup:
 
 
 class Content(NamedTuple):
-    """What the page is about; ``findings`` where most target images have no label."""
+    """What the page is about; ``findings`` where many target images have no label."""
 
     results: list[Evaluation]
     rejects: Rejects
@@ -97,7 +97,7 @@ class Content(NamedTuple):
 def read_content(plan: Plan) -> Content:
     """Read what the page is about; `StoreError` if a result is missing or damaged."""
     results = read_evaluations(plan.comparison.inputs)
-    findings = find(plan, results) if is_mostly_unlabelled(results[-1]) else None
+    findings = find(plan, results) if has_unlabelled(results[-1]) else None
     return Content(results, list_rejects(plan), findings)
 
 
@@ -232,7 +232,7 @@ def _unmeasured() -> dict[str, Any]:
 
 
 def _found(plan: Plan, results: list[Evaluation], findings: Findings) -> dict[str, Any]:
-    """Return what is shown where most target images have no label."""
+    """Return what is shown where many target images have no label."""
     return {
         "found": findings_view(plan, findings, results[-1]),
         "predicted": predictions_view(results, findings.sizes),

@@ -108,7 +108,7 @@ def render_table(source: Plan | Path) -> Table:
     title = f"Task {task}, backbone {backbone}"
     evaluations = [row for row in view.methods if isinstance(row, Evaluation)]
     if not any(row.metrics for row in view.methods):
-        return unlabelled_table(title, evaluations)
+        return unlabelled_table(title, evaluations, view.confidence or 0.95)
     notes = view.notes()
     if isinstance(source, Plan):
         level = source.params.evaluate.confidence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sreclip.evaluate.stored import Evaluation
 from sreclip.findings.estimate import Sizes
-from sreclip.report.labels import GIVE_LABELS, NO_LABELS
+from sreclip.report.labels import GIVE_LABELS, NO_LABELS, judged_notes
 from sreclip.report.numbers import percent_text, plain
 from sreclip.report.table import terminal_table
 
@@ -91,10 +91,11 @@ def shares_of(result: Evaluation, sign: str = " ± ") -> list[str]:
     ]
 
 
-def unlabelled_table(title: str, results: Sequence[Evaluation]) -> Table:
+def unlabelled_table(title: str, results: Sequence[Evaluation], level: float) -> Table:
     """Return the table for the terminal, with what to do to get accuracies."""
     rows = [[result.title, *shares_of(result, "±")] for result in results]
     notes = [
+        *judged_notes(results, level),
         NO_LABELS,
         GIVE_LABELS,
         "percent of the target images; " + "; ".join(f"{x}: {y}" for x, y in MEANINGS.items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from sreclip.data.label_file import (
     NONE_OF_THESE,
     SHOWS_NONE,
+    give_label,
     labels_of,
     read_label_file,
-    write_label_file,
 )
 from sreclip.errors import DataError
 
@@ -40,7 +41,8 @@ def test_labels_are_numbers_of_classes(tmp_path: Path) -> None:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     labels = {'odd "name", with\nnewline.jpg': "dog", "d.jpg": NONE_OF_THESE}
     path = tmp_path / "folder/labels.csv"
-    write_label_file(path, labels)
+    for image, name in labels.items():
+        give_label(path, image, name)
     assert {row.path: row.name for row in read_label_file(path)} == labels
 
 
@@ -65,3 +67,34 @@ def test_rows_that_cannot_be_used_are_named(tmp_path: Path, text: str, said: str
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.csv: the file of labels cannot be read"):
         labels_of(tmp_path / "gone.csv", CLASSES)
+
+
+def test_all_else_of_the_file_stays(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "\ufeffpath,class,who,note\r\na.jpg,dog,Ann,\r\nb.jpg,,,ask Bob\r\nc.jpg,cat,,\r\n",
+    )
+    give_label(path, "b.jpg", "dog")
+    give_label(path, "a.jpg", None)
+    give_label(path, "c.jpg", None)
+    give_label(path, "d.jpg", NONE_OF_THESE)
+    assert path.read_text().splitlines() == [
+        "path,class,who,note",
+        "a.jpg,,Ann,",
+        "b.jpg,dog,,ask Bob",
+        "d.jpg,none of these,,",
+    ]
+
+
+def test_what_others_write_meanwhile_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: give_label(path, f"{n}.jpg", "dog"), range(40)))
+    assert {row.path for row in read_label_file(path)} == {f"{n}.jpg" for n in range(40)}
+
+
+def test_a_file_of_something_else_is_not_touched(tmp_path: Path) -> None:
+    path = written(tmp_path, "image,label\na.jpg,dog\n")
+    with pytest.raises(DataError, match="no column path"):
+        give_label(path, "a.jpg", "dog")
+    assert path.read_text() == "image,label\na.jpg,dog\n"

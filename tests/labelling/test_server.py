@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from sreclip.data.label_file import NONE_OF_THESE, read_label_file
-from sreclip.errors import ConfigError
+from sreclip.errors import ConfigError, DataError
 from sreclip.labelling.server import LabelServer
 from sreclip.labelling.session import Session
 from sreclip.plan.plan import Plan
@@ -136,6 +136,32 @@ def test_nobody_else_can_ask(server: LabelServer, file: Path) -> None:
     assert ask(server, "/image/99")[0] == 404
     assert ask(server, "/image/../../etc/passwd")[0] == 404
     assert server.server_address[0] == "127.0.0.1"
+
+
+def test_after_each_label_the_parameters_may_name_the_file(plan: Plan, file: Path) -> None:
+    called: list[bool] = []
+    with (
+        closing(Session(plan, "sre_clip", file, 2)) as session,
+        LabelServer(session, labelled=lambda: called.append(file.exists())) as server,
+    ):
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        ask(server, "/state")
+        assert called == []
+        ask(server, "/label", {"image": 1, "label": "dog"})
+        assert called == [True]
+        server.shutdown()
+        thread.join()
+
+
+def test_a_moved_folder_is_named(plan: Plan, file: Path) -> None:
+    root = Path(plan.summary["root"])
+    root.rename(root.with_name("moved"))
+    try:
+        with pytest.raises(DataError, match=r"the data root .* is missing"):
+            Session(plan, "sre_clip", file, 2)
+    finally:
+        root.with_name("moved").rename(root)
 
 
 def test_a_port_that_is_taken_is_named(server: LabelServer) -> None:

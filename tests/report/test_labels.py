@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from sreclip.data.label_file import NONE_OF_THESE, write_label_file
+from sreclip.data.label_file import NONE_OF_THESE, give_label
 from sreclip.errors import ConfigError, DataError
 from sreclip.evaluate.comparison import compare_methods
 from sreclip.evaluate.evaluation import evaluate_method
@@ -156,7 +156,9 @@ def test_an_evaluation_of_one_label_still_evaluates(
 def labelled_by_hand(plan: Plan, labels: dict[str, str]) -> Plan:
     """Return the plan with a file of labels, evaluated."""
     file = plan.folder / "labels.csv"
-    write_label_file(file, labels)
+    file.unlink(missing_ok=True)
+    for image, name in labels.items():
+        give_label(file, image, name)
     evaluate = plan.params.evaluate.model_copy(update={"labels": str(file)})
     changed = plan.changed(evaluate=evaluate)
     vars(changed).pop("hand_labels", None)
@@ -186,7 +188,7 @@ def test_labels_by_hand_are_evaluated(bare: Plan, tmp_path: Path) -> None:
     assert abs(judged.right - 12) < 3
     assert "Right on the labelled images" in page
     assert "3 such images here" in page
-    assert "right of the 20 labelled images" in said
+    assert "right of 20 labelled images" in said
     write_page(plan)
     table = pd.read_csv(plan.page["predictions.csv"])
     own = table[table["method"] == "sre_clip"].set_index("path")["label"]

@@ -83,7 +83,7 @@ def test_images_are_labelled_on_a_local_page_and_the_next_run_reads_them(bare: P
     assert project.repro()["evaluate_method"] == 2
     assert project.changed() == {}
     said = " ".join(project.run("sreclip", "results").stdout.split())
-    assert "right of the 5 labelled images" in said
+    assert "right of 5 labelled images" in said
     assert "Right on the labelled images" in (folder / "reports/index.html").read_text()
     (folder / "labels/target.csv").write_text("path,class\ndata/target/gone.png,cat\n")
     done = project.run("snakemake", "--cores", "2", "all", check=False)
