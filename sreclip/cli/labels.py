@@ -11,7 +11,6 @@ import typer
 
 from sreclip.cli.app import DEFAULT_PARAMS, LOOKS, ParamsFile, app, log, plan_of, registered_method
 from sreclip.errors import ConfigError, StoreError
-from sreclip.findings import FIRST
 
 if TYPE_CHECKING:
     from sreclip.plan.plan import Plan
@@ -25,7 +24,9 @@ def label(
     method: Annotated[
         str | None, typer.Option(help="Judge this method's predictions; default: the run's last.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Images to show.")] = FIRST,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Images to show; default: as many as the page names.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help=f"Where labels go; default: evaluate.labels, or {LABELS}."),
@@ -37,6 +38,7 @@ def label(
     from functools import cache
 
     from sreclip.files import expanded
+    from sreclip.findings import FIRST
     from sreclip.labelling.server import LabelServer
     from sreclip.labelling.session import Session
     from sreclip.labelling.setting import name_labels
@@ -64,7 +66,7 @@ def label(
         """Let the parameters name the file as soon as it holds a label."""
         return bool(named) or name_labels(params, file)
 
-    with contextlib.closing(Session(plan, chosen, file, count)) as session:
+    with contextlib.closing(Session(plan, chosen, file, count or FIRST)) as session:
         if not session.shown:
             log.info("every readable target image has a label")
             return
