@@ -16,6 +16,17 @@ def some(texts: Sequence[str], most: int = 5) -> str:
     return ", ".join(texts[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def counted(n: int, noun: str) -> str:
+    """Write a number and a noun, which takes an s if there is not one: ``1 image``, ``0 images``.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(2000, "labelled image")
+    ('1 image', '2,000 labelled images')
+    """
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
 def shortened(text: str, most: int = 60) -> str:
     """Cut the middle out of a long text."""
     half = most // 2

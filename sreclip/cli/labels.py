@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sreclip.cli.app import DEFAULT_PARAMS, LOOKS, ParamsFile, app, log, plan_of, registered_method
-from sreclip.errors import ConfigError, StoreError
+from sreclip.errors import ConfigError, StoreError, counted
 
 if TYPE_CHECKING:
     from sreclip.plan.plan import Plan
@@ -72,8 +72,8 @@ def label(
             return
         with LabelServer(session, port, labelled=name_file) as server:
             log.info(
-                "%d images to label at\n  %s\nLabels go to %s as you give them. Ctrl-C ends.",
-                len(session.shown),
+                "%s to label at\n  %s\nLabels go to %s as you give them. Ctrl-C ends.",
+                counted(len(session.shown), "image"),
                 server.url,
                 file,
             )
@@ -81,7 +81,7 @@ def label(
                 webbrowser.open(server.url)
             with contextlib.suppress(KeyboardInterrupt):
                 server.serve_forever()
-        new = "1 new label" if session.n_new == 1 else f"{session.n_new} new labels"
+        new = counted(session.n_new, "new label")
         log.info("\n%s in %s. %s", new, file, session.summary())
     if not file.exists():
         return

@@ -20,7 +20,7 @@ from sreclip.cli.app import (
     plan_of,
     registered_method,
 )
-from sreclip.errors import ConfigError
+from sreclip.errors import ConfigError, DataError
 from sreclip.model import Format, Way
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def predict(
         raise ConfigError("--watch needs a file that grows", "give --out FILE.csv or FILE.jsonl")
     chosen = format_of(out, kind)
     model = Model(folder, device, weights)
-    background = bool(model.saved.background)
+    background, top = bool(model.saved.background), min(top, len(model.classes))
     sorter = Sorter(sort_into, by, again=watch) if sort_into else None
     growing = Log(out, chosen, top, background) if watch and out else None
     found: Iterable[Prediction]
@@ -144,6 +144,8 @@ def predict(
         log.info("%s", line)
     if not (summary.n or watch):
         raise ConfigError("there is no image", "give files, or folders that hold images")
+    if summary.n == summary.unreadable and not watch:
+        raise DataError("no image could be read", "the reasons are in the column reason")
 
 
 def _names(given: Iterable[str]) -> Iterator[str]:

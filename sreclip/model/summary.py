@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sreclip.errors import counted
 from sreclip.evaluate.background import REASON
 from sreclip.model.model import Model
 from sreclip.model.prediction import Prediction
@@ -42,7 +43,7 @@ class Summary:
     ) -> Iterator[str]:
         """Say what was found."""
         where = f"{out}: " if out else ""
-        parts = [f"{self.n:,} images", f"{self.labelled:,} labelled"]
+        parts = [counted(self.n, "image"), f"{self.labelled:,} labelled"]
         if reject:
             parts.append(f"{self.uncertain:,} less sure than {reject:g}")
         if model.saved.background:
@@ -62,8 +63,8 @@ class Summary:
                 f"were expected and {at.error:.0%} of {at.n:,} were wrong"
             )
         if sorter:
-            counted = ", ".join(f"{name} {n:,}" for name, n in sorted(sorter.counts.items()))
-            yield f"sorted into {sorter.folder}: {counted}"
+            numbers = ", ".join(f"{name} {n:,}" for name, n in sorted(sorter.counts.items()))
+            yield f"sorted into {sorter.folder}: {numbers}"
         if ignored := model.finder.ignored:
-            counted = ", ".join(f"{n:,} {kind}" for kind, n in sorted(ignored.items()))
-            yield f"files left out because they are not images: {counted}"
+            numbers = ", ".join(f"{n:,} {kind}" for kind, n in sorted(ignored.items()))
+            yield f"files left out because they are not images: {numbers}"

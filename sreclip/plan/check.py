@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sreclip.backbones.base import Checked
 from sreclip.data.label_file import labels_of
 from sreclip.data.tasks import load_task
-from sreclip.errors import ConfigError, SreclipError, shortened, some
+from sreclip.errors import ConfigError, SreclipError, counted, shortened, some
 from sreclip.files import expanded
 from sreclip.plan.fingerprints import named
 from sreclip.plan.plan import Plan
@@ -73,7 +73,7 @@ def _class_counts(plan: Plan) -> dict[str, int]:
 def _labels(plan: Plan, counts: Counts) -> Iterator[str]:
     file = plan.params.evaluate.labels
     if file is not None:
-        yield f"labels: {len(labels_of(expanded(file), list(counts)))} images of {file}"
+        yield f"labels: {counted(len(labels_of(expanded(file), list(counts))), 'image')} of {file}"
 
 
 def _classes(plan: Plan, counts: Counts) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sreclip.errors import some
+from sreclip.errors import counted, some
 from sreclip.evaluate.stored import Evaluation
 from sreclip.findings.estimate import wilson
 
@@ -66,9 +66,10 @@ def judged_notes(results: Sequence[Evaluation], level: float) -> list[str]:
         + f" ({100 * row.low:.0f} to {100 * row.high:.0f} %)"
         for row in rows
     )
+    labelled = counted(rows[0].n, "labelled image")
     return [
-        f"right of {rows[0].n} labelled images, with the {100 * level:g} % interval for all "
-        f"images: {', '.join(shown)}"
+        f"right of {labelled}, with the {100 * level:g} % interval for all images: "
+        + ", ".join(shown)
     ]
 
 
