@@ -271,10 +271,10 @@ class EvaluateSettings(Section):
         2000,
         ge=0,
         le=100_000,
-        description="Resamples of the test images behind `significance.csv`; 0 switches it off. "
-        "No p is below 2 / (resamples + 1).",
+        description="Resamples and permutations of the test images behind `significance.csv`; 0 "
+        "switches it off. No p is below 1 / (resamples + 1).",
     )
-    bootstrap_seed: int = Field(0, ge=0, description="Seed of the resamples.")
+    bootstrap_seed: int = Field(0, ge=0, description="Seed of both.")
     protocol: Literal["ours", "reference"] = Field(
         "ours",
         description="`ours`: the last step, mixed batches, no target label is used; "

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sreclip.errors import StoreError
+from sreclip.evaluate.permutation import permutation_p
 from sreclip.evaluate.statistics import holm, paired_bootstrap
 from sreclip.evaluate.stored import ZERO_SHOT, Evaluation, predicted_column, read_predictions
 from sreclip.files import read_csv
@@ -31,6 +32,7 @@ class Comparison:
     difference: float
     low: float | None
     high: float | None
+    # By `sreclip.evaluate.permutation.permutation_p`.
     p: float
     # Adjusted for all methods that are compared with this reference in this metric.
     p_holm: float
@@ -98,16 +100,21 @@ def compare_pairs(
     right, labels = read_right(results, evaluations)
     bootstrap = paired_bootstrap(right, labels, evaluations[0].known, resamples, seed)
     rows = []
+    known = evaluations[0].known
     for (reference, kind), methods in wanted.items():
+        p = {
+            method: permutation_p(right[method], right[reference], labels, known, resamples, seed)
+            for method in methods
+        }
         for metric in bootstrap.observed:
-            found = [
-                bootstrap.difference(method, reference, metric, confidence) for method in methods
-            ]
-            adjusted = holm([difference.p for difference in found])
-            rows += [
-                Comparison(reference, kind, method, metric, **asdict(difference), p_holm=p)
-                for method, difference, p in zip(methods, found, adjusted, strict=True)
-            ]
+            own = [p[method][metric] for method in methods]
+            for method, alone, adjusted in zip(methods, own, holm(own), strict=True):
+                found = bootstrap.difference(method, reference, metric, confidence)
+                rows.append(
+                    Comparison(
+                        reference, kind, method, metric, **asdict(found), p=alone, p_holm=adjusted
+                    )
+                )
     return rows
 
 

@@ -37,14 +37,13 @@ def summarise(values: Sequence[float], confidence: float) -> dict[str, float]:
 class Difference:
     """A method's mean minus a reference's, in [-1, 1], with its percentile interval.
 
-    Without an interval (None, p 1) if every resample gives the same difference, such as when no
-    class has two images or the predictions are the same.
+    Without an interval (None) if every resample gives the same difference, such as when no class
+    has two images or the predictions are the same.
     """
 
     difference: float
     low: float | None
     high: float | None
-    p: float  # two-sided
 
 
 @dataclass(frozen=True)
@@ -59,25 +58,17 @@ class Bootstrap:
     def difference(self, method: str, reference: str, metric: str, confidence: float) -> Difference:
         """Compare a method with a reference in one metric.
 
-        With d_1, ..., d_n the differences on the resamples, the interval runs between their
-        ``(1 - confidence) / 2`` and ``(1 + confidence) / 2`` quantiles (percentile interval; Efron
-        and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13), and
-
-            p = min(1, 2 (1 + min(#{d_b <= 0}, #{d_b >= 0})) / (n + 1)),
-
-        twice the fraction of resamples on the far side of zero. The added ones count the observed
-        images among the resamples, so that no p is zero (Davison and Hinkley, "Bootstrap Methods
-        and their Application", 1997).
+        The interval runs between the ``(1 - confidence) / 2`` and ``(1 + confidence) / 2``
+        quantiles of the differences on the resamples (percentile interval; Efron and Tibshirani,
+        "An Introduction to the Bootstrap", 1993, chapter 13).
         """
         observed, resampled = self.observed[metric], self.resampled[metric]
         difference = float(_without_rounding(np.float64(observed[method] - observed[reference])))
         samples = _without_rounding(resampled[method] - resampled[reference])
         if np.ptp(samples) < ROUNDING:
-            return Difference(difference, None, None, 1.0)
+            return Difference(difference, None, None)
         low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
-        beyond = min((samples <= 0).sum(), (samples >= 0).sum())
-        p = min(1.0, 2 * (1 + int(beyond)) / (len(samples) + 1))
-        return Difference(difference, float(low), float(high), p)
+        return Difference(difference, float(low), float(high))
 
 
 def paired_bootstrap(
@@ -99,8 +90,8 @@ def paired_bootstrap(
 
     known and unknown are the means of accuracy_bc over the known and the unknown classes that have
     images, H = 2 known unknown / (known + unknown), each for one seed and then averaged over the
-    method's seeds. `Bootstrap.difference` compares two methods on the same resamples, so that the
-    test is paired (Efron and Tibshirani, 1993).
+    method's seeds. `Bootstrap.difference` compares two methods on the same resamples (Efron and
+    Tibshirani, 1993).
 
     The variance within a class of m images is too small by a factor (m - 1) / m: with few images
     per class, intervals are too narrow.

@@ -105,17 +105,17 @@ def _notes(
     several_seeds = any(len(result.seeds) > 1 for result in results)
     notes = [
         f"Percentage points: a method's mean over seeds minus the reference's, with the {level} "
-        f"percentile interval of a paired bootstrap: {n:,} resamples of the labelled target "
-        "images within each class, the same for both methods",
-        "p is two-sided and adjusted for the number of methods in its column by Holm's method; "
-        f"↑ and ↓ mark an adjusted p below {alpha}. With this many resamples no unadjusted p can "
-        f"be below {2 / (n + 1):.1g}. Intervals are not adjusted: one may exclude zero although "
-        "the adjusted p is above the level",
-        "The test answers whether other images of the same classes could have reversed the "
-        "difference. It does not cover other training seeds"
+        f"percentile interval of a bootstrap: {n:,} resamples of the labelled target images within "
+        "each class, the same for both methods. With few images per class it is too narrow",
+        f"p is two-sided, of a permutation test: the answers of both methods are exchanged on each "
+        f"image with probability 1/2, {n:,} times. It holds with few images, too, so an interval "
+        "may exclude zero although p is large. It is adjusted for the number of methods in its "
+        f"column by Holm's method; ↑ and ↓ mark an adjusted p below {alpha}. No p alone can be "
+        f"below {1 / (n + 1):.1g}",
+        "The test answers whether the luck of these images could have made the difference. It does "
+        "not cover other training seeds"
         + (" (the Student-t intervals above do)" if several_seeds else "")
-        + ", other classes, another choice of unknown classes or another data set; with few "
-        "images per class, intervals are too narrow",
+        + ", other classes, another choice of unknown classes or another data set",
         "Known, unknown and H describe the same predictions and are not adjusted for each other",
     ]
     if any(row.reference_kind == BEST_BASELINE for row in rows):
@@ -125,7 +125,7 @@ def _notes(
         )
     if results[0].selection == "oracle":
         notes.append(
-            "Settings were chosen with these very labels, which the bootstrap ignores: intervals "
+            "Settings were chosen with these very labels, which the tests ignore: intervals "
             "and p are more favourable than they should be"
         )
     return notes

@@ -65,7 +65,7 @@ def _note(plan: Plan, first: Evaluation, bold: Mapping[str, set[str]]) -> str:
     if bold:
         alpha = f"{round(1 - plan.params.evaluate.confidence, 10):g}"
         parts.append(
-            "bold: the best and what is not clearly below it (paired bootstrap over images, "
+            "bold: the best and what is not clearly below it (permutation test over images, "
             f"Holm-adjusted p < {alpha})"
         )
     if first.selection == "oracle" or first.warning:

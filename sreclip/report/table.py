@@ -104,10 +104,9 @@ class ResultsTable:
         if any(row.transductive for row in self.methods):
             notes.append("T: transductive, the fit sees the unlabelled target images")
         if self.arrows and self.confidence is not None:
-            caution = "; with few images per class it is too sure" if self.few_labels else ""
             notes.append(
-                "↑ ↓: H above or below zero-shot by more than the luck of the images (paired "
-                f"bootstrap, Holm-adjusted p < {plain_level(self.confidence)}{caution})"
+                "↑ ↓: H above or below zero-shot by more than the luck of the images (permutation "
+                f"test, Holm-adjusted p < {plain_level(self.confidence)})"
             )
         if self.selection is not None:
             note = selection_note(self.selection, self.warning)

@@ -138,7 +138,7 @@ def test_the_same_predictions_differ_by_nothing() -> None:
     twice = {"a": right["good"], "b": right["good"][::-1].copy()}
     bootstrap = paired_bootstrap(twice, labels, known, 50, seed=0)
     for metric in ("known", "unknown", "h"):
-        assert bootstrap.difference("a", "b", metric, 0.95) == Difference(0.0, None, None, 1.0)
+        assert bootstrap.difference("a", "b", metric, 0.95) == Difference(0.0, None, None)
 
 
 def test_pairs_are_looked_at_on_the_same_images() -> None:
@@ -156,41 +156,13 @@ def test_pairs_are_looked_at_on_the_same_images() -> None:
     assert np.ptp(bootstrap.resampled["known"]["a"]) > 0.15
 
 
-def test_a_clear_difference_has_the_smallest_p() -> None:
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(10), 40)
-    known = np.arange(10) < 7
-    right = {"a": rng.random((2, 400)) < 0.8, "b": rng.random((1, 400)) < 0.2}
-    bootstrap = paired_bootstrap(right, labels, known, 199, seed=0)
-    up, down = (bootstrap.difference(*pair, "h", 0.95) for pair in ("ab", "ba"))
-    assert up.p == down.p == pytest.approx(2 / 200)
-    assert (down.low, down.high) == pytest.approx((-up.high, -up.low))
-    assert up.low > 0
-
-
-def test_p_counts_both_sides_and_ties() -> None:
-    samples = np.array([-1.0, 0.0, 1e-17, 2.0, 3.0])
-    bootstrap = Bootstrap({"h": {"a": 0.5, "b": 0.0}}, {"h": {"a": samples, "b": np.zeros(5)}})
-    # At or below zero: three of five; at or above: four.
-    assert bootstrap.difference("a", "b", "h", 0.95).p == 1.0
-    bootstrap.resampled["h"]["a"] = np.array([-1.0, 1.0, 1.0, 2.0, 3.0])
-    assert bootstrap.difference("a", "b", "h", 0.95).p == pytest.approx(2 * 2 / 6)
-
-
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_image_says_nothing(label: int) -> None:
     right = {"a": np.array([[True]]), "b": np.array([[False]])}
     bootstrap = paired_bootstrap(right, np.array([label]), np.array([True, False]), 100, seed=0)
     metric = ("known", "unknown")[label]
     assert list(bootstrap.observed) == [metric]
-    assert bootstrap.difference("a", "b", metric, 0.95) == Difference(1.0, None, None, 1.0)
-
-
-def test_one_class() -> None:
-    right, _, _ = random_runs(40)
-    bootstrap = paired_bootstrap(right, np.zeros(40, dtype=np.int64), np.array([True]), 100, seed=0)
-    assert list(bootstrap.observed) == ["known"]
-    assert bootstrap.difference("good", "poor", "known", 0.95).p < 0.05
+    assert bootstrap.difference("a", "b", metric, 0.95) == Difference(1.0, None, None)
 
 
 def test_a_class_without_a_right_image_does_not_stop_h() -> None:
@@ -219,20 +191,3 @@ def test_holm_rejects_what_the_procedure_rejects(p: list[float], level: float) -
         rejected.add(number)
     assert {number for number, value in enumerate(adjusted) if value <= level} == rejected
     assert all(low <= value <= 1 for low, value in zip(p, adjusted, strict=True))
-
-
-def test_equally_good_methods_are_rarely_called_different() -> None:
-    labels, known = np.repeat(np.arange(20), 30), np.arange(20) < 14
-    called = 0
-    for seed in range(300):
-        rng = np.random.default_rng(seed)
-        fractiond = rng.random(len(labels))
-        # Alike on 70 % of the images, and right on half of them.
-        runs = [
-            np.where(rng.random(len(labels)) < 0.7, fractiond, rng.random(len(labels))) < 0.5
-            for _ in "ab"
-        ]
-        right = {name: run[None] for name, run in zip("ab", runs, strict=True)}
-        bootstrap = paired_bootstrap(right, labels, known, 400, seed)
-        called += bootstrap.difference("a", "b", "h", 0.95).p < 0.05
-    assert 5 <= called <= 27

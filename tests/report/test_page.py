@@ -147,7 +147,7 @@ def test_the_differences_say_what_they_cover(page: str) -> None:
         "2,000 resamples of the labelled target images within each class",
         "adjusted for the number of methods in its column by Holm's method",
         "↑ and ↓ mark an adjusted p below 0.05",
-        "no unadjusted p can be below 0.001",
+        "No p alone can be below 0.0005",
         "does not cover other training seeds",
         "another choice of unknown classes",
         "that choice favours it",
