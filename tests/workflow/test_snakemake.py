@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from sreclip.files import file_sha256
-from tests.workflow.conftest import Project, draw_image
+from tests.workflow.conftest import Project, draw_image, job_counts
 from tests.workflow.reruns import ONE_FIT, PARAMS, Edit, applied
 
 pytestmark = pytest.mark.workflow
@@ -124,6 +124,15 @@ def test_an_edit_runs_exactly_what_it_must(done: Project, edit: Edit) -> None:
     """With Snakemake's records of the run; `test_reruns` is without them."""
     with applied(done, edit):
         assert done.planned_jobs("all") == edit.jobs
+
+
+def test_without_a_target_all_is_made(done: Project) -> None:
+    edited = ("--config", 'report={title: "other"}')
+    printed = done.snakemake("--dry-run", *edited)
+    assert job_counts(printed) == job_counts(done.snakemake("--dry-run", "all", *edited))
+    assert job_counts(printed)["write_page"] == 1
+    done.snakemake("--report", str(done.folder / "report.zip"))
+    assert (done.folder / "report.zip").exists()
 
 
 def test_overrides_on_the_command_line(done: Project) -> None:
