@@ -10,17 +10,14 @@ unknown / H (class means, percent) of both. Run it where the features are.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from defaults import splits_of, values
+from defaults import parser_of_splits, some_splits, values
 from measuring import commit
 from numpy.typing import NDArray
 from splits import Split
-
-from sreclip.errors import SreclipError
 
 LARGEST_TO_SMALLEST = 50
 Rows = NDArray[np.int64]
@@ -95,20 +92,14 @@ CASES: dict[str, Callable[[Split], Split]] = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+")
-    parser.add_argument("--splits", type=int, help="look at so many splits of a set only")
+    parser = parser_of_splits(__doc__)
     arguments = parser.parse_args()
     print(f"Known / unknown / H, zero-shot and `sre_clip`; commit {commit()}.\n")
     print("| set | cut | zero-shot | `sre_clip` |\n|" + " --- |" * 4)
     for file in arguments.files:
-        try:
-            splits = splits_of(file)
-        except SreclipError as error:
-            parser.error(str(error))
-        step = max(1, len(splits) // (arguments.splits or len(splits)))
+        splits = some_splits(parser, file, arguments.splits)
         for case, cut in CASES.items():
-            pieces = [cut(split) for split in splits[::step][: arguments.splits]]
+            pieces = [cut(split) for split in splits]
             cells = [
                 " / ".join(
                     f"{value:.1f}" if value else "-"

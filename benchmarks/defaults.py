@@ -63,6 +63,23 @@ def splits_of(file: str) -> list[Split]:
     return _reversed(found) if file.endswith(REVERSED) else found
 
 
+def parser_of_splits(text: str) -> argparse.ArgumentParser:
+    """Return the parser of a script that looks at ``splits`` of ``files``; see `some_splits`."""
+    parser = argparse.ArgumentParser(description=text.splitlines()[0])
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--splits", type=int, help="look at so many splits of a set only")
+    return parser
+
+
+def some_splits(parser: argparse.ArgumentParser, file: str, most: int | None) -> list[Split]:
+    """Return at most so many splits of a file, evenly spaced; end where it cannot be read."""
+    try:
+        splits = splits_of(file)
+    except SreclipError as error:
+        parser.error(str(error))
+    return splits[:: max(1, len(splits) // (most or len(splits)))][:most]
+
+
 def _reversed(splits: list[Split]) -> list[Split]:
     """Return splits whose source is the target, and the other way round.
 

@@ -12,15 +12,12 @@ features are.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
-from defaults import splits_of
+from defaults import parser_of_splits, some_splits
 from measuring import commit
 from splits import Split
 
 from sreclip.config.methods import MethodsSettings
-from sreclip.errors import SreclipError
 from sreclip.findings import estimate
 from sreclip.train.fits import fit, make_method, score_target
 
@@ -51,9 +48,7 @@ def measures(split: Split, name: str) -> list[float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+")
-    parser.add_argument("--splits", type=int, help="look at so many splits of a set only")
+    parser = parser_of_splits(__doc__)
     arguments = parser.parse_args()
     print(f"In percent; commit {commit()}.\n")
     print(
@@ -61,13 +56,9 @@ def main() -> None:
         "| the same, independent |\n|" + " --- |" * 7
     )
     for file in arguments.files:
-        try:
-            splits = splits_of(file)
-        except SreclipError as error:
-            parser.error(str(error))
-        step = max(1, len(splits) // (arguments.splits or len(splits)))
+        splits = some_splits(parser, file, arguments.splits)
         for name in METHODS:
-            rows = [measures(split, name) for split in splits[::step][: arguments.splits]]
+            rows = [measures(split, name) for split in splits]
             right, estimated, holds, sizes, alone, sizes_alone = np.mean(rows, axis=0)
             print(
                 f"| {file} | `{name}` | {right:.1f} | {estimated:.1f} | {holds:.0f} | {sizes:.0f} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import webbrowser
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,8 +36,6 @@ def label(
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Label some target images on a local page, which show how right the predictions are."""
-    from functools import cache
-
     from sreclip.files import expanded
     from sreclip.findings import FIRST
     from sreclip.labelling.server import LabelServer

@@ -40,29 +40,37 @@ def read_label_file(path: Path) -> list[HandLabel]:
     Raises `DataError` if the file is missing, not UTF-8, not CSV or lacks a column; and, with
     rows, if a path is empty or has two classes.
     """
+    return _checked(path, _rows(path)[1])
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Return the columns, and the rows with the lines that they end in."""
     text = read_utf8(path, "file of labels", f"check evaluate.labels; {_HINT}")
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    found: dict[str, HandLabel] = {}
-    problems = []
     try:
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        columns = list(reader.fieldnames or ())
+        missing = [name for name in COLUMNS if name not in columns]
         if missing:
             raise DataError(f"{path}, line 1: no column {' and no column '.join(missing)}", _HINT)
-        for row in reader:
-            label = HandLabel(
-                row["path"] or "", (row["class"] or "").strip(), f"line {reader.line_num}"
-            )
-            if not label.path:
-                problems.append(f"{label.where}: no path")
-            elif label.name:
-                first = found.setdefault(label.path, label)
-                if first.name != label.name:
-                    problems.append(
-                        f"{label.where}: {label.path} is {label.name!r}, and {first.name!r} in "
-                        f"{first.where}"
-                    )
+        return columns, [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}", _HINT) from error
+
+
+def _checked(path: Path, rows: Sequence[tuple[int, dict[str, str]]]) -> list[HandLabel]:
+    found: dict[str, HandLabel] = {}
+    problems = []
+    for line, row in rows:
+        label = HandLabel(row["path"] or "", (row["class"] or "").strip(), f"line {line}")
+        if not label.path:
+            problems.append(f"{label.where}: no path")
+        elif label.name:
+            first = found.setdefault(label.path, label)
+            if first.name != label.name:
+                problems.append(
+                    f"{label.where}: {label.path} is {label.name!r}, and {first.name!r} in "
+                    f"{first.where}"
+                )
     if problems:
         raise DataError(f"{path}: rows that cannot be used: {some(problems, 10)}", _HINT)
     return list(found.values())
@@ -98,12 +106,9 @@ def give_label(path: Path, image: str, name: str | None) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone_in(path.parent):
-        columns, rows = list(COLUMNS), []
-        if path.exists():
-            read_label_file(path)
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file)
-                columns, rows = list(reader.fieldnames or columns), list(reader)
+        columns, numbered = _rows(path) if path.exists() else (list(COLUMNS), [])
+        _checked(path, numbered)
+        rows = [row for _, row in numbered]
         own = [row for row in rows if row["path"] == image]
         if not own and name is not None:
             own = [{"path": image}]

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from functools import cache
 
 from sreclip.evaluate.permutation import permutation_p
-from sreclip.evaluate.significance import read_right
-from sreclip.evaluate.statistics import holm, paired_bootstrap
+from sreclip.evaluate.significance import is_tested, read_right
+from sreclip.evaluate.statistics import holm
 from sreclip.evaluate.stored import Evaluation
 from sreclip.plan.results import Result
+
+# Metrics that `permutation_p` tests.
+TESTED = ("known", "unknown", "h")
 
 
 def leaders(
@@ -27,18 +30,18 @@ def leaders(
     chosen on the same images favours it. Empty where nothing is compared: without resamples or
     labels, and under the protocol ``reference``.
     """
-    first = evaluations[0]
-    if not resamples or first.warning or not first.n_images:
+    if not is_tested(evaluations, resamples):
         return {}
     right, labels = read_right(results, evaluations)
-    observed = paired_bootstrap(right, labels, first.known, 0, seed).observed
+    known = evaluations[0].known
 
     @cache
     def p_of(best: str, other: str) -> dict[str, float]:
-        return permutation_p(right[best], right[other], labels, first.known, resamples, seed)
+        return permutation_p(right[best], right[other], labels, known, resamples, seed)
 
     found = {}
-    for metric, means in observed.items():
+    for metric in (name for name in TESTED if name in evaluations[0].metrics):
+        means = {each.method: each.metrics[metric]["mean"] for each in evaluations}
         best = max(means, key=means.__getitem__)
         others = [name for name in means if name != best]
         adjusted = holm([p_of(best, name)[metric] for name in others])

@@ -78,6 +78,13 @@ def pairs(evaluations: Sequence[Evaluation]) -> dict[tuple[str, str], list[str]]
     return {reference: methods for reference, methods in found.items() if methods}
 
 
+def is_tested(evaluations: Sequence[Evaluation], resamples: int) -> bool:
+    """Tell whether methods can be compared: not without labels, nor if each number is of another
+    set of predictions, as under the protocol ``reference``.
+    """
+    return bool(resamples and evaluations[0].n_images and not evaluations[0].warning)
+
+
 def compare_pairs(
     results: Sequence[Result],
     evaluations: Sequence[Evaluation],
@@ -95,12 +102,12 @@ def compare_pairs(
     images.
     """
     wanted = pairs(evaluations)
-    if not resamples or evaluations[0].warning or not wanted or not evaluations[0].n_images:
+    if not wanted or not is_tested(evaluations, resamples):
         return []
     right, labels = read_right(results, evaluations)
-    bootstrap = paired_bootstrap(right, labels, evaluations[0].known, resamples, seed)
-    rows = []
     known = evaluations[0].known
+    bootstrap = paired_bootstrap(right, labels, known, resamples, seed)
+    rows = []
     for (reference, kind), methods in wanted.items():
         p = {
             method: permutation_p(right[method], right[reference], labels, known, resamples, seed)

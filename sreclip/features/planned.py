@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sreclip.backbones.base import Backbone
-from sreclip.data.manifest import MADE_BY, MANIFEST_FILE, Domain, read_manifest_part
+from sreclip.data.manifest import MADE_BY, MANIFEST_FILE, Domain, read_manifest, read_manifest_part
 from sreclip.data.shards import shard_key
 from sreclip.errors import StoreError
 from sreclip.features import EXTRACTION_VERSION
@@ -68,9 +71,7 @@ def _backbone(plan: Plan) -> Backbone:
 
 
 def extract_names(plan: Plan, kind: str) -> None:
-    """Encode names of ``classes`` or ``nodes`` with every template, and sentences of classes.
-
-    Or those of the ``background``.
+    """Encode the texts of ``classes``, ``nodes`` or ``background``; see `texts_of`.
 
     Of ready features take the vectors of their files as far as there are any.
     """
@@ -103,6 +104,18 @@ def open_domain(plan: Plan, domain: Domain) -> ImageFeatures:
     expected = _made_with(plan) | {"domain": domain, "dtype": plan.params.features.dtype}
     rows_keys = [shard.key for shard in plan.domain_shards(domain)]
     return open_images(outputs_of(plan.images(domain)), expected, rows_keys)
+
+
+def source_labels(plan: Plan, source: ImageFeatures) -> NDArray[np.int64]:
+    """Class numbers of the source rows, ``(n_rows,)``: the manifest has the rows in their order."""
+    shards = plan.domain_shards("source")
+    rows = read_manifest(plan.task.path, ["row_id", "label"])[shards[0].start : shards[-1].stop]
+    if not np.array_equal(rows["row_id"], source.row_id):
+        raise StoreError(
+            f"{plan.task.path}: the source rows of the manifest are not those of the features",
+            "run: snakemake --cores all extract_features",
+        )
+    return rows["label"].to_numpy(dtype=np.int64)
 
 
 def read_names(plan: Plan, kind: str, graph: RelationGraph | None = None) -> TextFeatures:

@@ -75,18 +75,15 @@ def class_sizes(
     """
     p = probabilities.astype(np.float64)
     others = n_classes - p.shape[1]
-    rest = np.clip(1 - p.sum(axis=1), 0, None) / max(others, 1)
-    of_class = classes.ravel()
-    repeated = np.repeat(rest, p.shape[1])
+    rest = np.clip(1 - p.sum(axis=1), 0, None) / others if others else np.zeros(len(p))
 
     def total(of: Values, of_rest: Values) -> Values:
         """Sum values of the likeliest classes, and those of the rest for all other classes."""
-        own = np.bincount(of_class, of.ravel() - of_rest, n_classes)
-        return own + of_rest[:: p.shape[1]].sum()
+        own = np.bincount(classes.ravel(), (of - of_rest[:, None]).ravel(), n_classes)
+        return own + of_rest.sum()
 
-    expected = total(p, repeated if others else np.zeros_like(repeated))
-    variances = np.clip(p * (1 - p), 0, None)
-    rest_variances = repeated * (1 - repeated) if others else np.zeros_like(repeated)
+    expected = total(p, rest)
+    variances, rest_variances = np.clip(p * (1 - p), 0, None), rest * (1 - rest)
     variance = (1 - WITHIN_CLASS) * total(variances, rest_variances)
     variance += WITHIN_CLASS * total(np.sqrt(variances), np.sqrt(rest_variances)) ** 2
     half = _quantile(level) * np.sqrt(np.clip(variance, 0, None))

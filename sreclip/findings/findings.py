@@ -88,14 +88,13 @@ def check_data(plan: Plan, most: int = MOST) -> Checks:
 
     Where the large feature files are not on this machine, or damaged, ``problem`` says so.
     """
-    from sreclip.features.planned import open_domain
+    from sreclip.features.planned import open_domain, source_labels
 
     if problem := absence(plan):
         return Checks(problem=problem)
     try:
         source, target = (open_domain(plan, domain) for domain in ("source", "target"))
-        manifest = read_manifest(plan.task.path, ["row_id", "label"]).set_index("row_id")["label"]
-        labels = manifest.reindex(source.row_id).to_numpy(dtype=np.int64)
+        labels = source_labels(plan, source)
         seed = plan.params.report.seed
         return Checks(
             find_neighbours(source, target, most, seed), find_suspects(source, labels, most, seed)

@@ -26,13 +26,11 @@ def labelling_order(
     order = np.lexsort((confidence, predicted))
     at = np.random.default_rng(seed).random()
     left = np.ones(n, dtype=bool)
-    found = 0
-    while found < n:
+    for _ in range(n):
         place = min(int(at * n), n - 1)
         if not left[place]:  # the next one that is left
             after = np.flatnonzero(left[place:])
             place = place + int(after[0]) if len(after) else int(np.flatnonzero(left)[0])
         left[place] = False
-        found += 1
         yield int(order[place])
         at = (at + _GOLDEN) % 1

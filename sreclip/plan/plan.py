@@ -37,7 +37,7 @@ from sreclip.plan.fingerprints import Fingerprints, backbone_key, weights_sha256
 from sreclip.plan.labels import REFERENCE, refuse_missing_labels
 from sreclip.plan.method_code import fit_code
 from sreclip.plan.prompts import BACKGROUND, Prompts, class_prompts, other_prompts
-from sreclip.plan.results import HISTORY, PAGE_FILES, TABLES, Result
+from sreclip.plan.results import COMPARISON_FILES, PAGE_FILES, Result
 from sreclip.plan.split import known_mask
 
 TEXT_KINDS = ("classes", "nodes")
@@ -75,7 +75,8 @@ class Plan:
         """Return the plan of the same task with other sections of the parameters."""
         plan = replace(self, params=self.params.model_copy(update=sections))
         if not {"task", "backbone", "features", "prompts"} & sections.keys():
-            vars(plan).update({name: vars(self)[name] for name in _SHARED & vars(self).keys()})
+            shared = _SHARED - ({"hand_labels"} if "evaluate" in sections else set())
+            vars(plan).update({name: vars(self)[name] for name in shared & vars(self).keys()})
         return plan
 
     # What the parameters alone decide
@@ -355,14 +356,9 @@ class Plan:
             evaluate.model_dump(include=BOOTSTRAP_SETTINGS),
             code_key(ENTRIES["comparison"]),
         )
-        return Result(
-            "comparison",
-            self.under("comparisons", key),
-            key,
-            evaluations,
-            ("metrics.json", "means.json", *TABLES, HISTORY),
-            {"methods": methods, "bootstrap": evaluate.bootstrap},
-        )
+        path = self.under("comparisons", key)
+        about = {"methods": methods, "bootstrap": evaluate.bootstrap}
+        return Result("comparison", path, key, evaluations, COMPARISON_FILES, about)
 
     @cached_property
     def page(self) -> Result:

@@ -18,6 +18,7 @@ TABLES = (
     "literature.csv",
 )
 HISTORY = "history.csv"
+COMPARISON_FILES = ("metrics.json", "means.json", *TABLES, HISTORY)
 # Tables of the page that are published: images that extraction rejected, what is found without
 # target labels, and all predictions.
 REJECTS = "rejects.csv"

@@ -107,7 +107,7 @@ def _notes(
         f"Percentage points: a method's mean over seeds minus the reference's, with the {level} "
         f"percentile interval of a bootstrap: {n:,} resamples of the labelled target images within "
         "each class, the same for both methods. With few images per class it is too narrow",
-        f"p is two-sided, of a permutation test: the answers of both methods are exchanged on each "
+        "p is two-sided, of a permutation test: the answers of both methods are exchanged on each "
         f"image with probability 1/2, {n:,} times. It holds with few images, too, so an interval "
         "may exclude zero although p is large. It is adjusted for the number of methods in its "
         f"column by Holm's method; ↑ and ↓ mark an adjusted p below {alpha}. No p alone can be "

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sreclip.data.manifest import read_manifest
 from sreclip.errors import SreclipError
 from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.features.presence import absence
@@ -44,15 +43,14 @@ def read_map(plan: Plan, last: Evaluation) -> FeatureMap:
 
     The class of a target image is its label, or what the last method predicts without one.
     """
-    from sreclip.features.planned import open_domain
+    from sreclip.features.planned import open_domain, source_labels
 
     if problem := absence(plan):
         return _without(problem)
     rng = np.random.default_rng(plan.params.report.seed)
     try:
         source, target = (open_domain(plan, domain) for domain in ("source", "target"))
-        labels = read_manifest(plan.task.path, ["row_id", "label"]).set_index("row_id")["label"]
-        own = labels.reindex(source.row_id).to_numpy(dtype=np.int64)
+        own = source_labels(plan, source)
         found = read_predictions(plan.evaluation(last.method), ["row_id", "label", "predicted"])
         found = found.set_index("row_id").reindex(target.row_id)
         other = found["label"].where(found["label"] >= 0, found["predicted"]).to_numpy(np.int64)
@@ -148,9 +146,8 @@ def _figure(
                 )
             )
             named.add(name)
-    shares = (f"{100 * share:.0f} %" for share in found.shares)
-    for axis, share in zip(("x", "y"), shares, strict=True):
-        title = f"{'first' if axis == 'x' else 'second'} principal axis, {share} of the variance"
+    for axis, rank, share in zip(("x", "y"), ("first", "second"), found.shares, strict=True):
+        title = f"{rank} principal axis, {100 * share:.0f} % of the variance"
         figure.layout[f"{axis}axis"].update(title=title, showticklabels=False, zeroline=False)
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     return figure

@@ -159,7 +159,7 @@ def _accuracy(findings: Findings, last: Evaluation, level: float) -> str:
     return (
         f"If the probabilities of {last.title} are right on average, "
         f"{_percent(found.value)} of the images are: {_percent(found.low)} to "
-        f"{_percent(found.high)} with a probability of {plain(100 * level, 1).removesuffix('.0')} %"
+        f"{_percent(found.high)} with a probability of {100 * level:g} %"
     )
 
 

@@ -11,6 +11,7 @@ from sreclip.errors import ConfigError, DataError, unknown_name
 from sreclip.evaluate.leaders import leaders
 from sreclip.evaluate.stored import Evaluation, read_evaluations
 from sreclip.plan.plan import Plan
+from sreclip.report.differences import plain_level
 from sreclip.report.numbers import percent_and_half
 from sreclip.report.table import TITLES
 
@@ -63,7 +64,7 @@ def _note(plan: Plan, first: Evaluation, bold: Mapping[str, set[str]]) -> str:
         over if seeds > 1 else "one seed",
     ]
     if bold:
-        alpha = f"{round(1 - plan.params.evaluate.confidence, 10):g}"
+        alpha = plain_level(plan.params.evaluate.confidence)
         parts.append(
             "bold: the best and what is not clearly below it (permutation test over images, "
             f"Holm-adjusted p < {alpha})"

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sreclip.data.manifest import Domain, read_manifest
+from sreclip.data.manifest import Domain
 from sreclip.errors import ConfigError, DataError, StoreError
 from sreclip.features.images import ImageFeatures
-from sreclip.features.planned import open_domain, read_names
+from sreclip.features.planned import open_domain, read_names, source_labels
 from sreclip.features.rows import FeatureRows
 from sreclip.features.text import TextFeatures
 from sreclip.graph.adjacency import normalized_adjacency
@@ -116,18 +116,6 @@ def open_checked(plan: Plan, domain: Domain) -> ImageFeatures:
         )
     log.warning("%s:\n%s", count, listed)
     return images
-
-
-def source_labels(plan: Plan, source: ImageFeatures) -> NDArray[np.int64]:
-    """Class numbers of the source rows, ``(n_rows,)``: the manifest has the rows in their order."""
-    shards = plan.domain_shards("source")
-    rows = read_manifest(plan.task.path, ["row_id", "label"])[shards[0].start : shards[-1].stop]
-    if not np.array_equal(rows["row_id"], source.row_id):
-        raise StoreError(
-            f"{plan.task.path}: the source rows of the manifest are not those of the features",
-            "run: snakemake --cores all extract_features",
-        )
-    return rows["label"].to_numpy(dtype=np.int64)
 
 
 def kept_rows(rows: FeatureRows, keep: NDArray[np.bool_]) -> NDArray[Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +10,9 @@ from playwright.sync_api import Page, expect
 
 from sreclip.data.label_file import NONE_OF_THESE, read_label_file
 from sreclip.labelling.server import LabelServer
-from sreclip.labelling.session import Session
 from sreclip.plan.plan import Plan
 from tests.browser.conftest import WIDTHS, serious
+from tests.labelling.serving import serving
 from tests.report.conftest import CLASSES
 
 
@@ -22,12 +20,8 @@ from tests.report.conftest import CLASSES
 def server(make_results: Callable[..., Plan], tmp_path: Path) -> Iterator[LabelServer]:
     plan = make_results(tmp_path / "run", labelled=dict.fromkeys(CLASSES, 0))
     file = tmp_path / "labels.csv"
-    with closing(Session(plan, "sre_clip", file, 4)) as session, LabelServer(session) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with serving(plan, file, 4) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from sreclip.errors import ConfigError, DataError
 from sreclip.labelling.server import LabelServer
 from sreclip.labelling.session import Session
 from sreclip.plan.plan import Plan
+from tests.labelling.serving import serving
 from tests.report.conftest import CLASSES, make_results
 
 __all__ = ["make_results"]
@@ -36,12 +36,8 @@ def plan(make_results: Callable[..., Plan], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def server(plan: Plan, file: Path) -> Iterator[LabelServer]:
-    with closing(Session(plan, "sre_clip", file, 6)) as session, LabelServer(session) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with serving(plan, file, 6) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def ask(
@@ -140,18 +136,11 @@ def test_nobody_else_can_ask(server: LabelServer, file: Path) -> None:
 
 def test_after_each_label_the_parameters_may_name_the_file(plan: Plan, file: Path) -> None:
     called: list[bool] = []
-    with (
-        closing(Session(plan, "sre_clip", file, 2)) as session,
-        LabelServer(session, labelled=lambda: called.append(file.exists())) as server,
-    ):
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with serving(plan, file, 2, lambda: called.append(file.exists())) as server:
         ask(server, "/state")
         assert called == []
         ask(server, "/label", {"image": 1, "label": "dog"})
         assert called == [True]
-        server.shutdown()
-        thread.join()
 
 
 def test_a_moved_folder_is_named(plan: Plan, file: Path) -> None:

@@ -161,7 +161,6 @@ def labelled_by_hand(plan: Plan, labels: dict[str, str]) -> Plan:
         give_label(file, image, name)
     evaluate = plan.params.evaluate.model_copy(update={"labels": str(file)})
     changed = plan.changed(evaluate=evaluate)
-    vars(changed).pop("hand_labels", None)
     for method in changed.params.methods.run:
         evaluate_method(changed, method)
     compare_methods(changed)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from sreclip.errors import DataError, StoreError
+from sreclip.features import planned
 from sreclip.features.images import Reject
 from sreclip.plan.results import Result
 from sreclip.train import inputs
@@ -97,12 +98,12 @@ def test_labels_are_those_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     table = pd.DataFrame({"row_id": [5, 6, 7, 8], "label": [1, 0, 1, None]}).astype(
         {"label": "Int64"}
     )
-    monkeypatch.setattr(inputs, "read_manifest", lambda folder, columns: table)
+    monkeypatch.setattr(planned, "read_manifest", lambda folder, columns: table)
     shards = [SimpleNamespace(start=0, stop=1), SimpleNamespace(start=1, stop=3)]
     task = Result("task", Path("task"), "0")
     plan: Any = SimpleNamespace(task=task, domain_shards=lambda domain: shards)
     source: Any = SimpleNamespace(row_id=np.array([5, 6, 7]))
-    assert inputs.source_labels(plan, source).tolist() == [1, 0, 1]
+    assert planned.source_labels(plan, source).tolist() == [1, 0, 1]
     source.row_id = np.array([5, 7, 6])
     with pytest.raises(StoreError, match="are not those of the features"):
-        inputs.source_labels(plan, source)
+        planned.source_labels(plan, source)
