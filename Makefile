@@ -37,7 +37,7 @@ format: $(VENV)/test.stamp  ## Format Python and Snakemake files
 	ruff format
 	snakefmt Snakefile workflow
 
-docs: $(VENV)/demo.stamp  ## Write the parameter reference and the schema from the models
+docs: $(VENV)/demo.stamp  ## Write the reference of parameters and commands, and the schema
 	sreclip reference docs
 
 lock: $(VENV)/test.stamp  ## Pin the environments again from pyproject.toml

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import sys
 
-from sreclip.cli import init, labels, looks, models, run, steps
+from sreclip.cli import init, labels, looks, models, reference, run, steps
 from sreclip.cli.app import app, log
 from sreclip.errors import SreclipError
 
-__all__ = ["app", "init", "labels", "looks", "main", "models", "run", "steps"]
+__all__ = ["app", "init", "labels", "looks", "main", "models", "reference", "run", "steps"]
 
 
 def main() -> None:

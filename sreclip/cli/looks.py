@@ -263,14 +263,3 @@ def doctor(
         problems = print_findings(sections, Console())
     if problems:
         raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=LOOKS)
-def reference(
-    folder: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("docs"),
-) -> None:
-    """Write the parameter reference and the JSON schema from the models."""
-    from sreclip.config.reference import write_reference
-
-    for path in write_reference(folder):
-        print(path)
