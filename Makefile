@@ -11,7 +11,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	-c requirements/held.in pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slurm lint format lock docs clean
+.PHONY: help demo test test-slurm lint format lock docs site clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ format: $(VENV)/test.stamp  ## Format Python and Snakemake files
 
 docs: $(VENV)/demo.stamp  ## Write the reference of parameters and commands, and the schema
 	sreclip reference docs
+
+site: $(VENV)/test.stamp  ## Build the documentation as a site, into site/
+	zensical build --clean --strict
 
 lock: $(VENV)/test.stamp  ## Pin the environments again from pyproject.toml
 	$(LOCK) --extra demo -o requirements/demo.txt
