@@ -14,6 +14,8 @@ from types import ModuleType
 from urllib.parse import unquote
 
 import pytest
+from dvc_render.html import render_html
+from dvc_render.vega import VegaRenderer
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -94,6 +96,17 @@ def test_the_numbers_of_the_demo_are_those_of_the_reports(name: str) -> None:
         means = [100 * found[method][metric]["mean"] for metric in ("known", "unknown", "h")]
         # Another processor rounds otherwise: means of fits move by up to a point.
         assert numbers == pytest.approx(means, abs=1), (name, rows[-1])
+
+
+def test_plots_without_a_network(tmp_path: Path) -> None:
+    template = (ROOT / "workflow/plots/offline.html").read_text()
+    page = render_html([], tmp_path / "page/index.html", html_template=template)
+    assert "://" not in Path(page).read_text()
+    scripts = re.findall(r'src="node_modules/([\w-]+)/', template)
+    # What DVC's own page loads, in the versions that docs/dvc.md names.
+    assert scripts == re.findall(r"npm/([\w-]+)@", VegaRenderer.SCRIPTS)
+    named = re.findall(r"([\w-]+)@(\d+)", (DOCS / "dvc.md").read_text())
+    assert named == re.findall(r"npm/([\w-]+)@(\d+)", VegaRenderer.SCRIPTS)
 
 
 def links(page: Path) -> Iterator[str]:
