@@ -307,6 +307,11 @@ class ReportSettings(Section):
     )
     colors: ColourSettings = ColourSettings()
     seed: int = Field(0, ge=0, description="Seed that draws the images of the page.")
+    map: Literal["pca", "umap"] = Field(
+        "pca",
+        description="How the map of the features is drawn: by principal axes, or by UMAP, which "
+        "wants umap-learn (`pip install umap-learn`).",
+    )
     model: str | None = Field(
         None,
         description="Method of `methods.run` whose fit the run keeps as a model folder below "

@@ -16,6 +16,7 @@ from sreclip.plan.plan import Plan
 from sreclip.plan.prompt_file import read_prompts
 from sreclip.plan.prompts import refuse_unknown_synonyms, sentences_of
 from sreclip.plan.split import known_mask
+from sreclip.report.projection import require_umap
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ def check_plan(plan: Plan) -> None:
         counts = _class_counts(plan)
     except SreclipError as error:
         problems.append(error)
-    for check in (_classes, _prompts, _labels, _senses, _backbone, _devices):
-        if counts or check in (_backbone, _devices):
+    for check in (_classes, _prompts, _labels, _senses, _backbone, _devices, _map):
+        if counts or check in (_backbone, _devices, _map):
             try:
                 for line in check(plan, counts):
                     log.info("%s", line)
@@ -188,3 +189,9 @@ def _devices(plan: Plan, counts: Counts) -> Iterator[str]:
             usable_device(device)
         except ConfigError as error:
             yield f"note: {setting}: {error.message}; the jobs need a machine that has it"
+
+
+def _map(plan: Plan, counts: Counts) -> Iterator[str]:
+    if plan.params.report.map == "umap":
+        require_umap()
+    yield from ()

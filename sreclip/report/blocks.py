@@ -12,7 +12,7 @@ from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures as draw
 from sreclip.report.curves import training_figures
 from sreclip.report.embedded import embedded_json
-from sreclip.report.feature_map import FeatureMap, map_figures
+from sreclip.report.feature_map import Maps, map_figures
 from sreclip.report.matrix import matrix_figure
 from sreclip.report.reliability import Bins, reliability_figure
 from sreclip.report.tree import MOST_NODES, tree_figure
@@ -188,24 +188,24 @@ def graph_block(
     )
 
 
-def map_block(found: FeatureMap, last: Evaluation, colours: Mapping[str, str]) -> Block:
+def map_block(found: Maps, last: Evaluation, colours: Mapping[str, str]) -> Block:
     if found.problem:
         return Block("map", missing=f"Not drawn: {found.problem}.")
     n_source, n_target = int((~found.is_target).sum()), int(found.is_target.sum())
+    if found.after:
+        after = f"After adaptation they are as {found.title} compares them: {found.moved}. "
+    else:
+        after = f"{found.title} compares the frozen features and moves no image. "
     return Block(
         "map",
-        "Scatter plot of source and target features on their two principal axes.",
-        f"Frozen features of {n_source:,} source images (circles) and {n_target:,} target images "
-        "(crosses) on the two axes of their largest variance (PCA of both together). Where circles "
-        "and crosses lie apart the domains look different to the backbone; where the crosses of a "
-        "class lie with its circles labels carry over. Without a label a target image has the "
-        f"class that {last.title} gives it. Two axes show little of it all: near on the map is not "
-        "always near.",
-        [
-            View(f"by {name}", [("", figure)])
-            for name, figure in map_figures(found, last, colours).items()
-        ],
-        choice="Colour",
+        "Scatter plot of source and target features in a plane.",
+        f"Features of {n_source:,} source images (circles) and {n_target:,} target images "
+        "(crosses), both together in one plane. Where circles and crosses lie apart the domains "
+        "look different; where the crosses of a class lie with its circles labels carry over. "
+        f"{after}Without a label a target image has the class that {found.title} gives it. Two "
+        "axes show little of it all: near on the map is not always near.",
+        [View(name, [("", figure)]) for name, figure in map_figures(found, last, colours).items()],
+        choice="Features",
     )
 
 

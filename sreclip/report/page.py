@@ -32,7 +32,7 @@ from sreclip.report.answer import answer
 from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
 from sreclip.report.evidence import evidence_notes
-from sreclip.report.feature_map import read_map
+from sreclip.report.feature_map import read_maps
 from sreclip.report.findings import findings_view
 from sreclip.report.gallery import make_gallery
 from sreclip.report.labels import (
@@ -149,6 +149,8 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
     graph = RelationGraph.load(plan.graph["graph.json"])
     colours = params.report.colors.model_dump()
     n_seeds = len(last.seeds)
+    measured = _measured(plan, results) if last.n_images else _unmeasured()
+    best = measured["answer"].best if last.n_images else last
     return {
         "plan": plan,
         "params": params,
@@ -161,7 +163,7 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
         "labels_chose": last.selection == "oracle" or bool(last.warning),
         "selection_note": selection_note(last.selection, last.warning),
         "graph": blocks.graph_block(graph, last.known, colours),
-        "map": blocks.map_block(read_map(plan, last), last, colours),
+        "map": blocks.map_block(read_maps(plan, best), last, colours),
         "senses": senses_of(last.classes, last.known.tolist(), graph),
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),
@@ -173,7 +175,7 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
         "keys": flat_keys(stage_keys(plan)),
         "versions": versions(),
         "credits": [line.strip() for line in plan.summary["credits"].splitlines() if line.strip()],
-        **(_measured(plan, results) if last.n_images else _unmeasured()),
+        **measured,
         **(_found(plan, results, findings) if findings else {"found": None}),
     }
 

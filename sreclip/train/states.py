@@ -13,6 +13,7 @@ from sreclip.errors import DamagedError, StoreError
 from sreclip.methods.scores import FIELDS, ImageScores
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 SCORES = "scores."
@@ -50,8 +51,18 @@ class SavedFit:
 
     def state(self, seed: int, step: int | None = None) -> dict[str, Tensor]:
         """Return the tensors of one state by name; without a step, of the last one."""
+        return self._read("pt", seed, step)[1]
+
+    def arrays(self, seed: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return a method's settings and the last state as arrays, without torch."""
+        about, state = self._read("np", seed, None)
+        return about["settings"], state
+
+    def _read(
+        self, framework: str, seed: int, step: int | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         start, other = place(seed, step), place(seed) + "step-"
-        with self._opened() as file:
+        with self._opened(framework) as file:
             about = json.loads((file.metadata() or {}).get("sreclip", "{}"))
             found = {
                 name.removeprefix(start): file.get_tensor(name)
@@ -60,16 +71,16 @@ class SavedFit:
             }
         if about.get("key") != self.key or not found:
             raise StoreError(f"{self.path} holds no state {start!r} of the fit {self.key}", AGAIN)
-        return found
+        return about, found
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
+    def _opened(self, framework: str = "pt") -> Iterator[Any]:
         from safetensors import SafetensorError, safe_open
 
         if not self.path.exists():
             raise StoreError(f"{self.path} is missing", "make it with: snakemake --cores all train")
         try:
-            with safe_open(self.path, framework="pt") as file:
+            with safe_open(self.path, framework=framework) as file:
                 yield file
         except (OSError, ValueError, SafetensorError) as error:
             problem = f"{self.path} is damaged ({error})"
