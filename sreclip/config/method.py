@@ -83,6 +83,11 @@ class Settings(Section):
     )
 
     @property
+    def sees_target(self) -> bool:
+        """Whether these steps look at the target, of a method that by itself may not."""
+        return bool(self.refine) or self.calibration != "none"
+
+    @property
     def parts(self) -> dict[str, dict[str, Any]]:
         """Parts of `ablation` that are on in these settings."""
         return {

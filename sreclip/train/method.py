@@ -72,7 +72,7 @@ def fit_method(
         "method": name,
         "title": cls.title,
         "citation": cls.citation,
-        "transductive": cls.transductive,
+        "transductive": cls.transductive or settings.sees_target,
         "baseline": cls.baseline,
         "key": result.key,
         "settings": about["settings"],

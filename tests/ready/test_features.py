@@ -22,6 +22,7 @@ from sreclip.evaluate.stored import read_evaluation
 from sreclip.features.export import export_features
 from sreclip.features.planned import extract_names, extract_shard, open_domain, read_names
 from sreclip.features.verify import verify_file
+from sreclip.files import read_json
 from sreclip.graph.build import build_graph
 from sreclip.graph.relation_graph import RelationGraph
 from sreclip.methods.scores import FIELDS, read_scores
@@ -231,6 +232,19 @@ def test_exported_and_read_again_the_predictions_are_the_same(
     extract(again)
     assert again.fit("sre_clip").path != first.fit("sre_clip").path
     assert predictions(again) == predictions(first)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sees"),
+    [({}, False), ({"refine": "class_bias"}, True), ({"calibration": "zero_shot"}, True)],
+)
+def test_last_steps_on_the_target_are_said(
+    plan_of: MakePlan, extract: Extract, settings: dict[str, str], sees: bool
+) -> None:
+    plan = plan_of(sections={"methods": {"run": ["zero_shot"], "zero_shot": settings}})
+    extract(plan)
+    fit_method(plan, "zero_shot", progress=False)
+    assert read_json(plan.fit("zero_shot")["fit.json"])["transductive"] is sees
 
 
 def _names(plan: Plan, root: Path) -> str:
