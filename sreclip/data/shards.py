@@ -4,6 +4,21 @@ Where a shard ends is decided by the hash of its last row (content-defined chunk
 counting from the start: after an image is added or removed, the later cuts stay where they were.
 Up to about the wanted size a row rarely ends a shard, after that it often does, which keeps the
 sizes close together (as in FastCDC, Xia et al., 2016).
+
+One change of one image touches one run of shards, which begins at the image. How long it is, is a
+matter of chance, without a bound but the number of shards:
+
+- If the first end after the image is the same as before, the run is one shard. With shards of 20
+  images this is so of 82 in 100 additions and removals, with 60 of 94, with 4,096 of 999 in 1,000.
+- Else old and new ends alternate until they meet. Say the later end was found from where its shard
+  started. The earlier one lies past that start, so between the two it finds no row that ends its
+  own shard: what is too early, or too rare, for the one is so for the other. Its next end is the
+  later end, if the row there may end a shard of that size, or lies past it, among rows at which
+  neither has looked. So the lead of the later end and the kind of its row make a Markov chain,
+  and the chance that the ends have not met falls geometrically: by 0.54 per shard made
+  (0.53 with larger shards). The tests compute the chain and compare it with cuts.
+- Of changes with shards of 20 images 4 in 100 make four shards or more, 1 in 1,000 ten, 1 in
+  30,000 sixteen; the mean is 1.3. With larger shards cuts move more seldom, in proportion.
 """
 
 from __future__ import annotations
