@@ -4,6 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Of which build torch is: `make demo TORCH=cpu` on Linux for one without CUDA. The environment keeps it.
+HAS_TORCH := $(shell cat $(VENV)/torch 2>/dev/null)
+TORCH ?= $(or $(HAS_TORCH),cuda)
+PINNED = $(BIN)/python scripts/install_pinned.py --torch $(TORCH)
 export PATH := $(BIN):$(PATH)
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -12,6 +16,12 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slurm lint format lock docs site clean
+
+ifneq ($(TORCH),$(or $(HAS_TORCH),$(TORCH)))
+ifneq ($(MAKECMDGOALS),clean)
+$(error $(VENV) has torch for $(HAS_TORCH), not for $(TORCH): remove $(VENV) first)
+endif
+endif
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,12 +68,13 @@ $(VENV)/bin/python:
 
 $(VENV)/demo.stamp: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the pinned requirements (torch is large: a few minutes) ..."
-	@$(PIP) install -r requirements/demo.txt
+	@$(PINNED) requirements/demo.txt
+	@echo $(TORCH) >$(VENV)/torch
 	@$(PIP) install --no-deps --no-build-isolation --editable . >$(VENV)/install.log 2>&1 || \
 		{ cat $(VENV)/install.log; exit 1; }
 	@touch $@
 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/demo.stamp
 	@echo "Installing the test requirements ..."
-	@$(PIP) install -r requirements/test.txt
+	@$(PINNED) requirements/test.txt
 	@touch $@
