@@ -26,7 +26,7 @@ endif
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/demo.stamp  ## Install, run the whole pipeline on the demo task, print the table
+demo: $(VENV)/demo.stamp  ## Install (TORCH=cpu: without CUDA), run the pipeline on the demo task, print the table
 	@snakemake --cores all -- all
 
 test: $(VENV)/test.stamp  ## Install with the test extras and run the tests

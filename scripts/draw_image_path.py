@@ -7,6 +7,7 @@ Both are made of the table below. A test looks up each function, rule and size i
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -58,7 +59,7 @@ JOBS: dict[str, tuple[Step, ...]] = {
             "Decode",
             "Upright RGB, as a viewer shows it, or a reason.",
             "data/images.py read_image",
-            "height × width × 3",
+            "height x width x 3",
             "",
             "A worker reads the bytes, checks them against the manifest, and decodes them. An"
             " image that cannot be read is rejected, with the reason, and the others go on.",
@@ -67,7 +68,7 @@ JOBS: dict[str, tuple[Step, ...]] = {
             "Transform",
             "The model's own resizing and cropping, in bytes.",
             "backbones/open_clip.py OpenClipBackbone.preprocess",
-            "3 × 224 × 224, uint8",
+            "3 x 224 x 224, uint8",
             "",
             "The image is resized and cropped as the model was trained. Pixels stay bytes until"
             " they are on the device that scales them.",
@@ -78,7 +79,7 @@ JOBS: dict[str, tuple[Step, ...]] = {
             "backbones/open_clip.py OpenClipBackbone.encode_image",
             "512, float32, length 1",
             "",
-            "The frozen vision transformer sees 49 patches of 32 × 32 pixels and a class token,"
+            "The frozen vision transformer sees 49 patches of 32 x 32 pixels and a class token,"
             " each 768 wide. Their result is projected to 512 numbers and scaled to length 1.",
         ),
         Step(
@@ -97,7 +98,7 @@ JOBS: dict[str, tuple[Step, ...]] = {
             "Read back",
             "All target rows, refused under a wrong key.",
             "train/inputs.py read_stored",
-            "n target × 512",
+            "n target x 512",
             "",
             "A fit reads the rows of both domains, the texts of the classes and the graph. A file"
             " with another key, or a flipped bit, is refused.",
@@ -106,7 +107,7 @@ JOBS: dict[str, tuple[Step, ...]] = {
             "Method and its adapter",
             "Frozen logits and what the method learned.",
             "methods/sre_clip.py SreClip._score",
-            "n target × n classes",
+            "n target x n classes",
             "",
             "The method scores the row against every class, through its adapter if it trains one."
             " `sre_clip` then adds the logits of its Gaussians. Logits come in blocks, and never"
@@ -116,14 +117,14 @@ JOBS: dict[str, tuple[Step, ...]] = {
             "Calibration",
             "One bias for all unknown classes, without labels.",
             "methods/base.py Method.logit_blocks",
-            "n target × n classes",
+            "n target x n classes",
             "",
             "If the settings say so, a bias is added to the logits of the unknown classes. The fit"
             " found it without a target label.",
         ),
         Step(
             "Refinement",
-            "Target images settle among each other.",
+            "Target images move each other's logits.",
             "refinement/refine.py refine",
             "at most 64 classes",
             "",
@@ -134,7 +135,7 @@ JOBS: dict[str, tuple[Step, ...]] = {
             "Scores",
             "What every metric can be computed from.",
             "methods/logits.py collect",
-            "5 best classes, 3 numbers",
+            "5 best, 1 known, 1 unknown",
             "results/models/TASK/MODEL/METHOD-KEY/scores.h5",
             "The logits of the image are reduced to the five best classes, the best known and the"
             " best unknown one, and the logarithm of the sum.",
@@ -266,37 +267,49 @@ def text(x: int, y: int, content: str, style: str = "", *, end: bool = False) ->
 
 def page() -> str:
     """Return the page: the figure, and a paragraph per step."""
-    lines = [
+    parts = [
         "# The path of one image",
-        "",
-        "What happens to one image of the target, from the folder to the table of predictions. Sizes are those of",
-        "ViT-B/32. A frame in colour means that the result lies on the disk, in the file on the right. Names in capital",
-        "letters stand for keys and settings, which [architecture.md](architecture.md) explains.",
-        "",
-        "![Each step of one image: what happens, the function that does it, the shape of the result, and the file"
-        " that holds it. The same is written below.](image-path.svg)",
-        "",
-        "A fit and its evaluation that take little time are made in a job with others (rule `make_bundle`), by the same",
-        "functions. An image of the source takes the same way up to step 7; from there on its label is part of the fits.",
+        wrapped(
+            "What happens to one image of the target, from the folder to the table of predictions."
+            " Sizes are those of ViT-B/32. A frame in colour means that the result lies on the"
+            " disk, in the file on the right. Names in capital letters stand for settings and"
+            " [keys](architecture.md#one-idea-a-path-says-what-a-result-was-made-from)."
+        ),
+        "![The steps of one image, each with what happens, the function that does it, the shape of"
+        " the result, and the file that holds it. All of it is written below.](image-path.svg)",
+        wrapped(
+            "Fits and evaluations that take little time are made in one job with others, by the"
+            " same functions (rule `make_bundle`). An image of the source goes the same way up to"
+            " step 7; from there on its label is part of the fits."
+        ),
     ]
     number = 0
     for rule, steps in JOBS.items():
-        lines += ["", f"## Rule `{rule}`", ""]
+        parts.append(f"## Rule `{rule}`")
         for step in steps:
             number += 1
             path, _, function = step.code.partition(" ")
             where = f" Result: `{step.place}`." if step.place else ""
-            lines.append(
-                f"{number}. **{step.title}** (`{function}` in"
-                f" [`sreclip/{path}`](../sreclip/{path})): {step.shape}. {step.text}{where}"
+            parts.append(
+                wrapped(
+                    f"{number}. **{step.title}** (`{function}` in `sreclip/{path}`):"
+                    f" {step.shape}. {step.text}{where}",
+                    indent="   ",
+                )
             )
-    lines += [
-        "",
-        "The figure and this page are made by `python scripts/draw_image_path.py`. A test looks up each function, rule",
-        "and size in the code.",
-        "",
-    ]
-    return "\n".join(lines)
+    parts.append(
+        wrapped(
+            "The figure and this page are made by `python scripts/draw_image_path.py`. A test looks"
+            " up each function, rule, size and file in the code."
+        )
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def wrapped(paragraph: str, indent: str = "") -> str:
+    return textwrap.fill(
+        paragraph, 116, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     python scripts/install_pinned.py requirements/demo.txt
     python scripts/install_pinned.py --torch cpu requirements/demo.txt
 
-On Linux the torch that PyPI has comes with CUDA: 4.4 GB of the environment's 5.7. ``--torch cpu``
+On Linux the torch that PyPI has comes with CUDA: 4.7 GB of an environment of 7. ``--torch cpu``
 installs the builds of the same versions without it, from PyTorch's own index, and all other
 requirements without what only CUDA needs. On other systems PyPI's torch has no CUDA.
 

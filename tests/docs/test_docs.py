@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from urllib.parse import unquote
 
 import pytest
 from dvc_render.html import render_html
 from dvc_render.vega import VegaRenderer
 
-ROOT = Path(__file__).parents[2]
+from tests.scripts import ROOT, script
+
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
@@ -34,7 +33,7 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 def test_figures_are_current() -> None:
-    for name, text in figures().figures().items():
+    for name, text in script("figures").figures().items():
         assert (DOCS / "images" / name).read_text() == text, "run: python scripts/figures.py"
 
 
@@ -87,12 +86,3 @@ def anchors(page: Path) -> set[str]:
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
         found.add(re.sub(r"[^\w\- ]", "", words).strip().replace(" ", "-"))
     return found
-
-
-def figures() -> ModuleType:
-    """Import the script that draws the figures."""
-    spec = importlib.util.spec_from_file_location("figures", ROOT / "scripts/figures.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
