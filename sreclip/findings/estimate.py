@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Correlation of two images' chances to be mistaken: of one class, and of any two. Mistakes come in
 # groups, so that intervals for independent ones are far too narrow; docs/results.md has how these
@@ -58,6 +61,14 @@ def estimated_accuracy(
     half = _quantile(level) * math.sqrt(variance) / len(p)
     mean = float(p.mean())
     return Estimate(mean, max(mean - half, 0.0), min(mean + half, 1.0))
+
+
+def likeliest(rows: pd.DataFrame) -> tuple[NDArray[np.int64], Values]:
+    """Return the likeliest classes and their probabilities of predictions, ``(n_images, k)``."""
+    ranks = range(2, len([name for name in rows if str(name).startswith("class_")]) + 2)
+    classes = rows[["predicted", *(f"class_{rank}" for rank in ranks)]].to_numpy(np.int64)
+    p = rows[["confidence", *(f"probability_{rank}" for rank in ranks)]].to_numpy(np.float64)
+    return classes, p
 
 
 def class_sizes(

@@ -21,7 +21,7 @@ from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.features.presence import absence
 from sreclip.files import write_text
 from sreclip.findings import FIRST
-from sreclip.findings.estimate import Estimate, Sizes, class_sizes, estimated_accuracy
+from sreclip.findings.estimate import Estimate, Sizes, class_sizes, estimated_accuracy, likeliest
 from sreclip.findings.labelling import labelling_order
 from sreclip.findings.neighbours import Neighbours, find_neighbours
 from sreclip.findings.source_labels import SourceLabels, find_suspects
@@ -65,10 +65,8 @@ def find(plan: Plan, results: Sequence[Evaluation]) -> Findings:
     """Look at the predictions of all methods, and at the features."""
     last, level = results[-1], plan.params.evaluate.confidence
     rows = read_predictions(plan.evaluation(last.method))
-    ranks = range(2, len([name for name in rows if str(name).startswith("class_")]) + 2)
     rows = rows[rows["predicted"] >= 0]
-    classes = rows[["predicted", *(f"class_{rank}" for rank in ranks)]].to_numpy(np.int64)
-    p = rows[["confidence", *(f"probability_{rank}" for rank in ranks)]].to_numpy(np.float64)
+    classes, p = likeliest(rows)
     n_classes = len(last.classes)
     order = labelling_order(classes[:, 0], p[:, 0], plan.params.report.seed)
     free = (rows["label"] == NO_LABEL).to_numpy()

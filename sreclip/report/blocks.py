@@ -2,68 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sreclip.evaluate.stored import Evaluation, zero_shot_of
-from sreclip.graph.relation_graph import RelationGraph
+from sreclip.evaluate.stored import Evaluation
 from sreclip.report import figures as draw
+from sreclip.report.block import Block, View, optional
 from sreclip.report.curves import training_figures
-from sreclip.report.embedded import embedded_json
 from sreclip.report.feature_map import Maps, map_figures
 from sreclip.report.matrix import matrix_figure
 from sreclip.report.reliability import Bins, reliability_figure
-from sreclip.report.tree import MOST_NODES, tree_figure
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
-    from plotly.graph_objects import Figure
 
 NO_IMAGE = "No labelled target image is of {} class"
 ABSENT = {"known": NO_IMAGE.format("a known"), "unknown": NO_IMAGE.format("an unknown")}
-
-
-@dataclass(frozen=True)
-class View:
-    """One choice of a figure: small figures with their titles, drawn side by side."""
-
-    label: str
-    panels: Sequence[tuple[str, Figure]]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A figure of the page, or the reason why there is none."""
-
-    id: str  # of the HTML element
-    summary: str = ""  # for a screen reader
-    caption: str = ""  # what the figure shows, and how it was computed
-    views: Sequence[View] = ()  # the reader chooses one; the first is shown at first
-    missing: str = ""  # why there is no figure
-    choice: str = "Method"  # what the reader chooses
-
-    @property
-    def json(self) -> str:
-        """All views as JSON in which no character can end or open an element."""
-        views = [
-            [{"title": title, **_plain_figure(figure)} for title, figure in view.panels]
-            for view in self.views
-        ]
-        return embedded_json(views)
-
-
-def _plain_figure(figure: Figure) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(figure.to_json())
-    value["layout"].pop("template", None)
-    return {"data": value["data"], "layout": value["layout"]}
-
-
-def _optional(condition: object, sentence: str) -> str:
-    return f" {sentence}" if condition else ""
 
 
 def bars_block(results: Sequence[Evaluation], colours: Mapping[str, str], n_seeds: int) -> Block:
@@ -101,7 +55,7 @@ def curve_block(results: Sequence[Evaluation], n_seeds: int) -> Block:
         "hollow marker is the point with the highest harmonic mean: only the target labels tell "
         "which bias leads there, so it is an upper bound, not a result. A curve further out is "
         "better at every bias. AUSUC is the area under the curve, at most 100."
-        + _optional(
+        + optional(
             n_seeds > 1,
             "Curves are means over seeds at equal known accuracy, so a marker may lie beside its "
             "curve.",
@@ -121,33 +75,6 @@ def reliability_block(results: Sequence[Evaluation], bins: Mapping[str, Bins]) -
     )
 
 
-def gains_block(results: Sequence[Evaluation], colours: Mapping[str, str]) -> Block:
-    baseline = zero_shot_of(results)
-    others = [result for result in reversed(results) if result is not baseline]
-    if baseline is None or not others:
-        why = (
-            "zero_shot is not among the methods of this run."
-            if baseline is None
-            else "no other method is in this run."
-        )
-        return Block("gains", missing=f"Gains are shown over zero_shot, and {why}")
-    drawn = [(result.title, *draw.gains_figure(result, baseline, colours)) for result in others]
-    left_out = max(n for *_, n in drawn)
-    return Block(
-        "gains",
-        "Bar chart of each class's gain in accuracy over zero-shot.",
-        f"Accuracy of each class minus that of {baseline.title}, mean over seeds, sorted. Bars to "
-        "the left are classes that the method made worse. A class of few images changes in large "
-        "steps: point at a bar to see how many there are."
-        + _optional(
-            left_out,
-            f"Only the {draw.MOST_BARS} classes at both ends are shown, {left_out} in between are "
-            "not.",
-        ),
-        [View(title, [("", figure)]) for title, figure, _ in drawn],
-    )
-
-
 def confusion_block(
     results: Sequence[Evaluation], colours: Mapping[str, str], n_seeds: int
 ) -> Block:
@@ -162,29 +89,10 @@ def confusion_block(
         "more frequent the mistake. Unknown classes come after the known ones and are marked with "
         "○; lines separate the two. The lower left quarter has images of unknown classes that were "
         "taken for known ones, the upper right quarter the reverse."
-        + _optional(n_seeds > 1, f"Counts are summed over {n_seeds} seeds.")
-        + _optional(has_rejected, last)
-        + _optional(left_out, f"The {left_out} classes with the fewest mistakes are left out."),
+        + optional(n_seeds > 1, f"Counts are summed over {n_seeds} seeds.")
+        + optional(has_rejected, last)
+        + optional(left_out, f"The {left_out} classes with the fewest mistakes are left out."),
         [View(title, [("", figure)]) for title, figure, _ in drawn],
-    )
-
-
-def graph_block(
-    graph: RelationGraph, known: NDArray[np.bool_], colours: Mapping[str, str]
-) -> Block:
-    if graph.n_nodes > MOST_NODES:
-        return Block(
-            "graph",
-            missing=f"The graph has {graph.n_nodes} nodes, too many to draw here: "
-            "see it with sreclip show-graph.",
-        )
-    return Block(
-        "graph",
-        "Tree of the classes below their WordNet hypernyms.",
-        f"Classes and their WordNet hypernyms, the root at the left: {graph.n_nodes} nodes, "
-        f"{len(graph.edges)} edges. Hypernyms with a single branch are not drawn. Open circles are "
-        "unknown classes: those that share a near hypernym with known ones can learn from them.",
-        [View("", [("", tree_figure(graph, known, colours))])],
     )
 
 
@@ -228,6 +136,6 @@ def training_block(
         "Line charts of the loss terms by training step.",
         f"Loss terms by training step, before weighting{spread if n_seeds > 1 else ''}. A term "
         "that is switched off is absent; a term that joins later starts later. Long runs are "
-        "averaged in blocks of steps." + _optional(silent, f"Without steps: {', '.join(silent)}."),
+        "averaged in blocks of steps." + optional(silent, f"Without steps: {', '.join(silent)}."),
         views,
     )

@@ -34,7 +34,7 @@ METHOD_COLOURS = (
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "hexagram")
 DASHES = ("solid", "dash", "dot", "dashdot")
 LONGEST_LABEL = 26
-MOST_BARS = 40
+UNKNOWN_MARK = "○ "
 BAR_PIXELS = 22
 
 # Known and unknown accuracies.
@@ -45,6 +45,12 @@ def label(name: str, longest: int = LONGEST_LABEL) -> str:
     """Make a name safe for plotly's texts, cut when it is long."""
     name = name.replace("_", " ")
     return escape(name if len(name) <= longest else name[: longest - 1] + "…", quote=False)
+
+
+def class_label(name: str, known: bool, colours: Mapping[str, str]) -> str:
+    """Return `label`, with the mark of unknown classes where the class is one."""
+    mark = "" if known else f'<span style="color:{colours["unknown"]}">{UNKNOWN_MARK}</span>'
+    return mark + label(name)
 
 
 def percent(values: Sequence[float] | np.ndarray, decimals: int = 2) -> list[float]:
@@ -201,64 +207,3 @@ def best_point(known: np.ndarray, unknown: np.ndarray) -> int | None:
     product, total = 2 * known * unknown, known + unknown
     means = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
     return int(means.argmax()) if means.any() else None
-
-
-def gains_figure(
-    result: Evaluation, baseline: Evaluation, colours: Mapping[str, str]
-) -> tuple[Figure, int]:
-    """Draw the accuracy of each class minus the baseline's, sorted.
-
-    At most `MOST_BARS` classes are shown, those at both ends of the order; the number is that of
-    the classes left out.
-    """
-    import pandas as pd
-    import plotly.graph_objects as go
-
-    columns = {"before": baseline.class_accuracy, "after": result.class_accuracy}
-    rows = pd.DataFrame(columns, dtype=float).assign(
-        name=result.classes,
-        known=result.known,
-        images=result.confusion_table.sum(axis=1) / len(result.seeds),
-        gain=lambda row: row["after"] - row["before"],
-    )
-    shown = ["name", "before", "after", "images"]
-    rows = rows.dropna().sort_values(["gain", "name"], ascending=[False, True])
-    n_all = len(rows)
-    if n_all > MOST_BARS:
-        rows = pd.concat([rows[: MOST_BARS // 2], rows[-MOST_BARS // 2 :]])
-    meta = {"rows": rows.index.tolist()}
-    figure = empty_figure(90 + BAR_PIXELS * len(rows), bargap=0.25, meta=meta)
-    for kind, is_known in (("known", True), ("unknown", False)):
-        places = np.flatnonzero(rows["known"] == is_known)
-        if not len(places):
-            continue
-        picked = rows.iloc[places]
-        figure.add_trace(
-            go.Bar(
-                name=f"{kind} class",
-                orientation="h",
-                y=places.tolist(),
-                x=percent(picked["gain"].to_numpy()),
-                # The line shows a bar also for a gain of zero.
-                marker={
-                    "color": colours[kind],
-                    "pattern": pattern_of(kind),
-                    "line": {"color": colours[kind], "width": 1},
-                },
-                customdata=[
-                    [label(name, 80), 100 * before, 100 * after, int(n)]
-                    for name, before, after, n in picked[shown].to_numpy().tolist()
-                ],
-                hovertemplate="%{customdata[0]}<br>%{customdata[1]:.1f} → %{customdata[2]:.1f} % "
-                "of %{customdata[3]} images<extra></extra>",
-            )
-        )
-    figure.update_xaxes(title=f"gain over {label(baseline.title)}, percent points")
-    figure.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[label(name) for name in rows["name"]],
-        range=[len(rows) - 0.4, -0.6],
-        showgrid=False,
-        zeroline=False,
-    )
-    return figure, n_all - len(rows)

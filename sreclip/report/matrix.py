@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sreclip.evaluate.stored import Evaluation
-from sreclip.report.figures import NEUTRAL, empty_figure, label
+from sreclip.report.figures import NEUTRAL, class_label, empty_figure, label
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 MOST_CLASSES = 60
 MOST_NUMBERED = 25
-UNKNOWN_MARK = "○ "
 
 
 def matrix_figure(result: Evaluation, colours: Mapping[str, str]) -> tuple[Figure, int]:
@@ -121,6 +120,4 @@ def _shown_classes(result: Evaluation) -> np.ndarray:
 def _tick(name: str, result: Evaluation, number: int, colours: Mapping[str, str]) -> str:
     if number == len(result.classes):
         return f"<i>{label(name)}</i>"
-    if result.known[number]:
-        return label(name)
-    return f'<span style="color:{colours["unknown"]}">{UNKNOWN_MARK}</span>{label(name)}'
+    return class_label(name, bool(result.known[number]), colours)

@@ -29,11 +29,13 @@ from sreclip.plan.results import FINDINGS, HISTORY, REJECTS
 from sreclip.provenance.keys import flat_keys, stage_keys, versions
 from sreclip.report import blocks
 from sreclip.report.answer import answer
+from sreclip.report.class_shares import shares_block
 from sreclip.report.curves import read_history
 from sreclip.report.differences import difference_view
 from sreclip.report.evidence import evidence_notes
 from sreclip.report.feature_map import read_maps
 from sreclip.report.findings import findings_view
+from sreclip.report.gains import gains_block
 from sreclip.report.gallery import make_gallery
 from sreclip.report.labels import (
     FEW_OF_KIND,
@@ -59,6 +61,7 @@ from sreclip.report.table import (
     selection_note,
     table_cells,
 )
+from sreclip.report.tree import graph_block
 from sreclip.report.unlabelled import MEANINGS as SHARES
 from sreclip.report.unlabelled import predictions_view
 
@@ -162,7 +165,8 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
         "n_seeds": n_seeds,
         "labels_chose": last.selection == "oracle" or bool(last.warning),
         "selection_note": selection_note(last.selection, last.warning),
-        "graph": blocks.graph_block(graph, last.known, colours),
+        "graph": graph_block(graph, results, best, colours),
+        "shares": shares_block(plan, results, best, colours),
         "map": blocks.map_block(read_maps(plan, best), last, colours),
         "senses": senses_of(last.classes, last.known.tolist(), graph),
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
@@ -215,7 +219,7 @@ def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "bars": blocks.bars_block(results, colours, n_seeds),
         "curve": blocks.curve_block(results, n_seeds),
         "reliability": blocks.reliability_block(results, read_bins(plan, results)),
-        "gains": blocks.gains_block(results, colours),
+        "gains": gains_block(results, colours),
         "confusion": blocks.confusion_block(results, colours, n_seeds),
         "gallery": make_gallery(plan, results),
         "percent_right": plain(100 * fraction_right(last), 1),

@@ -15,12 +15,10 @@ from plotly.graph_objects import Figure
 from sreclip.config.models import ColourSettings
 from sreclip.errors import StoreError
 from sreclip.evaluate.stored import Evaluation
-from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures
-from sreclip.report.blocks import Block, View
+from sreclip.report.block import Block, View
 from sreclip.report.curves import MOST_POINTS, over_seeds, read_history, training_figures
 from sreclip.report.matrix import MOST_CLASSES, matrix_figure
-from sreclip.report.tree import tree_figure
 
 COLOURS = ColourSettings().model_dump()
 
@@ -118,33 +116,6 @@ def test_many_methods_are_told_apart() -> None:
     assert len(set(styles)) == len(styles)
 
 
-def test_gains_are_sorted_differences_of_classes_with_images() -> None:
-    base = result(method="zero_shot", title="Zero-shot", class_accuracy=[0.75, 0.125, None])
-    figure, left_out = figures.gains_figure(result(), base, COLOURS)
-    assert left_out == 0
-    by_name = {trace.name: trace for trace in figure.data}
-    assert list(by_name["unknown class"].x) == [12.5]
-    assert list(by_name["known class"].x) == [-25.0]
-    assert list(figure.layout.yaxis.ticktext) == ["owl", "cat"]
-
-
-def test_gains_of_many_classes_show_both_ends() -> None:
-    n = 100
-    names = [f"class {i:03d}" for i in range(n)]
-    many = {
-        "classes": names,
-        "known": np.ones(n, bool),
-        "confusion": entries(np.ones((n, n + 1), int)),
-    }
-    base = result(method="zero_shot", class_accuracy=[0.0] * n, **many)
-    figure, left_out = figures.gains_figure(
-        result(class_accuracy=[i / n for i in range(n)], **many), base, COLOURS
-    )
-    assert left_out == n - figures.MOST_BARS
-    assert figure.layout.yaxis.ticktext[0] == "class 099"
-    assert figure.layout.yaxis.ticktext[-1] == "class 000"
-
-
 def test_matrix_rows_are_percent_with_unknown_classes_last() -> None:
     figure, left_out = matrix_figure(result(), COLOURS)
     assert left_out == 0
@@ -224,17 +195,6 @@ def test_a_damaged_history_is_named(tmp_path: Path, text: str | None) -> None:
         path.write_text(text)
     with pytest.raises(StoreError, match=r"history\.csv"):
         read_history(path)
-
-
-def test_tree_takes_the_colours() -> None:
-    graph = RelationGraph(
-        ("n1", "n2", "n3"), ("cat", "owl", "animal"), np.array([[0, 2], [1, 2]]), np.arange(2)
-    )
-    chosen = {"known": "#010203", "unknown": "#040506"}
-    figure = tree_figure(graph, np.array([True, False]), chosen)
-    lines = {trace.name: trace.marker.line.color for trace in figure.data if trace.name}
-    assert lines["known class"] == chosen["known"]
-    assert lines["unknown class"] == chosen["unknown"]
 
 
 def test_long_names_are_cut_and_escaped() -> None:

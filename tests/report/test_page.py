@@ -35,6 +35,7 @@ SECTIONS = (
     "reliability",
     "gains",
     "confusion",
+    "shares",
     "map",
     "graph",
     "training",
@@ -42,7 +43,7 @@ SECTIONS = (
     "rejected",
     "made",
 )
-FIGURES = ("bars", "curve", "reliability", "gains", "confusion", "graph", "training")
+FIGURES = ("bars", "curve", "reliability", "gains", "confusion", "shares", "graph", "training")
 LOADING = {"src", "srcset", "href", "data", "poster", "action", "background", "xlink:href"}
 
 
@@ -272,7 +273,7 @@ def test_one_seed_one_method_nothing_rejected(small: Callable[..., str]) -> None
     assert "no intervals" in section(page, "known-unknown")
     assert "no other method is in this run" in section(page, "gains")
     assert "No method of this run is trained in steps" in section(page, "training")
-    assert "<select>" not in page
+    assert '<label class="choose">Method' not in page
 
 
 def test_without_the_baseline_there_are_no_gains(small: Callable[..., str]) -> None:
