@@ -36,6 +36,23 @@ def results(
 
 
 @app.command(rich_help_panel=LOOKS)
+def times(
+    whole: Annotated[
+        bool, typer.Option("--all", help="Of all jobs whose times are kept, not the last run's.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Print where the time of the last run went: wall time, CPU time and memory per step."""
+    from sreclip.report.times import read_times, times_table
+
+    found = read_times(whole=whole)
+    if as_json:
+        show_json(found.to_json())
+    else:
+        show(times_table(found))
+
+
+@app.command(rich_help_panel=LOOKS)
 def table(
     format: Annotated[
         Literal["markdown", "latex", "csv"], typer.Option(help="How it is written.")

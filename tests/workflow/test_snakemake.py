@@ -78,6 +78,15 @@ def test_provenance_leads_back_to_the_images(done: Project) -> None:
     assert "shard" in done.run("sreclip", "provenance", "results/features").stdout
 
 
+def test_every_job_of_the_run_has_its_time(done: Project) -> None:
+    steps = json.loads(done.run("sreclip", "times", "--json").stdout)["steps"]
+    files = [file.relative_to(done.folder) for file in done.folder.glob("logs/benchmarks/**/*.tsv")]
+    assert sum(step["jobs"] for step in steps) == len(files)
+    walls = [step["wall_s"] for step in steps]
+    assert walls == sorted(walls, reverse=True)
+    assert {"prepare_data", "extract_images", "make_bundle"} <= {step["step"] for step in steps}
+
+
 def test_a_method_by_hand_that_the_run_does_not_name(done: Project) -> None:
     assert "tip_adapter" not in done.plan.params.methods.run
     done.run("sreclip", "train", "tip_adapter")
