@@ -154,6 +154,20 @@ def published(accuracy: float) -> dict[str, Any]:
     return {"openmoji": {"mini": {"zero_shot": {"known": numbers}}}}
 
 
+def test_report_of_two_runs_is_one_page(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, accuracy in (("reports", 0.3), ("earlier", 0.25)):
+        Path(name).mkdir()
+        Path(name, "metrics.json").write_text(json.dumps(published(accuracy)))
+    assert run("report", "earlier", "reports").out.strip() == "reports/compare.html"
+    assert "+5.0" in Path("reports/compare.html").read_text()
+    wrong = run("report", "--out", "page.html")
+    assert wrong.status == 2
+    assert "no runs are named" in wrong.err
+
+
 def test_version_and_no_arguments(run: Run) -> None:
     assert run("--version").out.strip() == f"sreclip {__version__}"
     asked = run()

@@ -252,8 +252,36 @@ def tabulate_sweep(params: ParamsFile = DEFAULT_PARAMS) -> None:
 
 
 @_step
-def report(params: ParamsFile = DEFAULT_PARAMS) -> None:
-    """Write the page."""
+def report(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Runs to compare, two or more, named as for sreclip diff.",
+            metavar="RUN...",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the comparison goes, by default reports/compare.html.", metavar="FILE"
+        ),
+    ] = None,
+    params: ParamsFile = DEFAULT_PARAMS,
+) -> None:
+    """Write the page; of two or more runs (report A B), one page that compares them.
+
+    A run is a reports/ folder, a metrics.json or a git revision such as HEAD~1 (. is the working
+    folder). The others are compared with the first: parameters, numbers, classes, images.
+    """
+    if runs:
+        from sreclip.report.compare_page import FILE, write_comparison
+
+        write_comparison(runs, out or FILE)
+        print(out or FILE)
+        return
+    if out is not None:
+        raise ConfigError("--out is where a comparison goes, and no runs are named", "name two")
     from sreclip.report.page import write_page
 
     plan = plan_of(params)

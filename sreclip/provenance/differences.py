@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sreclip.errors import some
 from sreclip.evaluate.metrics import METRICS
+from sreclip.provenance.changes import DATA_KEYS, Changes, changes, flat_params
 from sreclip.provenance.git import CODE, git
 from sreclip.provenance.keys import flat_keys
 from sreclip.provenance.runs import Run, read_run
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 ABSENT = "\u2013"
 SHOWN_FILES = 12
-DATA_KEYS = ("task", "source features", "target features")
 SHOWN_METRICS = ("known", "unknown", "h", "all", "zsl", "ausuc", "ece")
-
-Changes = dict[Any, tuple[Any, Any]]
-"""What differs, by name: its values in A and B, None where it is missing."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,8 @@ class Differences:
     def to_json(self) -> dict[str, Any]:
         """Return the differences as JSON-able values."""
 
-        def pairs(changes: Changes) -> dict[str, Any]:
-            return {name: {"a": a, "b": b} for name, (a, b) in changes.items()}
+        def pairs(found: Changes) -> dict[str, Any]:
+            return {name: {"a": a, "b": b} for name, (a, b) in found.items()}
 
         numbers: dict[str, dict[str, Any]] = {}
         for (method, metric), (a, b) in self.numbers.items():
@@ -65,29 +61,18 @@ class Differences:
 def diff(name_a: str, name_b: str) -> Differences:
     """Compare two runs; see `sreclip.provenance.runs.read_run` for what can be named."""
     a, b = read_run(name_a), read_run(name_b)
-    keys = _changes(dict(flat_keys(a.keys)), dict(flat_keys(b.keys)))
+    keys = changes(dict(flat_keys(a.keys)), dict(flat_keys(b.keys)))
     return Differences(
         a=a,
         b=b,
-        params=_changes(flat_params(a.params), flat_params(b.params)),
+        params=changes(flat_params(a.params), flat_params(b.params)),
         data={name: change for name, change in keys.items() if name in DATA_KEYS},
-        code=_changes(dict(flat_keys(a.code)), dict(flat_keys(b.code))),
+        code=changes(dict(flat_keys(a.code)), dict(flat_keys(b.code))),
         results={name: change for name, change in keys.items() if name not in DATA_KEYS},
-        versions=_changes(a.versions, b.versions),
+        versions=changes(a.versions, b.versions),
         files=_changed_files(a, b),
-        numbers=_changes(_means(a), _means(b)),
+        numbers=changes(_means(a), _means(b)),
     )
-
-
-def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested parameters by dotted name; lists and empty mappings stay whole."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flat_params(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _means(run: Run) -> dict[tuple[str, str], float]:
@@ -97,13 +82,6 @@ def _means(run: Run) -> dict[tuple[str, str], float]:
         for metric in METRICS
         if metric in summaries
     }
-
-
-def _changes(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> Changes:
-    if not a or not b:
-        return {}
-    pairs = {name: (a.get(name), b.get(name)) for name in [*a, *b]}
-    return {name: (one, other) for name, (one, other) in pairs.items() if one != other}
 
 
 def _difference(a: float | None, b: float | None) -> float | None:
@@ -151,15 +129,15 @@ def _heading(title: str, text: str = "") -> Text:
 
 
 def _section(
-    title: str, changes: Changes, compared: bool, nothing: str = "the same"
+    title: str, found: Changes, compared: bool, nothing: str = "the same"
 ) -> list[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
-    if not changes:
+    if not found:
         return [_heading(title, f": {nothing if compared else 'not known of both'}")]
     table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
-    for name, sides in changes.items():
+    for name, sides in found.items():
         a, b = (Text(ABSENT if value is None else str(value)) for value in sides)
         table.add_row(Text(name), a, "->", b)
     return [_heading(title), table]

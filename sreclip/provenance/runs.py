@@ -15,6 +15,7 @@ from sreclip.errors import ConfigError, StoreError
 from sreclip.files import read_json
 from sreclip.plan.plan import Plan
 from sreclip.plan.run import over
+from sreclip.provenance.dvc import cached_text
 from sreclip.provenance.git import commit_of, git
 from sreclip.provenance.keys import code_keys, stage_keys, versions
 from sreclip.provenance.records import chosen_params
@@ -26,6 +27,10 @@ WHAT = (
     "give a reports/ folder, a metrics.json, a git revision such as HEAD~1 (. is the working "
     "folder), or a file of parameters"
 )
+
+
+def _nothing(_: str) -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,10 @@ class Run:
     numbers: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     task: str = ""  # task and backbone of the numbers
     commit: str | None = None  # of a git revision, "" for the working folder
+    place: str = ""  # where it was read: one run has one, whatever it is called
+    titles: dict[str, str] = field(default_factory=dict)  # of the methods
+    # Returns a published file by its path below reports/, None where it is not at hand.
+    text_of: Callable[[str], str | None] = field(default=_nothing, compare=False, repr=False)
 
 
 def read_run(name: str) -> Run:
@@ -78,7 +87,13 @@ def _of_metrics(name: str, path: Path) -> Run:
     if path.name == METRICS_FILE and stamps(path.parent):
         return _of_folder(name, path.parent)
     task, backbone, numbers = task_numbers(read_json(path), path)
-    return Run(name=name, about=f"numbers in {path}", numbers=numbers, task=f"{task}, {backbone}")
+    return Run(
+        name=name,
+        about=f"numbers in {path}",
+        numbers=numbers,
+        task=f"{task}, {backbone}",
+        place=str(path.resolve()),
+    )
 
 
 def _of_folder(name: str, folder: Path) -> Run:
@@ -94,7 +109,8 @@ def _of_folder(name: str, folder: Path) -> Run:
 
     # The folder's parameters may be ahead of its results, whose own are in the stamp.
     tracked = project and commit_of(folder=folder) is not None
-    return _of_reports(name, f"results in {reports}", found, read, "" if tracked else None)
+    place = str(reports.resolve())
+    return _of_reports(name, f"results in {reports}", found, read, "" if tracked else None, place)
 
 
 def _of_revision(name: str) -> Run:
@@ -108,14 +124,20 @@ def _of_revision(name: str) -> Run:
         )
 
     def read(file: str) -> str | None:
-        return git("show", f"{name}:./{file if file == PARAMS_FILE else f'reports/{file}'}")
+        path = file if file == PARAMS_FILE else f"reports/{file}"
+        return git("show", f"{name}:./{path}") or cached_text(name, path)
 
     about = (git("show", "--no-patch", "--format=commit %h of %cs, %s", name) or "").strip()
-    return _of_reports(name, about, found, read, commit)
+    return _of_reports(name, about, found, read, commit, f"commit {commit}")
 
 
 def _of_reports(
-    name: str, about: str, found: list[str], read: Callable[[str], str | None], commit: str | None
+    name: str,
+    about: str,
+    found: list[str],
+    read: Callable[[str], str | None],
+    commit: str | None,
+    place: str,
 ) -> Run:
     """Put a run together from the texts of its files."""
 
@@ -143,6 +165,9 @@ def _of_reports(
         numbers=numbers,
         task=f"{task}, {backbone}",
         commit=commit,
+        place=place,
+        titles={each["name"]: each["title"] for each in stamp.get("methods", [])},
+        text_of=read,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,14 @@ def gains_block(results: Sequence[Evaluation], colours: Mapping[str, str]) -> Bl
         rows = class_rows(result, baseline if others else None)
         shown = both_ends(rows)
         left_out = max(left_out, len(rows) - len(shown))
-        panels = [("Accuracy", accuracy_figure(shown, result, results, colours))]
+        columns = {"before": baseline, "after": result} if others else {"after": result}
+        markers = [
+            Marker(column, method.title, colour, symbol)
+            for column, method in columns.items()
+            if method is not None
+            for colour, _, symbol in [method_style(method, results)]
+        ]
+        panels = [("Accuracy", accuracy_figure(shown, markers, colours))]
         if baseline and others:
             panels.insert(0, (f"Gain over {baseline.title}", gains_figure(shown, colours)))
         views.append(View(result.title, panels))
@@ -129,36 +136,38 @@ def gains_figure(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
                     "line": {"color": colours[kind], "width": 1},
                 },
                 customdata=[
-                    [label(name, 80), 100 * before, 100 * after, counted(n, "image")]
-                    for name, before, after, n in zip(
-                        *(picked[column] for column in ("name", "before", "after", "images")),
-                        strict=True,
+                    [*words, 100 * before, 100 * after]
+                    for words, before, after in zip(
+                        _hover(picked), picked["before"], picked["after"], strict=True
                     )
                 ],
-                hovertemplate="%{customdata[0]}<br>%{customdata[1]:.1f} → %{customdata[2]:.1f} % "
-                "of %{customdata[3]}<extra></extra>",
+                hovertemplate="%{customdata[0]}<br>%{customdata[2]:.1f} → %{customdata[3]:.1f} %"
+                "%{customdata[1]}<extra></extra>",
             )
         )
     figure.update_xaxes(title="gain, percent points")
     return figure
 
 
+class Marker(NamedTuple):
+    """How the accuracies of a column are drawn."""
+
+    column: str
+    title: str
+    colour: str
+    symbol: str
+
+
 def accuracy_figure(
-    rows: pd.DataFrame,
-    result: Evaluation,
-    results: Sequence[Evaluation],
-    colours: Mapping[str, str],
+    rows: pd.DataFrame, markers: Sequence[Marker], colours: Mapping[str, str]
 ) -> Figure:
     """Draw the accuracies of `class_rows` as markers, joined where there are two per class."""
     figure = _figure_of_classes(rows, colours)
     places = list(range(len(rows)))
-    columns = {"after": result}
-    baseline = zero_shot_of(results)
-    if baseline is not None and "before" in rows:
-        columns = {"before": baseline, "after": result}
+    if len(markers) > 1:
         x: list[float | None] = []
         y: list[float | None] = []
-        ends = (percent(rows[column].to_numpy()) for column in columns)
+        ends = (percent(rows[marker.column].to_numpy()) for marker in markers)
         for place, pair in enumerate(zip(*ends, strict=True)):
             x += [*pair, None]
             y += [place, place, None]
@@ -167,30 +176,50 @@ def accuracy_figure(
             {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line}
             | {"hoverinfo": "skip", "showlegend": False}
         )
-    few = (rows["images"] < FEW_OF_CLASS).tolist()
-    widths = [2 * scarce for scarce in few]
-    for column, method in columns.items():
-        colour, _, symbol = method_style(method, results)
-        symbols = [f"{symbol}-open" if scarce else symbol for scarce in few]
-        marker = {"color": colour, "symbol": symbols, "size": 9, "line": {"width": widths}}
+    few = [n is not None and n < FEW_OF_CLASS for n in _images(rows)]
+    for marker in markers:
+        title = label(marker.title)
+        style = {
+            "color": marker.colour,
+            "symbol": [f"{marker.symbol}-open" if scarce else marker.symbol for scarce in few],
+            "size": 9,
+            "line": {"width": [2 * scarce for scarce in few]},
+        }
         figure.add_trace(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": label(method.title),
-                "x": percent(rows[column].to_numpy()),
+                "name": title,
+                "legendgroup": title,
+                "showlegend": False,
+                "x": percent(rows[marker.column].to_numpy()),
                 "y": places,
-                "marker": marker,
-                "customdata": [
-                    [label(name, 80), counted(n, "image")]
-                    for name, n in zip(rows["name"], rows["images"], strict=True)
-                ],
-                "hovertemplate": f"%{{customdata[0]}}<br>{label(method.title)} %{{x:.1f}} % of "
-                "%{customdata[1]}<extra></extra>",
+                "marker": style,
+                "customdata": _hover(rows),
+                "hovertemplate": f"%{{customdata[0]}}<br>{title} %{{x:.1f}} %%{{customdata[1]}}"
+                "<extra></extra>",
             }
+        )
+        # Without a place, for the legend, which would show the first class's, hollow or not.
+        shape = {"color": marker.colour, "symbol": marker.symbol, "size": 9}
+        figure.add_trace(
+            {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "marker": shape}
+            | {"name": title, "legendgroup": title}
         )
     figure.update_xaxes(title="accuracy, %", range=[-4, 104])
     return figure
+
+
+def _images(rows: pd.DataFrame) -> list[int | None]:
+    """Return the labelled images of each class; None where they are not known."""
+    return rows["images"].tolist() if "images" in rows else [None] * len(rows)
+
+
+def _hover(rows: pd.DataFrame) -> list[list[str]]:
+    return [
+        [label(name, 80), "" if n is None else f" of {counted(n, 'image')}"]
+        for name, n in zip(rows["name"], _images(rows), strict=True)
+    ]
 
 
 def _figure_of_classes(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
@@ -199,14 +228,18 @@ def _figure_of_classes(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure
     meta: dict[str, Any] = {"rows": rows.index.tolist()}
     figure = empty_figure(90 + BAR_PIXELS * len(rows), bargap=0.25, meta=meta)
     figure.update_yaxes(
-        title="class (labelled images)",
+        title="class (labelled images)" if "images" in rows else "class",
         tickvals=list(range(len(rows))),
         ticktext=[
-            f"{class_label(name, known, colours)} ({n}{FEW_MARK if n < FEW_OF_CLASS else ''})"
-            for name, known, n in zip(rows["name"], rows["known"], rows["images"], strict=True)
+            class_label(name, known, colours) + _in_brackets(n)
+            for name, known, n in zip(rows["name"], rows["known"], _images(rows), strict=True)
         ],
         range=[len(rows) - 0.4, -0.6],
         showgrid=False,
         zeroline=False,
     )
     return figure
+
+
+def _in_brackets(n: int | None) -> str:
+    return "" if n is None else f" ({n}{FEW_MARK if n < FEW_OF_CLASS else ''})"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import yaml
@@ -46,10 +43,11 @@ from sreclip.report.labels import (
     judged_rows,
     warnings_of,
 )
-from sreclip.report.numbers import percent_text, plain
+from sreclip.report.numbers import plain
 from sreclip.report.predictions import write_predictions
 from sreclip.report.rejects import Rejects, list_rejects, write_rejects
 from sreclip.report.reliability import read_bins
+from sreclip.report.rendering import render
 from sreclip.report.senses import senses_of
 from sreclip.report.strip import fraction_right, make_strip
 from sreclip.report.table import (
@@ -65,9 +63,6 @@ from sreclip.report.tree import graph_block
 from sreclip.report.unlabelled import MEANINGS as SHARES
 from sreclip.report.unlabelled import predictions_view
 
-TEMPLATES = "sreclip.report"
-# The traces of flat axes alone, a third of the whole; from npm's plotly.js-cartesian-dist-min.
-PLOTLY = "plotly-cartesian.min.js"
 TILE_METRICS = ("known", "unknown", "h", "ausuc")
 # The first group is shown, the others behind a switch.
 METRIC_GROUPS: dict[str, tuple[str, ...]] = {
@@ -116,34 +111,7 @@ def write_page(plan: Plan) -> None:
 
 def render_page(plan: Plan, content: Content | None = None) -> str:
     """Return the page's text; its content is read unless it is given."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=PackageLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent_text
-    scripts = {"plotly": _resource(PLOTLY), "figures": _resource("figures.js.j2")}
-    page = environment.get_template("page.html.j2").render(
-        **_context(plan, content or read_content(plan)),
-        style=Markup(_resource("page.css")),
-        scripts={name: Markup(text) for name, text in scripts.items()},
-        script_hashes=[script_hash(text) for text in scripts.values()],
-    )
-    return page.rstrip("\n") + "\n"
-
-
-def _resource(name: str) -> str:
-    return (files(TEMPLATES) / "templates" / name).read_text(encoding="utf-8")
-
-
-def script_hash(text: str) -> str:
-    """Return the name of a script in the page's content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return render("page.html.j2", _context(plan, content or read_content(plan)))
 
 
 def _context(plan: Plan, content: Content) -> dict[str, Any]:

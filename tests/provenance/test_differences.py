@@ -12,7 +12,8 @@ import yaml
 from rich.console import Console
 
 from sreclip.errors import SreclipError
-from sreclip.provenance.differences import diff, flat_params, render
+from sreclip.provenance.changes import changes, flat_params
+from sreclip.provenance.differences import diff, render
 
 
 def summary(mean: float) -> dict[str, float]:
@@ -150,3 +151,9 @@ def test_what_cannot_be_compared(
 
 def test_flat_params() -> None:
     assert flat_params({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}
+
+
+def test_changes_of_three_sides() -> None:
+    found = changes({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 4, "c": 3}, {"a": 1, "b": 2})
+    assert found == {"b": (2, 4, 2), "c": (3, 3, None)}
+    assert changes({"a": 1}, {}) == {}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from sreclip.report.gains import (
     MOST_BARS,
+    Marker,
     accuracy_figure,
     both_ends,
     class_rows,
@@ -33,24 +37,38 @@ def test_gains_are_sorted_differences_of_classes_with_images() -> None:
     assert cat == "cat (2*)"
 
 
+def drawn(rows: pd.DataFrame) -> dict[str, Any]:
+    """The markers of both methods by their titles."""
+    markers = [
+        Marker("before", "Zero-shot", "red", "x"),
+        Marker("after", "SRE-CLIP", "blue", "star"),
+    ]
+    figure = accuracy_figure(rows, markers, COLOURS)
+    return {trace.name: trace for trace in figure.data if trace.showlegend is False} | {
+        "ticks": figure.layout.yaxis.ticktext
+    }
+
+
 def test_both_accuracies_stand_in_the_order_of_the_gains() -> None:
-    results = [BASE, result()]
-    rows = class_rows(result(), BASE)
-    joined, before, after = accuracy_figure(rows, result(), results, COLOURS).data
-    assert list(before.x) == [12.5, 75.0]
-    assert list(after.x) == [25.0, 50.0]
-    assert list(joined.x) == [12.5, 25.0, None, 75.0, 50.0, None]
-    assert after.name == "SRE-CLIP"
-    assert list(after.customdata[0]) == ["owl", "2 images"]
+    found = drawn(class_rows(result(), BASE))
+    assert list(found["Zero-shot"].x) == [12.5, 75.0]
+    assert list(found["SRE-CLIP"].x) == [25.0, 50.0]
+    assert list(found[None].x) == [12.5, 25.0, None, 75.0, 50.0, None]
+    assert list(found["SRE-CLIP"].customdata[0]) == ["owl", " of 2 images"]
 
 
 def test_classes_of_few_images_are_hollow() -> None:
     counts = entries([[8, 2, 0, 0], [4, 4, 0, 0], [0, 0, 0, 0]])
-    rows = class_rows(result(confusion=counts), BASE)
-    figure = accuracy_figure(rows, result(), [BASE, result()], COLOURS)
+    found = drawn(class_rows(result(confusion=counts), BASE))
     # Four images of owls, five of cats.
-    assert [symbol.endswith("-open") for symbol in figure.data[-1].marker.symbol] == [True, False]
-    assert [tick[-4:] for tick in figure.layout.yaxis.ticktext] == ["(4*)", " (5)"]
+    assert list(found["SRE-CLIP"].marker.symbol) == ["star-open", "star"]
+    assert [tick[-4:] for tick in found["ticks"]] == ["(4*)", " (5)"]
+
+
+def test_without_counts_nothing_is_hollow() -> None:
+    found = drawn(class_rows(result(), BASE).drop(columns="images"))
+    assert list(found["SRE-CLIP"].marker.symbol) == ["star", "star"]
+    assert found["ticks"][1] == "cat"
 
 
 def test_gains_of_many_classes_show_both_ends() -> None:
@@ -75,7 +93,7 @@ def test_without_a_baseline_accuracies_are_shown() -> None:
     alone = gains_block([result()], COLOURS)
     assert "zero_shot is not among the methods" in alone.caption
     ((_, figure),) = alone.views[0].panels
-    assert [trace.name for trace in figure.data] == ["SRE-CLIP"]
+    assert {trace.name for trace in figure.data} == {"SRE-CLIP"}
     assert figure.layout.yaxis.ticktext[0] == "cat (2*)"
     baseline = gains_block([BASE], COLOURS)
     assert "no other method is in this run" in baseline.caption
