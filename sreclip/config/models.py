@@ -303,7 +303,7 @@ class ReportSettings(Section):
         300,
         ge=0,
         description="Labelled target images that can be opened from the figures, of each class in "
-        "turn; 0: none.",
+        "turn, and half as many of each domain from the map; 0: none.",
     )
     colors: ColourSettings = ColourSettings()
     seed: int = Field(0, ge=0, description="Seed that draws the images of the page.")

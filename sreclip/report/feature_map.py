@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sreclip.data.label_file import NO_LABEL
 from sreclip.errors import SreclipError
 from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.features.presence import absence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MOST_IMAGES = 1000
 # Classes that have a colour, those with the most images shown.
 MOST_CLASSES = len(METHOD_COLOURS)
+RING = "chosen"
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,16 @@ class Maps:
     """Some images of both domains in the plane, source images first, with their classes.
 
     ``before`` has the places of their frozen features, ``after`` those of the features that the
-    method ``title`` compares, where it moves images; ``moved`` says how it does. ``problem`` says
-    why there is no map.
+    method ``title`` compares, where it moves images; ``moved`` says how it does. ``label`` and
+    ``predicted`` are classes, negative where there is none. ``problem`` says why there is no map.
     """
 
     before: Projection | None
     is_target: NDArray[np.bool_]
     classes: NDArray[np.int64]
+    row_id: NDArray[np.int64]
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     after: Projection | None = None
     title: str = ""
     moved: str = ""
@@ -71,10 +76,14 @@ def read_maps(plan: Plan, best: Evaluation) -> Maps:
     except SreclipError as error:
         return _without(error.message)
     images, moved = changed or (None, "")
+    labels, guesses = (found[name].to_numpy(np.int64)[rows[1]] for name in ("label", "predicted"))
     return Maps(
         _projected(frozen, how, seed),
         np.repeat([False, True], [len(at) for at in rows]),
         np.concatenate([own[rows[0]], other[rows[1]]]),
+        np.concatenate([source.row_id[rows[0]], target.row_id[rows[1]]]),
+        np.concatenate([own[rows[0]], labels]),
+        np.concatenate([np.full(len(rows[0]), NO_LABEL), guesses]),
         _projected(images, how, seed) if images else None,
         best.title,
         moved,
@@ -86,7 +95,8 @@ def _projected(images: Images, how: Literal["pca", "umap"], seed: int) -> Projec
 
 
 def _without(problem: str) -> Maps:
-    return Maps(None, np.empty(0, bool), np.empty(0, int), problem=problem)
+    none = np.empty(0, int)
+    return Maps(None, none > 0, none, none, none, none, problem=problem)
 
 
 def _drawn(ok: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -128,7 +138,7 @@ def _figure(
 ) -> Figure:
     import plotly.graph_objects as go
 
-    figure = empty_figure(520)
+    figure = empty_figure(520, meta={"points": True})
     named = set()
     for name, at, colour, symbol in groups:
         if at.any():
@@ -141,11 +151,17 @@ def _figure(
                     legendgroup=name,
                     showlegend=name not in named,
                     marker={"color": colour, "symbol": symbol, "size": 6, "opacity": 0.75},
-                    customdata=[names[row] for row in np.flatnonzero(at).tolist()],
-                    hovertemplate="%{customdata}<extra></extra>",
+                    customdata=[[names[row], row] for row in np.flatnonzero(at).tolist()],
+                    hovertemplate="%{customdata[0]}<extra></extra>",
                 )
             )
             named.add(name)
+    # The page puts the ring around the point whose image it shows.
+    ring = {"symbol": "circle-open", "size": 16, "color": "black", "line": {"width": 3}}
+    figure.add_trace(
+        {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": RING}
+        | {"marker": ring, "showlegend": False, "hoverinfo": "skip"}
+    )
     for axis, title in zip(("x", "y"), projection.axes, strict=True):
         figure.layout[f"{axis}axis"].update(title=title, showticklabels=False, zeroline=False)
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})

@@ -11,9 +11,7 @@ from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.features.viewing import has_images
 from sreclip.plan.plan import Plan
 from sreclip.report.embedded import embedded_json
-from sreclip.report.thumbnails import thumbnails
-
-THUMBNAIL_PIXELS = 128
+from sreclip.report.thumbnails import OPENED_PIXELS, thumbnails
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,7 @@ class Gallery:
     n: int
     n_all: int
     json: str
+    paths: frozenset[str]
 
 
 def make_gallery(plan: Plan, results: Sequence[Evaluation]) -> Gallery | None:
@@ -46,7 +45,7 @@ def make_gallery(plan: Plan, results: Sequence[Evaluation]) -> Gallery | None:
     confidence = np.stack([each.loc[drawn.index, "confidence"] for each in found], axis=1)
     percents = np.rint(100 * confidence).astype(int).tolist()
     images = []
-    for at, image in enumerate(thumbnails(plan, drawn["row_id"].tolist(), THUMBNAIL_PIXELS)):
+    for at, image in enumerate(thumbnails(plan, drawn["row_id"].tolist(), OPENED_PIXELS)):
         if image is not None:
             images.append(
                 {
@@ -65,4 +64,5 @@ def make_gallery(plan: Plan, results: Sequence[Evaluation]) -> Gallery | None:
         "known": results[0].known.tolist(),
         "images": images,
     }
-    return Gallery(len(images), len(rows), embedded_json(content))
+    paths = frozenset(str(image["path"]) for image in images)
+    return Gallery(len(images), len(rows), embedded_json(content), paths)

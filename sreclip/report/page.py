@@ -43,6 +43,7 @@ from sreclip.report.labels import (
     judged_rows,
     warnings_of,
 )
+from sreclip.report.map_images import make_map_images
 from sreclip.report.numbers import plain
 from sreclip.report.predictions import write_predictions
 from sreclip.report.rejects import Rejects, list_rejects, write_rejects
@@ -122,6 +123,9 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
     n_seeds = len(last.seeds)
     measured = _measured(plan, results) if last.n_images else _unmeasured()
     best = measured["answer"].best if last.n_images else last
+    maps = read_maps(plan, best)
+    gallery = make_gallery(plan, results) if last.n_images else None
+    elsewhere = gallery.paths if gallery else frozenset[str]()
     return {
         "plan": plan,
         "params": params,
@@ -135,7 +139,9 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
         "selection_note": selection_note(last.selection, last.warning),
         "graph": graph_block(graph, results, best, colours),
         "shares": shares_block(plan, results, best, colours),
-        "map": blocks.map_block(read_maps(plan, best), last, colours),
+        "map": blocks.map_block(maps, last, colours),
+        "points": make_map_images(plan, maps, last, elsewhere),
+        "gallery": gallery,
         "senses": senses_of(last.classes, last.known.tolist(), graph),
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
         "strip": make_strip(plan, last),
@@ -189,7 +195,6 @@ def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "reliability": blocks.reliability_block(results, read_bins(plan, results)),
         "gains": gains_block(results, colours),
         "confusion": blocks.confusion_block(results, colours, n_seeds),
-        "gallery": make_gallery(plan, results),
         "percent_right": plain(100 * fraction_right(last), 1),
     }
 

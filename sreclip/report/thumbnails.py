@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 QUALITY = 80
+# Of images that the reader opens one after the other.
+OPENED_PIXELS = 128
 
 
 @dataclass(frozen=True)

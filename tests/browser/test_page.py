@@ -12,6 +12,7 @@ from sreclip.plan.plan import Plan
 from sreclip.report.page import write_page
 from tests.browser.conftest import WIDTHS, serious
 from tests.report.conftest import CLASSES
+from tests.report.test_map_images import made_up_map
 
 Opener = Callable[..., Page]
 EVIL = "<script>alert(1)</script>"
@@ -121,3 +122,63 @@ def test_the_page_without_labels_is_quiet(
         page = open_page(plan.page["index.html"], width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.get_by_role("heading", name="Which images to label first").is_visible()
+
+
+@pytest.fixture(scope="module")
+def mapped(make_results: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A page with a map of all images, at places that mean nothing."""
+    plan = make_results(tmp_path_factory.mktemp("mapped"), steps=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sreclip.report.page.read_maps", lambda plan, last: made_up_map(plan))
+        write_page(plan)
+    return plan
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_click_on_the_map_shows_the_image(mapped: Plan, open_page: Opener, width: int) -> None:
+    page = open_page(mapped.page["index.html"], width)
+    plot = page.locator("#map .plot")
+    plot.scroll_into_view_if_needed()
+    first = plot.locator(".points path").first
+    box = first.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    card = page.locator("#point-shown li")
+    card.wait_for()
+    number = int(page.locator("#point-image").input_value())
+    path = page.evaluate(
+        "number => JSON.parse(document.getElementById('points').textContent).points[number][0]",
+        number,
+    )
+    assert path in card.inner_text()
+    assert card.locator("img").get_attribute("alt") == path
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    ring = "document.querySelector('#map .plot').data.at(-1).x[0]"
+    assert page.evaluate(ring) is not None
+    # The ring stays where the colours change.
+    before = page.evaluate(ring)
+    page.locator("#map select").first.select_option(index=1)
+    assert page.evaluate(ring) == before
+
+
+def test_points_are_reached_by_keyboard(mapped: Plan, open_page: Opener) -> None:
+    page = open_page(mapped.page["index.html"], 1280)
+    page.locator("#point-domain").focus()
+    page.keyboard.press("ArrowDown")  # source
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")  # the second class
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")  # its first image
+    card = page.locator("#point-shown li")
+    assert "source image" in card.inner_text()
+    assert "cat" in card.inner_text()
+    assert "predicted" not in card.inner_text()
+    assert card.locator("img").count() == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_map_keeps_nobody_out(mapped: Plan, open_page: Opener, scheme: str) -> None:
+    page = open_page(mapped.page["index.html"], 1280, color_scheme=scheme, bypass_csp=True)
+    page.locator("#point-image").select_option(index=1)
+    assert serious(page) == []

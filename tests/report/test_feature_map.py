@@ -17,7 +17,7 @@ from sreclip.methods.clip_adapter import ClipAdapter
 from sreclip.methods.placing import Gaussians
 from sreclip.plan.plan import Plan
 from sreclip.report.adapted import MOVES, Images
-from sreclip.report.feature_map import Maps, map_figures, read_maps
+from sreclip.report.feature_map import RING, Maps, map_figures, read_maps
 from sreclip.report.projection import Projection, principal_axes, project
 
 
@@ -99,7 +99,8 @@ def test_all_maps_show_every_image(plan: Plan) -> None:
     last = read_evaluations(plan.comparison.inputs)[-1]
     rng = np.random.default_rng(0)
     one, two = (Projection(rng.standard_normal((40, 2)), ("x", "y")) for _ in range(2))
-    found = Maps(one, np.arange(40) % 2 == 0, rng.integers(8, size=40), two, "SRE-CLIP", "moved")
+    classes, rows = rng.integers(8, size=40), np.arange(40)
+    found = Maps(one, rows % 2 == 0, classes, rows, classes, classes, two, "SRE-CLIP", "moved")
     colours = {"known": "#3b6fb6", "unknown": "#d9822b"}
     figures = map_figures(found, last, colours)
     assert list(figures) == [
@@ -108,15 +109,19 @@ def test_all_maps_show_every_image(plan: Plan) -> None:
         "after adaptation, by domain",
         "after adaptation, by class",
     ]
-    for figure in figures.values():
-        assert sum(len(trace.x) for trace in figure.data) == 40
+    for figure, places in zip(figures.values(), (one, one, two, two), strict=True):
+        *traces, ring = figure.data
+        points = [(x, each[1]) for t in traces for x, each in zip(t.x, t.customdata, strict=True)]
+        assert sorted(number for _, number in points) == list(range(40))
+        assert all(x == round(places.places[number, 0], 3) for x, number in points)
+        assert (ring.name, ring.x) == (RING, (None,))
         names = [trace.name for trace in figure.data if trace.showlegend]
         assert len(names) == len(set(names))
     one_class = dataclasses.replace(found, classes=np.zeros(40, dtype=int), after=None)
     figures = map_figures(one_class, last, colours)
     assert len(figures) == 2
     by_class = figures["before adaptation, by class"]
-    assert {trace.name for trace in by_class.data} == {last.classes[0]}
+    assert {trace.name for trace in by_class.data} == {last.classes[0], RING}
 
 
 def test_without_features_the_reason_is_said(plan: Plan) -> None:
