@@ -85,26 +85,14 @@ def shares_block(
         rule = f"whose shares by {own} and {other} differ most"
     else:
         rule = "with the largest shares"
-    truth = (
-        f"Bars are the true shares of {counted(n_labelled, 'labelled image')}, markers those of "
-        f"all {counted(n_read, 'readable target image')}. A marker to the right of its bar is a "
-        "class that a method gives too often. At the right are numbers of images: true, and by "
-        f"{own}."
-        if n_labelled
-        else f"Shares of {counted(n_read, 'readable target image')}; no label says which are true. "
-        f"At the right is the number of images by {own}."
-    )
     return Block(
         ID,
         "Chart of the share of the target images that each class has, by "
         f"{own}{f' and {other}' if two else ''}{', and in truth' if n_labelled else ''}.",
-        f"{truth} The share is that of the images that are given the class (mean over seeds), or "
+        f"{_truth(best, n_labelled, n_read)} "
+        "The share is that of the images that are given the class (mean over seeds), or "
         "the mean of its probabilities over all images (first seed), which does not depend on "
         "close decisions."
-        + optional(
-            n_labelled and best.n_unlabelled,
-            "Labelled images that were not chosen at random may spread otherwise than all.",
-        )
         + optional(
             best.n_none,
             f"{counted(best.n_none, 'image')} of none of the classes are among the markers' alone.",
@@ -122,6 +110,29 @@ def shares_block(
             )
         ],
         choice="Share",
+    )
+
+
+def _truth(best: Evaluation, n_labelled: int, n_read: int) -> str:
+    """Say what bars, markers and numbers are."""
+    images = counted(n_read, "readable target image")
+    if not n_labelled:
+        return (
+            f"Shares of {images}; no label says which are true. At the right is the number of "
+            f"images by {best.title}."
+        )
+    bars = (
+        f"Bars are the true shares of {counted(n_labelled, 'labelled image')}, markers those of "
+        f"all {images}."
+    )
+    if best.n_unlabelled:
+        return (
+            f"{bars} Labelled images that were not chosen at random may spread otherwise than all. "
+            f"At the right are numbers of images: labelled, and of all by {best.title}."
+        )
+    return (
+        f"{bars} A marker to the right of its bar is a class that a method gives too often. At the "
+        f"right are numbers of images: true, and by {best.title}."
     )
 
 
@@ -196,12 +207,19 @@ def shares_figure(
     if counts.true is None:
         right, title = by_method, f"images by {label(best.title)}"
     else:
+        # Numbers of labelled images and of all are no pair.
+        sign = "|" if best.n_unlabelled else "→"
         true = (plain(counts.true[n], 0) for n in shown)
-        right = [f"{a} → {b}" for a, b in zip(true, by_method, strict=True)]
-        title = f"images: true → {label(best.title)}"
+        right = [f"{a} {sign} {b}" for a, b in zip(true, by_method, strict=True)]
+        title = f"images: {'labelled' if best.n_unlabelled else 'true'} {sign} {label(best.title)}"
     figure.update_layout(
         xaxis={"title": "share of the target images, %", "rangemode": "tozero"},
-        yaxis={"title": "class", "ticktext": names, "showgrid": True, **both},
+        yaxis={
+            "title": {"text": "class", "standoff": 16},
+            "ticktext": names,
+            "showgrid": True,
+            **both,
+        },
         yaxis2={
             "title": {"text": title, "standoff": 8},
             "ticktext": right,

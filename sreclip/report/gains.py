@@ -228,7 +228,7 @@ def _figure_of_classes(rows: pd.DataFrame, colours: Mapping[str, str]) -> Figure
     meta: dict[str, Any] = {"rows": rows.index.tolist()}
     figure = empty_figure(90 + BAR_PIXELS * len(rows), bargap=0.25, meta=meta)
     figure.update_yaxes(
-        title="class (labelled images)" if "images" in rows else "class",
+        title={"text": "class (labelled images)" if "images" in rows else "class", "standoff": 16},
         tickvals=list(range(len(rows))),
         ticktext=[
             class_label(name, known, colours) + _in_brackets(n)

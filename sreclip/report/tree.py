@@ -109,6 +109,10 @@ def gain_figure(
         own = [numbers[node] for node, shown in drawn.items() if shown.kind == kind]
         gains = [100 * float(rows["gain"][n]) if n in rows.index else None for n in own]
         places = [0.5 + (gain or 0.0) / (2 * most) for gain in gains]
+        shades = [
+            NEUTRAL if gain is None else shade
+            for gain, shade in zip(gains, sample_colorscale(stops, places), strict=True)
+        ]
         figure.update_traces(
             selector={"name": f"{kind} class"},
             textfont_color=None,
@@ -116,7 +120,7 @@ def gain_figure(
             marker={
                 "symbol": [f"{shape}-open" if gain is None else shape for gain in gains],
                 "size": 12,
-                "color": sample_colorscale(stops, places) if places else [],
+                "color": shades,
                 "line": {"color": "gray", "width": 1},
             },
             hovertext=[

@@ -105,5 +105,8 @@ def test_without_labels_there_are_no_bars(
 def test_some_labels_are_said_to_be_some(make_results: Callable[..., Plan], tmp_path: Path) -> None:
     plan = make_results(tmp_path, labelled={"dog": 1, "cat": 0}, per_class=3, steps=4)
     results = read_evaluations(plan.comparison.inputs)
-    caption = shares_block(plan, results, results[-1], COLOURS).caption
-    assert "not chosen at random" in caption
+    block = shares_block(plan, results, results[-1], COLOURS)
+    assert "not chosen at random" in block.caption
+    ((_, figure),) = block.views[0].panels
+    assert figure.layout.yaxis2.title.text == "images: labelled | SRE-CLIP"
+    assert all(" | " in text for text in figure.layout.yaxis2.ticktext)

@@ -211,6 +211,16 @@ def test_another_task_is_said_and_compared_as_far_as_it_goes(
     assert len(Parsed(page).views("classes-figure")) == 3
 
 
+def test_images_at_other_paths_are_others(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(runs[0] / "reports", tmp_path / "reports")
+    path = tmp_path / "reports/predictions.csv"
+    path.write_text(path.read_text().replace("target/", "elsewhere/"))
+    page = compare_page([str(tmp_path / "reports"), str(runs[1])])
+    text = section(page, "images")
+    assert "no image, by its path, is in both runs" in text
+    assert "63 images of A and 63 images of B are in one run alone" in text
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sreclip.graph.relation_graph import RelationGraph
+from sreclip.report.figures import NEUTRAL
 from sreclip.report.gains import class_rows
 from sreclip.report.tree import DIVERGING, gain_figure, graph_block, tree_figure
 from tests.report.test_figures import COLOURS, result
@@ -37,7 +38,7 @@ def test_gains_are_colours_around_a_grey_middle() -> None:
     figure = gain_figure(GRAPH, KNOWN, class_rows(result(), BASE), "gain", COLOURS)
     named = {trace.name: trace for trace in figure.data if trace.showlegend is False}
     known, unknown = named["known class"], named["unknown class"]
-    assert list(known.marker.color) == [rgb(DIVERGING[0]), rgb(DIVERGING[2])]
+    assert list(known.marker.color) == [rgb(DIVERGING[0]), NEUTRAL]
     assert list(unknown.marker.color) == [rgb(DIVERGING[3])]
     assert list(known.marker.symbol) == ["circle", "circle-open"]
     assert list(unknown.marker.symbol) == ["diamond"]
@@ -54,7 +55,7 @@ def test_no_gain_is_grey_everywhere() -> None:
     same = result(method="zero_shot", class_accuracy=[0.5, 0.25, None])
     figure = gain_figure(GRAPH, KNOWN, class_rows(result(), same), "gain", COLOURS)
     known = next(trace for trace in figure.data if trace.name == "known class")
-    assert set(known.marker.color) == {rgb(DIVERGING[2])}
+    assert list(known.marker.color) == [rgb(DIVERGING[2]), NEUTRAL]
     (scale,) = (trace.marker for trace in figure.data if trace.marker.showscale)
     assert scale.cmax == 1.0
 
@@ -66,3 +67,9 @@ def test_the_reader_chooses_what_colours_mean() -> None:
         alone = graph_block(GRAPH, [best, *others] if best is BASE else [best], best, COLOURS)
         assert len(alone.views) == 1
         assert "teal" not in alone.caption
+
+
+def test_a_task_without_unknown_classes_has_gains_too() -> None:
+    figure = gain_figure(GRAPH, np.ones(3, bool), class_rows(result(), BASE), "gain", COLOURS)
+    assert {trace.name for trace in figure.data if trace.showlegend is None} >= {"known class"}
+    assert "unknown class" not in {trace.name for trace in figure.data}
