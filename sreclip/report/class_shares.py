@@ -13,15 +13,8 @@ from sreclip.errors import counted
 from sreclip.evaluate.stored import Evaluation, read_predictions, zero_shot_of
 from sreclip.findings.estimate import class_sizes, likeliest
 from sreclip.plan.plan import Plan
+from sreclip.report import figures as draw
 from sreclip.report.block import Block, View, optional
-from sreclip.report.figures import (
-    class_label,
-    empty_figure,
-    label,
-    method_style,
-    pattern_of,
-    percent,
-)
 from sreclip.report.numbers import plain
 
 if TYPE_CHECKING:
@@ -167,18 +160,20 @@ def shares_figure(
     """Draw the shares of some classes: markers of methods over bars of the true ones."""
     best = counts.methods[0]
     numbers, places = np.array(shown), list(range(len(shown)))
-    names = [class_label(best.classes[n], bool(best.known[n]), colours) for n in shown]
-    figure = empty_figure(100 + ROW_PIXELS * len(shown), bargap=0.25, meta={"rows": list(shown)})
+    names = [draw.class_label(best.classes[n], bool(best.known[n]), colours) for n in shown]
+    figure = draw.empty_figure(
+        100 + ROW_PIXELS * len(shown), bargap=0.25, meta={"rows": list(shown)}
+    )
     hover = (
         "%{customdata[0]}<br>%{customdata[1]} %{x:.1f} %, %{customdata[2]} images<extra></extra>"
     )
 
     def trace(of: Counts, at: NDArray[np.int64], who: str, **style: Any) -> dict[str, Any]:
         return {
-            "x": percent(_shares(of)[numbers[at]]),
+            "x": draw.percent(_shares(of)[numbers[at]]),
             "y": at.tolist(),
             "customdata": [
-                [label(best.classes[n], 80), who, plain(of[n], 1).removesuffix(".0")]
+                [draw.label(best.classes[n], 80), who, plain(of[n], 1).removesuffix(".0")]
                 for n in numbers[at].tolist()
             ],
             "hovertemplate": hover,
@@ -189,29 +184,31 @@ def shares_figure(
         for kind, is_known in (("known", True), ("unknown", False)):
             at = np.flatnonzero(best.known[numbers] == is_known)
             if len(at):
-                marker = {"color": colours[kind], "pattern": pattern_of(kind), "opacity": 0.55}
+                marker = {"color": colours[kind], "pattern": draw.pattern_of(kind), "opacity": 0.55}
                 name = f"true, {kind} class"
                 style = {"type": "bar", "orientation": "h", "marker": marker, "name": name}
                 figure.add_trace(trace(counts.true, at, "true", **style))
     for result, own in reversed(list(zip(counts.methods, values, strict=True))):
-        colour, _, symbol = method_style(result, results)
+        colour, _, symbol = draw.method_style(result, results)
         edge = {"color": "white", "width": 1}
         marker = {"color": colour, "symbol": symbol, "size": 10, "line": edge}
         style = {"type": "scatter", "mode": "markers", "marker": marker}
-        title = label(result.title)
+        title = draw.label(result.title)
         figure.add_trace(trace(own, np.array(places), title, name=title, **style))
     # An axis without a trace is not drawn.
     figure.add_trace({"type": "scatter", "x": [None], "y": [0], "yaxis": "y2", "showlegend": False})
     both = {"tickvals": places, "range": [len(shown) - 0.4, -0.6], "zeroline": False}
     by_method = [plain(values[0][n], 0) for n in shown]
     if counts.true is None:
-        right, title = by_method, f"images by {label(best.title)}"
+        right, title = by_method, f"images by {draw.label(best.title)}"
     else:
         # Numbers of labelled images and of all are no pair.
         sign = "|" if best.n_unlabelled else "→"
         true = (plain(counts.true[n], 0) for n in shown)
         right = [f"{a} {sign} {b}" for a, b in zip(true, by_method, strict=True)]
-        title = f"images: {'labelled' if best.n_unlabelled else 'true'} {sign} {label(best.title)}"
+        title = (
+            f"images: {'labelled' if best.n_unlabelled else 'true'} {sign} {draw.label(best.title)}"
+        )
     figure.update_layout(
         xaxis={"title": "share of the target images, %", "rangemode": "tozero"},
         yaxis={
