@@ -139,7 +139,7 @@ def _section(
     table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
     for name, sides in found.items():
         a, b = (Text(ABSENT if value is None else str(value)) for value in sides)
-        table.add_row(Text(name), a, "->", b)
+        table.add_row(Text(name, overflow="fold"), a, "->", b)
     return [_heading(title), table]
 
 

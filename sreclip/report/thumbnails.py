@@ -15,7 +15,9 @@ from sreclip.plan.plan import Plan
 if TYPE_CHECKING:
     from PIL import Image
 
-QUALITY = 80
+# Of a photograph the slowest encodings take 20 times as long as these, for 4 % fewer bytes.
+LOSSY = {"quality": 80, "method": 2}
+LOSSLESS = {"lossless": True, "quality": 20, "method": 1}
 # Of images that the reader opens one after the other.
 OPENED_PIXELS = 128
 
@@ -45,9 +47,9 @@ def thumbnail(path: str, image: Image.Image, pixels: int) -> Thumbnail:
     small = image.copy()
     small.thumbnail((pixels, pixels))
     encodings = []
-    for lossless in (False, True):
+    for options in (LOSSY, LOSSLESS):
         buffer = io.BytesIO()
-        small.save(buffer, "WEBP", quality=QUALITY, lossless=lossless, method=6)
+        small.save(buffer, "WEBP", **options)
         encodings.append(buffer.getvalue())
     text = base64.b64encode(min(encodings, key=len)).decode("ascii")
     return Thumbnail(path, f"data:image/webp;base64,{text}", small.width, small.height)

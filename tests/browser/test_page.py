@@ -182,3 +182,19 @@ def test_the_map_keeps_nobody_out(mapped: Plan, open_page: Opener, scheme: str) 
     page = open_page(mapped.page["index.html"], 1280, color_scheme=scheme, bypass_csp=True)
     page.locator("#point-image").select_option(index=1)
     assert serious(page) == []
+
+
+def test_paper_is_light_and_holds_the_figures(plan: Plan, open_page: Opener) -> None:
+    page = open_page(plan.page["index.html"], 1280, color_scheme="dark")
+    text = "getComputedStyle(document.documentElement).getPropertyValue('--text')"
+    dark = page.evaluate(text)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(text) != dark
+    widths = page.locator(".plot .main-svg").evaluate_all(
+        "all => all.map(each => each.getBoundingClientRect().right)"
+    )
+    left = page.locator(".page").evaluate("each => each.getBoundingClientRect().left")
+    assert max(widths) - left <= 700
+    assert min(width - left for width in widths) > 200
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(text) == dark
