@@ -275,8 +275,9 @@ def page() -> str:
             " disk, in the file on the right. Names in capital letters stand for settings and"
             " [keys](architecture.md#one-idea-a-path-says-what-a-result-was-made-from)."
         ),
-        "![The steps of one image, each with what happens, the function that does it, the shape of"
-        " the result, and the file that holds it. All of it is written below.](image-path.svg)",
+        "[![The steps of one image, each with what happens, the function that does it, the shape of"
+        " the result, and the file that holds it. All of it is written below.](image-path.svg)]"
+        "(image-path.svg)",
         wrapped(
             "Fits and evaluations that take little time are made in one job with others, by the"
             " same functions (rule `make_bundle`). An image of the source goes the same way up to"
@@ -292,9 +293,8 @@ def page() -> str:
             where = f" Result: `{step.place}`." if step.place else ""
             parts.append(
                 wrapped(
-                    f"{number}. **{step.title}** (`{function}` in `sreclip/{path}`):"
+                    f"**{number} {step.title}** (`{function}` in `sreclip/{path}`):"
                     f" {step.shape}. {step.text}{where}",
-                    indent="   ",
                 )
             )
     parts.append(
@@ -306,10 +306,8 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def wrapped(paragraph: str, indent: str = "") -> str:
-    return textwrap.fill(
-        paragraph, 116, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+def wrapped(paragraph: str) -> str:
+    return textwrap.fill(paragraph, 116, break_long_words=False, break_on_hyphens=False)
 
 
 def main() -> None:

@@ -135,10 +135,10 @@ def problem() -> str:
         shapes += [emoji(name, "source", 35, y, 84), text(130, y + 48, name, "known")]
     for row, name in enumerate((*KNOWN_CLASSES, *UNKNOWN_CLASSES)):
         known = name in KNOWN_CLASSES
-        y = 104 + 33 * row + (46 if not known else 0)
+        y = 100 + 32 * row + (52 if not known else 0)
         shapes.append(text(322, y, name, "known" if known else "unknown"))
     shapes += [
-        text(322, 195, "known: 3", "small"),
+        text(322, 192, "known: 3", "small"),
         text(322, 353, "unknown: 3", "small"),
         f'<path d="M312 212 H458" stroke="{LINE}" stroke-width="1.5"/>',
     ]
@@ -176,7 +176,7 @@ def lost() -> str:
             ]
     return drawing(
         760,
-        310,
+        322,
         "Accuracy of known and unknown classes on the demo, per method",
         [*shapes, text(150, 302, "demo task, means over classes, 5 seeds", "small")],
     )
@@ -194,14 +194,14 @@ def method() -> str:
     titles = (
         ("1 Texts", "the frozen model: an image", "goes to the nearest name"),
         ("2 Source images", "known classes lie where their", "source means are, shifted"),
-        ("3 Relation", "an unknown class lies where its", "images and its relatives say"),
+        ("3 Relation", "an unknown class lies where", "images and relatives say"),
         ("4 Balance", "no class is favoured, and", "neighbours agree"),
     )
     shapes = []
     for panel, (title, *lines) in enumerate(titles):
         x0 = 14 + 240 * panel
         shapes += [box(x0, 12, 226, 310), text(x0 + 14, 38, title, "title")]
-        shapes += [text(x0 + 14, 283 + 20 * at, line, "small") for at, line in enumerate(lines)]
+        shapes += [text(x0 + 12, 283 + 20 * at, line, "small") for at, line in enumerate(lines)]
         inside = []
         for name, cloud in points.items():
             colour = UNKNOWN if name == "owl" else KNOWN
@@ -230,7 +230,7 @@ def method() -> str:
                 inside.append(arrow(x, y - 6, *centres[name], colour))
             if panel == 2 and name == "owl":
                 inside.append(arrow(x - 4, y - 4, centres["owl"][0] + 8, centres["owl"][1], colour))
-        shapes.append(f'<g transform="translate({x0 - 14} 38) scale(1.12)">{"".join(inside)}</g>')
+        shapes.append(f'<g transform="translate({x0 - 12} 40) scale(1.08)">{"".join(inside)}</g>')
     return drawing(
         982,
         336,

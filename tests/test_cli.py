@@ -328,7 +328,7 @@ def test_doctor_works_in_an_empty_folder(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"task: {nme: folder}\nsplt: {}", "task.nme: unknown key; "),
+        (b"task: {nme: folder}\nsplt: {}", "task.nme: unknown key (did you mean 'name'?); "),
         (b"task: [a", "params.yaml is not valid YAML: "),
         (b"\xff\xfe", "params.yaml is not UTF-8"),
     ],

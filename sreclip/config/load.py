@@ -80,7 +80,7 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         allowed = _field_names(location[:-1])
         hint = did_you_mean(location[-1], allowed)
-        return f"{path}: unknown key; allowed here: {', '.join(sorted(allowed))}{hint}"
+        return f"{path}: unknown key{hint}; allowed here: {', '.join(sorted(allowed))}"
     found = problem["input"]
     shown = "" if isinstance(found, dict | BaseModel) else f", found {found!r}"
     if problem["type"] == "literal_error":

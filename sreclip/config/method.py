@@ -107,8 +107,8 @@ class Settings(Section):
         for key in overrides:
             if key not in type(self).model_fields:
                 raise ValueError(
-                    f"{key}: unknown key; allowed: {', '.join(type(self).model_fields)}"
-                    + did_you_mean(key, type(self).model_fields)
+                    f"{key}: unknown key{did_you_mean(key, type(self).model_fields)}; "
+                    f"allowed: {', '.join(type(self).model_fields)}"
                 )
         try:
             return type(self).model_validate(self.model_dump() | dict(overrides))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def _section(model: type[BaseModel], path: str) -> list[str]:
         kinds = " or ".join(map(_describe, schema[name].get("anyOf", [schema[name]])))
         rows.append(f"| `{key}` | {kinds} | `{shown}` | {field.description} |")
     if path:
-        parts.append(f"\n## {path}\n\n{(model.__doc__ or '').strip()}\n")
+        parts.append(f"\n## {path}\n\n{inspect.cleandoc(model.__doc__ or '')}\n")
     if rows:
         parts.append("\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
         parts.append("\n".join(rows) + "\n")

@@ -223,7 +223,10 @@ def _node_trace(nodes: Sequence[Node], kind: str) -> dict[str, Any]:
         "y": [node.row for node in nodes],
         "mode": "markers+text",
         "name": TITLES[kind],
-        "text": [escape(node.label) for node in nodes],
+        # A space, or the mark covers the first letter.
+        "text": [
+            ("" if node.inner else "\N{NO-BREAK SPACE}") + escape(node.label) for node in nodes
+        ],
         "textposition": ["top left" if node.inner else "middle right" for node in nodes],
         "textfont": {"size": 11, "color": colour},
         "marker": {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sreclip.backbones.base import Backbone
@@ -27,7 +27,7 @@ from sreclip.model.growing import Newcomers, grown, rule_of
 from sreclip.model.model import WINDOW, Model, unit_rows
 from sreclip.model.saved import CARD, TENSORS, TEXT, Added, SavedModel
 from sreclip.model.scorer import Scorer
-from sreclip.train.states import place
+from sreclip.train.states import place, write_tensors
 
 NEAREST = 3
 ROWS = 1024
@@ -82,7 +82,7 @@ def add_classes(
         tensors |= {start + name: tensor for name, tensor in grown(saved, state, new).items()}
     tensors[TEXT] = torch.cat([tensors[TEXT], added])
     with atomic_folder(out) as temporary:
-        save_file(tensors, temporary / TENSORS)
+        write_tensors(temporary / TENSORS, tensors)
         more = replace(
             saved,
             classes=[*saved.classes, *names],

@@ -120,9 +120,8 @@ def _evaluation(plan: Plan, method: str) -> Evaluation | None:
 def _write_tensors(plan: Plan, result: Result, seeds: list[int], out: Path) -> list[int]:
     """Write the last states and the class texts; return the seeds that have a state."""
     import torch
-    from safetensors.torch import save_file
 
-    from sreclip.train.states import SavedFit, place
+    from sreclip.train.states import SavedFit, place, write_tensors
 
     fit = SavedFit(result["model.safetensors"], result.key)
     tensors: dict[str, torch.Tensor] = {}
@@ -133,7 +132,7 @@ def _write_tensors(plan: Plan, result: Result, seeds: list[int], out: Path) -> l
     tensors[TEXT] = torch.from_numpy(read_names(plan, "classes").features)
     if plan.background:
         tensors[BACKGROUND] = torch.from_numpy(read_names(plan, "background").features)
-    save_file(tensors, out)
+    write_tensors(out, tensors)
     return kept
 
 

@@ -66,7 +66,8 @@ def read_maps(plan: Plan, best: Evaluation) -> Maps:
         found = read_predictions(plan.evaluation(best.method), ["row_id", "label", "predicted"])
         found = found.set_index("row_id").reindex(target.row_id)
         other = found["label"].where(found["label"] >= 0, found["predicted"]).to_numpy(np.int64)
-        rows = [_drawn(each.ok, rng) for each in (source, target)]
+        # No method sees source images of unknown classes.
+        rows = [_drawn(source.ok & best.known[own], rng), _drawn(target.ok, rng)]
         frozen = Images(
             np.asarray(source.features[rows[0]], dtype=np.float64),
             np.asarray(target.features[rows[1]], dtype=np.float64),

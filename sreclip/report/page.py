@@ -115,6 +115,14 @@ def render_page(plan: Plan, content: Content | None = None) -> str:
     return render("page.html.j2", _context(plan, content or read_content(plan)))
 
 
+def source_used(plan: Plan) -> int:
+    """Return the number of source images of known classes, which alone are learned from."""
+    counts = plan.summary["source_images"]
+    return sum(
+        counts[each.name] for each, known in zip(plan.classes, plan.known, strict=True) if known
+    )
+
+
 def _context(plan: Plan, content: Content) -> dict[str, Any]:
     results, rejects, findings = content
     params, last = plan.params, results[-1]
@@ -132,6 +140,7 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
         "mini_note": MINI_NOTE if params.backbone.name == "mini" else "",
         "results": results,
         "last": last,
+        "n_source": source_used(plan),
         "n_known": int(last.known.sum()),
         "n_unknown": int((~last.known).sum()),
         "n_seeds": n_seeds,

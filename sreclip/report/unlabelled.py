@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # Classes of the page's table, those with the most images.
 MOST_CLASSES = 200
 MEANINGS = {
-    "Known": "fraction of the readable images that are given a known class",
-    "Unknown": "fraction of the readable images that are given an unknown class",
+    "Called known": "fraction of the readable images that are given a known class",
+    "Called unknown": "fraction of the readable images that are given an unknown class",
     "Confidence": "mean of the largest softmax probability",
     "Agreement": "fraction of the images that are given one class with every seed",
 }

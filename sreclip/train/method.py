@@ -11,7 +11,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from sreclip.config.methods import Settings
@@ -26,7 +25,7 @@ from sreclip.registry import load_registered
 from sreclip.train.fits import FitInputs, fit_seeds, make_method, refined_target, score_target
 from sreclip.train.inputs import load_inputs
 from sreclip.train.selection import choose_settings
-from sreclip.train.states import place, score_tensors
+from sreclip.train.states import place, score_tensors, write_tensors
 
 
 def fit_method(
@@ -184,4 +183,4 @@ def _stored(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _save_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"sreclip": json.dumps(about)})
+        write_tensors(temporary, tensors, {"sreclip": json.dumps(about)})

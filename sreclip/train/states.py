@@ -37,6 +37,21 @@ def scores_of(state: Mapping[str, Tensor]) -> ImageScores:
     return ImageScores(**{name: state[f"{SCORES}{name}"].numpy() for name in FIELDS})
 
 
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors to a new file that may be read by whom other new files may be read.
+
+    safetensors by itself lets nobody but the owner read it.
+    """
+    from safetensors.torch import save_file
+
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(tensors, path, metadata=metadata)
+    path.chmod(mode)
+
+
 @dataclass(frozen=True)
 class SavedFit:
     """The tensors of a method's fits, ``model.safetensors``, and the fits' content key."""
