@@ -58,9 +58,11 @@ def test_nobody_is_kept_out(plan: Plan, open_page: Opener, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_contents_are_folded_on_a_phone(plan: Plan, open_page: Opener, width: int) -> None:
+def test_contents_are_folded_unless_they_stand_beside(
+    plan: Plan, open_page: Opener, width: int
+) -> None:
     page = open_page(plan.page["index.html"], width)
-    assert page.locator("nav li").first.is_visible() == (width > 600)
+    assert page.locator("nav li").first.is_visible() == (width >= 1080)
 
 
 def test_the_table_is_sorted_by_a_click(plan: Plan, open_page: Opener) -> None:

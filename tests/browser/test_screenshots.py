@@ -51,10 +51,11 @@ def images_behind(page: Page) -> bytes:
     return section("confusion")(page)
 
 
-def section(name: str) -> Callable[[Page], bytes]:
+def section(name: str, width: int = WIDTH) -> Callable[[Page], bytes]:
     """One section, its figures drawn."""
 
     def shown(page: Page) -> bytes:
+        page.set_viewport_size({"width": width, "height": 900})
         found = page.locator(f"#{name}")
         for _ in range(2):  # figures are drawn when they come into view, and push others away
             found.scroll_into_view_if_needed()
@@ -67,7 +68,7 @@ def section(name: str) -> Callable[[Page], bytes]:
 SHOWN: dict[str, Callable[[Page], bytes]] = {
     "page": top,
     "confusion": images_behind,
-    "graph": section("graph"),
+    "graph": section("graph", 1060),
 }
 
 

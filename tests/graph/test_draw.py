@@ -73,7 +73,7 @@ def test_figure_holds_every_class(tiny: WordNet) -> None:
         ["dog", "wolf", "cat"], class_names=["<i>d</i>", "wolf", "cat"], wordnet=tiny
     )
     figure = draw_figure(graph, [True, False, True])
-    shown = [text for trace in figure.data for text in (trace.text or ())]
+    shown = [text.strip() for trace in figure.data for text in (trace.text or ())]
     assert {"&lt;i&gt;d&lt;/i&gt;", "wolf", "cat"} <= set(shown)
     assert {"known class", "unknown class"} <= {trace.name for trace in figure.data}
 
