@@ -58,6 +58,17 @@ def test_the_numbers_of_the_demo_are_those_of_the_reports(name: str) -> None:
         assert numbers == pytest.approx(means, abs=1), (name, rows[-1])
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_the_numbers_on_clip_are_those_of_the_results(name: str) -> None:
+    head, rows = script("figures").part_table()
+    sets = [head.index(each) for each in ("Caltech-101", "Stanford Cars", "ImageNet")]
+    page = (ROOT / name).read_text()
+    for shown, row in (("zero-shot", "zero-shot"), (r"\*\*SRE-CLIP\*\* \(rebuilt\)", "defaults")):
+        line = re.search(rf"^\| {shown} \|(.+)\|$", page, re.MULTILINE)
+        assert line
+        assert [float(cell) for cell in line[1].split("|")] == [rows[row][at] for at in sets]
+
+
 def test_plots_without_a_network(tmp_path: Path) -> None:
     template = (ROOT / "workflow/plots/offline.html").read_text()
     page = render_html([], tmp_path / "page/index.html", html_template=template)
