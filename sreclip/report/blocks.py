@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sreclip.evaluate.stored import Evaluation
+from sreclip.graph.relation_graph import RelationGraph
 from sreclip.report import figures as draw
 from sreclip.report.block import Block, View, optional
+from sreclip.report.class_groups import class_groups
 from sreclip.report.curves import training_figures
 from sreclip.report.feature_map import Maps, map_figures
-from sreclip.report.matrix import matrix_figure
+from sreclip.report.matrix import group_figure, matrix_figure
 from sreclip.report.reliability import Bins, reliability_figure
 
 if TYPE_CHECKING:
@@ -76,10 +78,17 @@ def reliability_block(results: Sequence[Evaluation], bins: Mapping[str, Bins]) -
 
 
 def confusion_block(
-    results: Sequence[Evaluation], colours: Mapping[str, str], n_seeds: int
+    results: Sequence[Evaluation], graph: RelationGraph, colours: Mapping[str, str], n_seeds: int
 ) -> Block:
     drawn = [(result.title, *matrix_figure(result, colours)) for result in reversed(results)]
     left_out = max(n for *_, n in drawn)
+    views = [View(title, [("", figure)]) for title, figure, _ in drawn]
+    if left_out:
+        groups = class_groups(graph)
+        views += [
+            View(f"{result.title}, in {len(groups)} groups", [("", group_figure(result, groups))])
+            for result in reversed(results)
+        ]
     has_rejected = any(result.confusion_table[:, -1].any() for result in results)
     last = "The last column is for images that could not be read; they count as wrong."
     return Block(
@@ -91,8 +100,12 @@ def confusion_block(
         "taken for known ones, the upper right quarter the reverse."
         + optional(n_seeds > 1, f"Counts are summed over {n_seeds} seeds.")
         + optional(has_rejected, last)
-        + optional(left_out, f"The {left_out} classes with the fewest mistakes are left out."),
-        [View(title, [("", figure)]) for title, figure, _ in drawn],
+        + optional(
+            left_out,
+            f"The {left_out} classes with the fewest mistakes are left out. In groups, which are "
+            "cut from the relation graph, all classes are there; their number is in brackets.",
+        ),
+        views,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sreclip.evaluate.stored import Evaluation
+from sreclip.report.class_groups import ClassGroup
 from sreclip.report.figures import NEUTRAL, class_label, empty_figure, label
 
 if TYPE_CHECKING:
@@ -24,19 +26,55 @@ def matrix_figure(result: Evaluation, colours: Mapping[str, str]) -> tuple[Figur
     any. Of more than `MOST_CLASSES` classes those with the most mistakes are shown; the number is
     that of the classes left out.
     """
-    import plotly.graph_objects as go
-
-    counts = result.confusion_table
     n_classes = len(result.classes)
     shown = _shown_classes(result)
     order = [*shown[result.known[shown]], *shown[~result.known[shown]]]
-    rejected = counts[:, n_classes].any()
-    columns = [*order, n_classes] if rejected else order
+    ticks = [
+        class_label(name, bool(known), colours)
+        for name, known in zip(result.classes, result.known, strict=True)
+    ]
+    figure = _heat_map(result.confusion_table, order, list(result.classes), ticks)
+    n_known = int(result.known[shown].sum())
+    if 0 < n_known < len(order):
+        for axis in ("x", "y"):
+            _add_line(figure, axis, n_known - 0.5)
+    cells = {"rows": list(map(int, order)), "columns": [*map(int, order), n_classes]}
+    figure.update_layout(meta={**figure.layout.meta, **cells})
+    return figure, n_classes - len(order)
+
+
+def group_figure(result: Evaluation, groups: Sequence[ClassGroup]) -> Figure:
+    """Draw which groups of classes are predicted for the images of each group, in percent."""
+    n_classes = len(result.classes)
+    group_of = np.zeros(n_classes + 1, dtype=np.int64)
+    group_of[n_classes] = len(groups)  # rejected images
+    for number, group in enumerate(groups):
+        group_of[group.classes] = number
+    counts = np.zeros((len(groups), len(groups) + 1), dtype=result.confusion_table.dtype)
+    true, predicted = np.nonzero(result.confusion_table)
+    np.add.at(
+        counts,
+        (group_of[true], group_of[predicted]),
+        result.confusion_table[true, predicted],
+    )
+    names = [f"{group.name} ({len(group.classes):,})" for group in groups]
+    return _heat_map(counts, range(len(groups)), names, [label(name) for name in names])
+
+
+def _heat_map(
+    counts: NDArray[np.integer], order: Sequence[int], names: Sequence[str], ticks: Sequence[str]
+) -> Figure:
+    """Draw some rows and columns of counts; the last column, of rejected images, if it has any."""
+    import plotly.graph_objects as go
+
+    n = len(names)
+    rejected = counts[:, n].any()
+    columns = [*order, n] if rejected else list(order)
+    names, ticks = [*names, "rejected"], [*ticks, "<i>rejected</i>"]
     totals = counts.sum(axis=1, keepdims=True)
     # The row of a class without images stays blank.
     some = totals[order]
     z = np.where(some > 0, 100 * counts[np.ix_(order, columns)] / np.maximum(some, 1), np.nan)
-    names = [*result.classes, "rejected"]
     numbered = len(order) <= MOST_NUMBERED
     cell = 26 if numbered else 16
     figure = empty_figure(150 + cell * len(order))
@@ -65,29 +103,24 @@ def matrix_figure(result: Evaluation, colours: Mapping[str, str]) -> tuple[Figur
             colorbar={"title": {"text": "%"}, "thickness": 10, "outlinewidth": 0},
         )
     )
-    n_known = int(result.known[shown].sum())
     for axis, members, title, angle in (
         ("x", columns, "predicted class", -90),
         ("y", order, "true class", 0),
     ):
-        edges = [n_known - 0.5] if 0 < n_known < len(order) else []
-        if axis == "x" and rejected:
-            edges.append(len(order) - 0.5)
-        for edge in edges:
-            _add_line(figure, axis, edge)
         figure.layout[f"{axis}axis"].update(
             tickvals=list(range(len(members))),
-            ticktext=[_tick(names[c], result, c, colours) for c in members],
+            ticktext=[ticks[number] for number in members],
             showgrid=False,
             zeroline=False,
             automargin=True,
             tickangle=angle,
             title={"text": title, "standoff": 10},
         )
+    if rejected:
+        _add_line(figure, "x", len(order) - 0.5)
     figure.update_yaxes(range=[len(order) - 0.5, -0.5])
-    cells = {"rows": [int(number) for number in order], "columns": list(map(int, columns))}
-    figure.update_layout(margin={"t": 30}, meta={"width": cell * len(columns) + 260, **cells})
-    return figure, n_classes - len(order)
+    figure.update_layout(margin={"t": 30}, meta={"width": cell * len(columns) + 260})
+    return figure
 
 
 def _add_line(figure: Figure, axis: str, at: float) -> None:
@@ -115,9 +148,3 @@ def _shown_classes(result: Evaluation) -> np.ndarray:
     right = np.diag(counts)
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * right
     return np.sort(np.argsort(-mistakes, kind="stable")[:MOST_CLASSES])
-
-
-def _tick(name: str, result: Evaluation, number: int, colours: Mapping[str, str]) -> str:
-    if number == len(result.classes):
-        return f"<i>{label(name)}</i>"
-    return class_label(name, bool(result.known[number]), colours)

@@ -129,7 +129,7 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
     graph = RelationGraph.load(plan.graph["graph.json"])
     colours = params.report.colors.model_dump()
     n_seeds = len(last.seeds)
-    measured = _measured(plan, results) if last.n_images else _unmeasured()
+    measured = _measured(plan, results, graph) if last.n_images else _unmeasured()
     best = measured["answer"].best if last.n_images else last
     maps = read_maps(plan, best)
     gallery = make_gallery(plan, results) if last.n_images else None
@@ -153,7 +153,7 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
         "gallery": gallery,
         "senses": senses_of(last.classes, last.known.tolist(), graph),
         "training": blocks.training_block(results, read_history(plan.comparison[HISTORY]), n_seeds),
-        "strip": make_strip(plan, last),
+        "strip": make_strip(plan, results),
         "has_images": has_images(plan),
         "rejects": rejects,
         "params_yaml": yaml.safe_dump(
@@ -167,7 +167,7 @@ def _context(plan: Plan, content: Content) -> dict[str, Any]:
     }
 
 
-def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
+def _measured(plan: Plan, results: list[Evaluation], graph: RelationGraph) -> dict[str, Any]:
     """Return what is shown where target images have labels."""
     last, evaluate = results[-1], plan.params.evaluate
     published = read_literature(plan.comparison[LITERATURE])
@@ -203,7 +203,7 @@ def _measured(plan: Plan, results: list[Evaluation]) -> dict[str, Any]:
         "curve": blocks.curve_block(results, n_seeds),
         "reliability": blocks.reliability_block(results, read_bins(plan, results)),
         "gains": gains_block(results, colours),
-        "confusion": blocks.confusion_block(results, colours, n_seeds),
+        "confusion": blocks.confusion_block(results, graph, colours, n_seeds),
         "percent_right": plain(100 * fraction_right(last), 1),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,25 +43,26 @@ class Strip:
     right: list[Shown]
     wrong: list[Shown]
     surest_wrong: list[Shown]  # not drawn: the mistakes of the highest confidence
+    hardest: list[Shown]  # not drawn: wrong by every method, the least sure first
     unlabelled: list[Shown]  # drawn where no target image has a label
     unreadable: int
 
 
-def make_strip(plan: Plan, result: Evaluation) -> Strip:
+def make_strip(plan: Plan, results: Sequence[Evaluation]) -> Strip:
     """Draw labelled target images by seed, half of them right if there are enough.
 
-    Without any label draw from all. Images that were rejected at extraction or cannot be read now
-    are left out.
+    Predictions are those of the last method. Without any label draw from all. Images that were
+    rejected at extraction or cannot be read now are left out.
     """
-    settings = plan.params.report
+    settings, result = plan.params.report, results[-1]
     if not has_images(plan):
-        return Strip([], [], [], [], 0)
+        return Strip([], [], [], [], [], 0)
     rows = read_predictions(plan.evaluation(result.method), COLUMNS)
     rows = rows[rows["predicted"] >= 0]
     if not result.n_images:
         rows = rows.sample(frac=1, random_state=settings.seed)
         shown, unreadable = _show(plan, rows, settings.images, result)
-        return Strip([], [], [], shown, unreadable)
+        return Strip([], [], [], [], shown, unreadable)
     rows = rows[rows["label"] >= 0].sample(frac=1, random_state=settings.seed)
     is_right = rows["label"] == rows["predicted"]
     n_right = min(int(is_right.sum()), settings.images // 2)
@@ -70,7 +72,19 @@ def make_strip(plan: Plan, result: Evaluation) -> Strip:
     wrong, unreadable_too = _show(plan, rows[~is_right], n_wrong, result)
     surest = rows[~is_right].sort_values("confidence", ascending=False, kind="stable")
     surest_wrong, _ = _show(plan, surest, settings.images // 2, result)
-    return Strip(right, wrong, surest_wrong, [], unreadable + unreadable_too)
+    hard = surest[surest["row_id"].isin(_always_wrong(plan, results))].iloc[::-1]
+    hardest, _ = _show(plan, hard, settings.images // 2, result)
+    return Strip(right, wrong, surest_wrong, hardest, [], unreadable + unreadable_too)
+
+
+def _always_wrong(plan: Plan, results: Sequence[Evaluation]) -> set[int]:
+    """Return the row ids of labelled images that all methods get wrong; none of one method."""
+    found: list[set[int]] = []
+    for result in results:
+        rows = read_predictions(plan.evaluation(result.method), ["row_id", "label", "predicted"])
+        wrong = rows[(rows["label"] >= 0) & (rows["label"] != rows["predicted"])]
+        found.append(set(wrong["row_id"].tolist()))
+    return set.intersection(*found) if len(found) > 1 else set()
 
 
 def _show(

@@ -267,7 +267,7 @@ def test_the_page_shows_images_that_ids_name(
     extract(plan)
     fit_method(plan, "zero_shot", progress=False)
     evaluate_method(plan, "zero_shot")
-    strip = make_strip(plan, read_evaluation(plan.evaluation("zero_shot")))
+    strip = make_strip(plan, [read_evaluation(plan.evaluation("zero_shot"))])
     shown = {one.image.path for one in (*strip.right, *strip.wrong)}
     assert shown == {f"target/{number}.png" for number in range(1, 39)}
     assert strip.unreadable == 2

@@ -17,8 +17,9 @@ from sreclip.errors import StoreError
 from sreclip.evaluate.stored import Evaluation
 from sreclip.report import figures
 from sreclip.report.block import Block, View
+from sreclip.report.class_groups import ClassGroup
 from sreclip.report.curves import MOST_POINTS, over_seeds, read_history, training_figures
-from sreclip.report.matrix import MOST_CLASSES, matrix_figure
+from sreclip.report.matrix import MOST_CLASSES, group_figure, matrix_figure
 
 COLOURS = ColourSettings().model_dump()
 
@@ -152,6 +153,17 @@ def test_a_large_matrix_keeps_the_classes_with_most_mistakes() -> None:
     )
     assert left_out == 40
     assert {"c0", f"c{n - 1}"} <= set(figure.layout.yaxis.ticktext)
+
+
+def test_groups_hold_all_images() -> None:
+    counts = np.array([[3, 1, 0, 1], [0, 2, 0, 0], [1, 0, 4, 2]])
+    groups = [ClassGroup("one", [0, 2]), ClassGroup("other", [1])]
+    figure = group_figure(result(confusion=entries(counts)), groups)
+    (heat,) = figure.data
+    # Of 12 images of the first group 8 stay in it, 1 goes to the second, 3 were rejected.
+    assert [list(row) for row in heat.z] == [[66.7, 8.3, 25.0], [0.0, 100.0, 0.0]]
+    assert list(figure.layout.yaxis.ticktext) == ["one (2)", "other (1)"]
+    assert "rows" not in figure.layout.meta  # a cell of many classes opens no gallery
 
 
 def history(*rows: tuple[int, int, str, float]) -> pd.DataFrame:

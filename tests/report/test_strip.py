@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sreclip.config.load import parse_params
-from sreclip.evaluate.stored import read_evaluation, read_predictions
+from sreclip.evaluate.stored import read_evaluations, read_predictions
 from sreclip.features import viewing
 from sreclip.plan.plan import Plan
 from sreclip.report import strip as module
@@ -27,7 +27,7 @@ def strip_of(plan: Plan, **report: Any) -> module.Strip:
     values = plan.params.model_dump(mode="json")
     values["report"].update(report)
     changed = dataclasses.replace(plan, params=parse_params(values))
-    return make_strip(changed, read_evaluation(plan.evaluation("sre_clip")))
+    return make_strip(changed, read_evaluations(plan.comparison.inputs))
 
 
 def test_half_are_right_and_the_text_is_true(plan: Plan) -> None:
@@ -42,6 +42,19 @@ def test_half_are_right_and_the_text_is_true(plan: Plan) -> None:
         assert image.right == (image.true == image.predicted)
         assert image.confidence == pytest.approx(row["confidence"])
         assert image.true_known == (image.true not in ("owl", "pear", "axe"))
+
+
+def test_the_hardest_are_wrong_with_every_method(plan: Plan) -> None:
+    strip = strip_of(plan, images=10_000)
+    right = set()
+    for result in read_evaluations(plan.comparison.inputs):
+        rows = read_predictions(plan.evaluation(result.method), COLUMNS)
+        right |= set(rows["path"][rows["label"] == rows["predicted"]])
+    shown = [image.image.path for image in strip.hardest]
+    assert shown
+    assert set(shown) == {image.image.path for image in strip.wrong} - right
+    confidences = [image.confidence for image in strip.hardest]
+    assert confidences == sorted(confidences)
 
 
 def test_the_seed_picks(plan: Plan) -> None:
@@ -59,7 +72,7 @@ def test_when_one_kind_runs_out_the_other_fills_up(plan: Plan) -> None:
 
 
 def test_none_are_shown_when_none_are_asked_for(plan: Plan) -> None:
-    assert strip_of(plan, images=0) == module.Strip([], [], [], [], 0)
+    assert strip_of(plan, images=0) == module.Strip([], [], [], [], [], 0)
 
 
 def test_unreadable_images_are_counted(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
