@@ -20,11 +20,13 @@ import pytest
 import sreclip
 from sreclip.data.grey import OWN_RANGE
 from sreclip.evaluate.metrics import METRICS
+from sreclip.evaluate.stored import read_evaluations
 from sreclip.features import planned
 from sreclip.features.images import Reject
 from sreclip.plan.plan import Plan
 from sreclip.report import rejects
 from sreclip.report.page import render_page, write_page
+from sreclip.report.strip import make_strip
 from tests.report.conftest import words
 
 SECTIONS = (
@@ -214,11 +216,13 @@ def test_the_policy_allows_the_pages_own_scripts_alone(page: str) -> None:
     assert not any(name.startswith("on") for _, attrs in parsed.elements for name in attrs)
 
 
-def test_images_are_in_the_page(page: str) -> None:
+def test_images_are_in_the_page(plan: Plan, page: str) -> None:
     images = [attributes for tag, attributes in Parsed(page).elements if tag == "img"]
-    assert len(images) == 24 + 12  # drawn, and the surest mistakes
+    hardest = len(make_strip(plan, read_evaluations(plan.comparison.inputs)).hardest)
+    assert len(images) == 24 + 12 + hardest  # drawn, the surest mistakes, wrong with all methods
     assert all(image["src"].startswith("data:image/") and image["alt"] for image in images)
-    assert 2 * page.count('<li class="right">') == page.count('<li class="wrong">') == 24
+    assert page.count('<li class="right">') == 12
+    assert page.count('<li class="wrong">') == 12 + 12 + hardest
 
 
 def test_no_folder_of_this_machine_is_named(plan: Plan, page: str) -> None:
