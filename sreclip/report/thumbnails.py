@@ -36,6 +36,8 @@ def thumbnails(
     plan: Plan, row_ids: Sequence[int], pixels: int
 ) -> Generator[Thumbnail | None, None, None]:
     """Yield images of at most ``pixels`` per side, in turn; None where one cannot be read."""
+    if not row_ids:
+        return  # features that were made elsewhere have no place for images
     with contextlib.closing(Viewer(plan, row_ids)) as viewer:
         for at in range(len(row_ids)):
             image = viewer.image(at)

@@ -20,7 +20,7 @@ __all__ = ["make_results"]
 WIDTHS = (400, 800, 1280)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright runs there can be no other event loop
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
