@@ -18,8 +18,10 @@ from playwright.sync_api import Page
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "reports/index.html"
 IMAGES = ROOT / "docs/images"
-# Mean difference of grey values, of 255. Another processor moves a bar or a digit, which is less
-# than 2; another part of the page is 10 and more.
+# Mean difference of grey values, of 255, over squares of so many pixels. Another processor moves a
+# bar or a digit, and a line may be three pixels lower, which is 2; another part of the page is 6
+# and more.
+BLOCK = 16
 MOST = 5
 # Narrow enough to be read at the width of the site's text.
 WIDTH = 900
@@ -82,5 +84,9 @@ def test_the_documentation_shows_the_page_as_it_is(demo: Page, name: str) -> Non
         assert shown.width == image.width
         assert shown.height == pytest.approx(image.height, rel=0.05)
         height = min(shown.height, image.height)
-        pair = [np.asarray(each.convert("L"), dtype=float)[:height] for each in (image, shown)]
+        box = (0, 0, image.width, height)
+        pair = [
+            np.asarray(each.convert("L").crop(box).reduce(BLOCK), dtype=float)
+            for each in (image, shown)
+        ]
     assert abs(pair[0] - pair[1]).mean() < MOST
