@@ -58,7 +58,10 @@ def group_figure(result: Evaluation, groups: Sequence[ClassGroup]) -> Figure:
         result.confusion_table[true, predicted],
     )
     names = [f"{group.name} ({len(group.classes):,})" for group in groups]
-    return _heat_map(counts, range(len(groups)), names, [label(name) for name in names])
+    figure = _heat_map(counts, range(len(groups)), names, [label(name) for name in names])
+    about = {"method": result.title, "groups": [group.classes for group in groups]}
+    figure.update_layout(meta={**figure.layout.meta, **about})
+    return figure
 
 
 def _heat_map(

@@ -200,3 +200,29 @@ def test_paper_is_light_and_holds_the_figures(plan: Plan, open_page: Opener) -> 
     assert min(width - left for width in widths) > 200
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.evaluate(text) == dark
+
+
+def test_a_cell_of_groups_opens_the_images_of_all_their_classes(
+    make_results: Callable[..., Plan], open_page: Opener, tmp_path: Path
+) -> None:
+    classes = {f"class {n}": f"group {n % 4}" for n in range(70)}
+    unknown = [f"class {n}" for n in range(0, 70, 7)]
+    plan = make_results(tmp_path, classes=classes, unknown=unknown, per_class=2)
+    write_page(plan)
+    page = open_page(plan.page["index.html"], 1280)
+    select = page.locator('[data-views="confusion-views"] select')
+    names = select.locator("option").all_inner_texts()
+    select.select_option(label=next(n for n in names if n.startswith("SRE-CLIP, in")))
+    total = 0
+    plot = page.locator('[data-views="confusion-views"] .plot')
+    groups = plot.evaluate("each => each.layout.meta.groups")
+    assert sorted(number for group in groups for number in group) == list(range(70))
+    for row in range(len(groups)):
+        for column in range(len(groups)):
+            plot.evaluate(
+                "(each, point) => each.emit('plotly_click', {points: [point]})",
+                {"x": column, "y": row},
+            )
+            total += page.locator("#behind-images li").count()
+    # Each of the images that could be read is behind one cell: two per class but a broken one.
+    assert total == 139

@@ -163,7 +163,7 @@ def test_groups_hold_all_images() -> None:
     # Of 12 images of the first group 8 stay in it, 1 goes to the second, 3 were rejected.
     assert [list(row) for row in heat.z] == [[66.7, 8.3, 25.0], [0.0, 100.0, 0.0]]
     assert list(figure.layout.yaxis.ticktext) == ["one (2)", "other (1)"]
-    assert "rows" not in figure.layout.meta  # a cell of many classes opens no gallery
+    assert list(map(list, figure.layout.meta["groups"])) == [[0, 2], [1]]
 
 
 def history(*rows: tuple[int, int, str, float]) -> pd.DataFrame:
