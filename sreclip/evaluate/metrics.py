@@ -32,6 +32,8 @@ ACCURACIES = (
     "zsl",
 )
 METRICS = (*ACCURACIES, "top5", "ausuc", "h_oracle", "ece", "macro_f1")
+# Shown where there is no room for all.
+MAIN_METRICS = ("known", "unknown", "h", "all", "zsl", "ausuc", "ece")
 
 
 def run_metrics(

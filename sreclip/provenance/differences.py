@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sreclip.errors import some
-from sreclip.evaluate.metrics import METRICS
+from sreclip.evaluate.metrics import MAIN_METRICS, METRICS
 from sreclip.provenance.changes import DATA_KEYS, Changes, changes, flat_params
 from sreclip.provenance.git import CODE, git
 from sreclip.provenance.keys import flat_keys
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 ABSENT = "\u2013"
 SHOWN_FILES = 12
-SHOWN_METRICS = ("known", "unknown", "h", "all", "zsl", "ausuc", "ece")
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def _numbers(found: Differences, *, every_metric: bool) -> list[RenderableType]:
     for title in ("A", "B", "B - A"):
         table.add_column(title, justify="right")
     for (method, metric), (a, b) in found.numbers.items():
-        if every_metric or metric in SHOWN_METRICS:
+        if every_metric or metric in MAIN_METRICS:
             cells = (_percent(a), _percent(b), _percent(_difference(a, b), "+"))
             table.add_row(method, metric, *cells)
     if not table.row_count:

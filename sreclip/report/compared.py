@@ -9,7 +9,7 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from sreclip.errors import ConfigError, StoreError, some
-from sreclip.evaluate.metrics import METRICS
+from sreclip.evaluate.metrics import MAIN_METRICS, METRICS
 from sreclip.report.answer import DECISIVE
 from sreclip.report.numbers import percent_and_half, signed
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sreclip.provenance.runs import Run
 
 MOST_RUNS = 8
-SHOWN_METRICS = ("known", "unknown", "h", "all", "zsl", "ausuc", "ece")
 CLASS_TABLE = "tables/per_class.csv"
 PREDICTIONS = "predictions.csv"
 PREDICTION_COLUMNS = ("method", "path", "class", "probability", "label")
@@ -130,7 +129,7 @@ def shown_metrics(sides: Sequence[Side]) -> list[str]:
     found = {
         metric for side in sides for numbers in side.run.numbers.values() for metric in numbers
     }
-    return [metric for metric in METRICS if metric in found and metric in SHOWN_METRICS]
+    return [metric for metric in METRICS if metric in found and metric in MAIN_METRICS]
 
 
 def number_cells(

@@ -11,6 +11,7 @@ from sreclip.evaluate.stored import Evaluation, read_predictions
 from sreclip.features.viewing import has_images
 from sreclip.plan.plan import Plan
 from sreclip.report.embedded import embedded_json
+from sreclip.report.sampling import in_turn
 from sreclip.report.thumbnails import OPENED_PIXELS, thumbnails
 
 
@@ -39,8 +40,7 @@ def make_gallery(plan: Plan, results: Sequence[Evaluation]) -> Gallery | None:
     found = [read_predictions(plan.evaluation(each.method), columns) for each in results]
     rows = found[0][(found[0]["label"] >= 0) & (found[0]["predicted"] >= 0)]
     drawn = rows.sample(frac=1, random_state=plan.params.report.seed)
-    turn = drawn.groupby("label").cumcount()
-    drawn = drawn.loc[turn.sort_values(kind="stable").index].head(plan.params.report.gallery)
+    drawn = drawn.iloc[in_turn(drawn["label"].to_numpy())].head(plan.params.report.gallery)
     predicted = np.stack([each.loc[drawn.index, "predicted"] for each in found], axis=1).tolist()
     confidence = np.stack([each.loc[drawn.index, "confidence"] for each in found], axis=1)
     percents = np.rint(100 * confidence).astype(int).tolist()

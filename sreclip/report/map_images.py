@@ -15,6 +15,7 @@ from sreclip.features.viewing import has_images
 from sreclip.plan.plan import Plan
 from sreclip.report.embedded import embedded_json
 from sreclip.report.feature_map import Maps
+from sreclip.report.sampling import in_turn
 from sreclip.report.thumbnails import OPENED_PIXELS, thumbnails
 
 
@@ -47,7 +48,7 @@ def make_map_images(
     paths = image_names(rows).loc[found.row_id.tolist()].tolist()
     rng = np.random.default_rng(plan.params.report.seed)
     drawn = np.concatenate(
-        [_in_turn(found, found.is_target == target, wanted, rng) for target in (False, True)]
+        [_drawn(found, found.is_target == target, wanted, rng) for target in (False, True)]
     )
     bare = [at for at in drawn.tolist() if not (found.is_target[at] and paths[at] in elsewhere)]
     ids = [int(found.row_id[at]) for at in bare]
@@ -76,14 +77,9 @@ def make_map_images(
     )
 
 
-def _in_turn(
+def _drawn(
     found: Maps, among: NDArray[np.bool_], wanted: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Return the numbers of points, in random order one of each class, then another of each."""
     places = rng.permutation(np.flatnonzero(among))
-    classes = found.classes[places]
-    turn = np.zeros(len(places), dtype=np.int64)
-    for number in np.unique(classes):
-        own = classes == number
-        turn[own] = np.arange(own.sum())
-    return places[np.argsort(turn, kind="stable")][:wanted]
+    return places[in_turn(found.classes[places])][:wanted]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sreclip.config import load_params
 from sreclip.errors import ConfigError, StoreError
 from sreclip.evaluate.literature import LITERATURE, literature_notes, read_literature
+from sreclip.evaluate.metrics import MAIN_METRICS
 from sreclip.evaluate.significance import SIGNIFICANCE, read_significance
 from sreclip.evaluate.stored import Evaluation, read_evaluations
 from sreclip.files import read_json
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MADE_BY = "snakemake --cores all all"
-METRICS = ("known", "unknown", "h", "all", "zsl", "ausuc", "ece")
 
 
 def last_results(plan: Plan | None = None, folder: Path = Path()) -> Group:
@@ -119,15 +119,15 @@ def render_table(source: Plan | Path) -> Table:
         bound = ": the authors' way, not results"
     rows = []
     for method, cells in zip(
-        view.methods, table_cells([row.metrics for row in view.methods], METRICS), strict=True
+        view.methods, table_cells([row.metrics for row in view.methods], MAIN_METRICS), strict=True
     ):
         label = Text(method.title) + Text(" T" if method.transductive else "", style="dim")
         shown = [Text(cell.text("±"), style="bold" if cell.best else "") for cell in cells]
         if any(view.arrows.values()):
             # A space in place of an arrow, so that digits are aligned.
-            shown[METRICS.index("h")].append(view.arrows.get(method.method) or " ")
+            shown[MAIN_METRICS.index("h")].append(view.arrows.get(method.method) or " ")
         rows.append([label, *shown])
-    columns = ["Method", *(TITLES[name] for name in METRICS)]
+    columns = ["Method", *(TITLES[name] for name in MAIN_METRICS)]
     return terminal_table(f"{title}{bound}", columns, rows, notes)
 
 
