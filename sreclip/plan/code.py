@@ -65,7 +65,7 @@ def code_key(*entries: str) -> str:
 def shipped_files_key(module: str) -> str:
     """Return the key of the files that ship beside a module, whatever its code says."""
     path = _path(module)
-    return content_key(_file_hashes(path, ast.parse(path.read_bytes())))
+    return content_key(_file_hashes(path, _meaning(ast.parse(path.read_bytes()), [])))
 
 
 @cache
@@ -109,9 +109,14 @@ def _imported_names(statements: Iterable[ast.AST]) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             # What is imported may be a module itself, or a name in one.
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        for_types = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for_types = isinstance(node, ast.If) and _is_type_checking(node.test)
         for block in ("orelse",) if for_types else _BLOCKS:
             yield from _imported_names(getattr(node, block, ()))
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
+    return name == "TYPE_CHECKING"
 
 
 @cache
@@ -136,7 +141,8 @@ class _Module(NamedTuple):
 @cache
 def _read(path: Path) -> _Module:
     tree = ast.parse(path.read_bytes())
-    key = content_key(_meaning(tree, []), _file_hashes(path, tree))
+    words = _meaning(tree, [])
+    key = content_key(words, _file_hashes(path, words))
     return _Module(tuple(_imported_names(tree.body)), key)
 
 
@@ -169,19 +175,13 @@ def _is_text_alone(node: object) -> bool:
     )
 
 
-def _file_hashes(path: Path, tree: ast.Module) -> dict[str, str]:
-    """SHA-256 of the files beside a module that it names, or that lie in folders it names."""
+def _file_hashes(path: Path, words: list[str]) -> dict[str, str]:
+    """SHA-256 of the files beside a module that its words name, or in folders that they name."""
     beside = _beside(path.parent)
-    if not beside:
-        return {}
-    named = {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
     files = [
         file
-        for name in sorted(named & beside.keys())
+        for name in sorted(beside)
+        if repr(name) in words
         for file in ([beside[name]] if beside[name].is_file() else sorted(beside[name].rglob("*")))
         if file.is_file()
     ]

@@ -47,7 +47,7 @@ class JobLines(logging.Handler):
         self._shows_logs = shows_logs
         self._started: dict[int, tuple[str, float]] = {}
         self._finished: list[str] = []
-        self._n_targets = 0
+        self._n_done = self._n_targets = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         about = vars(record)
@@ -61,7 +61,7 @@ class JobLines(logging.Handler):
             name, start = self._started.get(about["job_id"], ("", 0.0))
             self._finished.append(f"{name:40} {time.monotonic() - start:7.1f} s")
         elif event == "progress":
-            self._count(about["done"], about["total"])
+            self._count(about["total"])
         elif event == "run_info":
             counts = about.get("stats") or {}
             self._n_targets = sum(counts.get(rule, 0) for rule in TARGETS)
@@ -85,11 +85,12 @@ class JobLines(logging.Handler):
             with contextlib.suppress(OSError):
                 _write(path.read_text(encoding="utf-8", errors="replace").strip())
 
-    def _count(self, done: int, total: int) -> None:
-        """Write what has finished since the last time, and how far the run is."""
-        place = f"{done}/{total - self._n_targets}"
+    def _count(self, total: int) -> None:
+        """Write what has finished since the last time, and how far the run is, without targets."""
         for line in self._finished:
             if line.split()[0] not in TARGETS:
+                self._n_done += 1
+                place = f"{self._n_done}/{total - self._n_targets}"
                 _write(f"{place:>7}  {line}")
         self._finished = []
 

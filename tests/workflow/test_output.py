@@ -46,6 +46,17 @@ def test_a_line_per_job_and_what_went_wrong(capsys: pytest.CaptureFixture[str]) 
     assert rest == WENT_WRONG
 
 
+def test_targets_are_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = JobLines(dryrun=False, quiet=False, shows_logs=False)
+    log(lines, "jobs", event="run_info", stats={"build_graph": 1, "graph": 1, "train_method": 1})
+    for done, rule in enumerate(("build_graph", "graph", "train_method"), start=1):
+        log(lines, "", event="job_info", jobid=done, rule_name=rule, wildcards={})
+        log(lines, "", event="job_finished", job_id=done)
+        log(lines, "", event="progress", done=done, total=3)
+    places = [line.split()[:2] for line in capsys.readouterr().err.splitlines()]
+    assert places == [["1/2", "build_graph"], ["2/2", "train_method"]]
+
+
 def test_a_quiet_run_says_what_went_wrong_alone(capsys: pytest.CaptureFixture[str]) -> None:
     run(JobLines(dryrun=False, quiet=True, shows_logs=False))
     assert capsys.readouterr().err.splitlines() == [

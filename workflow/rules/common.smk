@@ -136,6 +136,7 @@ onsuccess:
     if (
         not OUTPUT.quiet
         and PLAN.task.path.exists()
+        and PLAN.comparison["metrics.json"].exists()
         and PLAN.publication.path.exists()
     ):
         subprocess.run(["sreclip", "results"], check=False)
