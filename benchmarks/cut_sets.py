@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from splits import Split
 
 LARGEST_TO_SMALLEST = 50
+DRAWS = 10
 Rows = NDArray[np.int64]
 
 
@@ -49,9 +50,9 @@ def long_tail(split: Split) -> Split:
     return keep(split, of_each_class(split.labels, most))
 
 
-def thirty(split: Split) -> Split:
+def thirty(split: Split, draw: int) -> Split:
     """Keep thirty target images."""
-    rows = np.random.default_rng(0).permutation(len(split.labels))[:30]
+    rows = np.random.default_rng(draw).permutation(len(split.labels))[:30]
     return keep(split, np.sort(rows))
 
 
@@ -68,6 +69,13 @@ def shots(split: Split, n: int) -> Split:
     return split.with_source(inputs.source_features[rows], inputs.source_labels[rows])
 
 
+def shuffled(split: Split) -> Split:
+    """Give the source images each other's labels."""
+    labels = split.inputs.source_labels
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
+    return split.with_source(split.inputs.source_features, labels[order])
+
+
 def one_domain(split: Split) -> Split:
     """Half of each class of the target is the source, where the class is known."""
     source = of_each_class(split.labels, lambda _, n: n // 2)
@@ -78,15 +86,18 @@ def one_domain(split: Split) -> Split:
     return keep(taught, target)
 
 
-CASES: dict[str, Callable[[Split], Split]] = {
-    "as it is": lambda split: split,
-    f"class sizes cut by 1 to {LARGEST_TO_SMALLEST}": long_tail,
-    "30 target images": thirty,
-    "no unknown image": lambda split: only(split, True),
-    "unknown images alone": lambda split: only(split, False),
-    "one source image per class": lambda split: shots(split, 1),
-    "two source images per class": lambda split: shots(split, 2),
-    "one domain": one_domain,
+CASES: dict[str, Callable[[Split], list[Split]]] = {
+    "as it is": lambda split: [split],
+    f"class sizes cut by 1 to {LARGEST_TO_SMALLEST}": lambda split: [long_tail(split)],
+    f"30 target images, {DRAWS} times": lambda split: [
+        thirty(split, draw) for draw in range(DRAWS)
+    ],
+    "no unknown image": lambda split: [only(split, True)],
+    "unknown images alone": lambda split: [only(split, False)],
+    "one source image per class": lambda split: [shots(split, 1)],
+    "two source images per class": lambda split: [shots(split, 2)],
+    "one domain": lambda split: [one_domain(split)],
+    "source labels at random": lambda split: [shuffled(split)],
 }
 
 
@@ -99,7 +110,7 @@ def main() -> None:
     for file in arguments.files:
         splits = some_splits(parser, file, arguments.splits)
         for case, cut in CASES.items():
-            pieces = [cut(split) for split in splits]
+            pieces = [piece for split in splits for piece in cut(split)]
             cells = [
                 " / ".join(
                     f"{value:.1f}" if value else "-"

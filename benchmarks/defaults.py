@@ -32,7 +32,10 @@ REVERSED = ":reversed"
 # The first are the defaults; of each other one setting differs.
 CANDIDATES: list[dict[str, Any]] = [
     {},
+    *({"taught": value} for value in (0.0, 0.3, 0.7)),
+    *({"text_anchor": value} for value in (0.003, 0.03)),
     *({"trust": value} for value in (0.0, 0.35, 0.7)),
+    *({"uncertainty": value} for value in (0.0, 0.4)),
     *({"placements": value} for value in (1, 2, 8)),
     *({"prior_images": value} for value in (100.0, 400.0)),
     *({"sharpness": value} for value in (1.0, 2.0)),
@@ -132,7 +135,10 @@ def measured(file: str, candidates: list[dict[str, Any]]) -> np.ndarray:
     """Return the means over splits, zero-shot first, ``(1 + n_candidates, 3)``."""
     splits = splits_of(file)
     rows = []
-    for name, settings in [("zero_shot", {}), *(("sre_clip", each) for each in candidates)]:
+    # It changes no prediction.
+    uncalibrated = {"calibrated": False}
+    ways = [("zero_shot", {}), *(("sre_clip", each | uncalibrated) for each in candidates)]
+    for name, settings in ways:
         rows.append(np.mean([values(split, name, settings) for split in splits], axis=0))
         print(f"{file} {name} {settings}: {rows[-1].round(1)}", file=sys.stderr, flush=True)
     return np.array(rows)

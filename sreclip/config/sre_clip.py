@@ -38,6 +38,7 @@ class SreClipSettings(GcnSettings):
     """SRE-CLIP as rebuilt here: the frozen model's logits and evidence beside them."""
 
     ablation: ClassVar = {
+        "taught texts": {"taught": 0.0},
         "Gaussians": {"trust": 0.0},
         "target's own structure": {"placements": 1},
         "gate": {"full_transfer": 0.0},
@@ -48,6 +49,14 @@ class SreClipSettings(GcnSettings):
         **TRAINED,
     }
 
+    taught: Fraction = Field(
+        0.5,
+        description="How far the text of a known class goes towards what the source teaches; 0: "
+        "texts stay.",
+    )
+    text_anchor: NonNegative = Field(
+        0.01, description="Weight of the distance to the texts in what the source teaches."
+    )
     trust: NonNegative = Field(
         0.5,
         description="Weight of the classes' Gaussians, as a part of what held-out source images "
@@ -58,6 +67,11 @@ class SreClipSettings(GcnSettings):
         0.5,
         description="Correlation of class means in source and target from which source means "
         "count in full; 0: always.",
+    )
+    uncertainty: Fraction = Field(
+        0.2,
+        description="How much a class pays for a mean of few images: part of the dimensions that "
+        "such a mean is uncertain in.",
     )
     placements: int = Field(
         4,
@@ -89,10 +103,10 @@ class SreClipSettings(GcnSettings):
         description="By how many times the bias would raise a class's share of the images at most.",
     )
     pull: NonNegative = Field(1.0, description="Weight of the pull of the nearest target images.")
-    text_confidence: Fraction = Field(
-        0.25,
-        description="How far confidence goes towards what the texts alone give the predicted "
-        "classes; no prediction changes.",
+    calibrated: bool = Field(
+        True,
+        description="Confidence beyond the texts' own counts as far as two halves of the target "
+        "agree; no prediction changes.",
     )
     steps: int = Field(
         0, ge=0, description="Optimization steps per round that train adapters; 0: no adapters."

@@ -12,15 +12,17 @@ from torch import Tensor
 
 from sreclip.config.sre_clip import SreClipSettings
 from sreclip.methods.data import FitData
-from sreclip.methods.logits import score_in_blocks, widened
+from sreclip.methods.logits import widened
 from sreclip.methods.source_evidence import (
     Score,
     SourceEvidence,
     certainty,
     source_evidence,
 )
+from sreclip.methods.target_images import NONE, TargetImages
+from sreclip.methods.taught_texts import taught_texts
 from sreclip.refinement.candidates import Candidates
-from sreclip.refinement.class_bias import ClassBias, class_bias
+from sreclip.refinement.class_bias import ClassBias
 from sreclip.refinement.gaussians import assigned, neighbour_graph, pulled
 from sreclip.refinement.neighbours import neighbour_search
 from sreclip.refinement.pairs import pairs_of
@@ -28,12 +30,10 @@ from sreclip.refinement.pairs import pairs_of
 # Of these many images per class neighbours count half.
 HALF_PULLED = 30.0
 HALVINGS = 40
-# Of a class's share of the images, by which it may miss the share that the bias aims at.
-TOLERANCE = 1e-3
-CHUNK = 1 << 14
-# Fewer images than this are none.
-NONE = 1e-12
 MOST_TEMPERATURE = 100.0
+CHUNK = 1 << 10
+# Texts are taught in full from this part of the transfer from which source means count in full.
+TAUGHT_FULLY = 0.25
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,20 @@ class Gaussians:
     whitener: Tensor
 
     @classmethod
-    def about(cls, means: Tensor, counts: Tensor, whitener: Tensor, weight: float) -> Gaussians:
-        r"""Return :math:`-\frac w2 \frac{n_c}{n_c + 1} \|(f - \mu_c) T\|^2` as such terms."""
+    def about(
+        cls, means: Tensor, counts: Tensor, whitener: Tensor, weight: float, uncertainty: float
+    ) -> Gaussians:
+        r"""Return such terms: the logarithm of the density of an image, of a mean of n images.
+
+        .. math:: -\frac w2 \left(\frac{n_c}{n_c + 1} \|(f - \mu_c) T\|^2
+            + u d \log \frac{n_c + 1}{n_c}\right)
+
+        u is ``uncertainty``, d the dimension.
+        """
         placed, radii = means @ whitener, weight / 2 * certainty(counts)
         vectors = (2 * radii[:, None] * placed) @ whitener.T
-        return cls(vectors, radii * placed.square().sum(dim=1), radii, whitener)
+        volumes = weight / 2 * uncertainty * len(whitener) * (1 / counts).log1p()
+        return cls(vectors, radii * placed.square().sum(dim=1) + volumes, radii, whitener)
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return the terms of some images, ``(n_images, n_classes)``."""
@@ -70,13 +79,15 @@ class Gaussians:
 class Placed:
     """The state that scores images, and what the fit found.
 
-    ``gaussians`` is None where nothing is placed. ``labels`` are the target's predictions, by the
-    logits of the state and the nearest images; None without a fit.
+    ``gaussians`` is None where nothing is placed, ``texts`` where the source teaches none.
+    ``labels`` are the target's predictions, by the logits of the state and the nearest images; None
+    without a fit.
     """
 
     gaussians: Gaussians | None
     bias: ClassBias
     temperature: float
+    texts: Tensor | None = None
     labels: Candidates | None = None
     facts: dict[str, float] = field(default_factory=dict)
 
@@ -89,10 +100,7 @@ class Placed:
 
     def logits(self, features: Tensor, score: Score) -> Tensor:
         """Return the logits of images ``(n_images, dim)``; neighbours do not count."""
-        logits = score(features) + self.bias.bias
-        if self.gaussians:
-            logits += self.gaussians(features)
-        return logits / self.temperature
+        return (added(score, self.gaussians)(features) + self.bias.bias) / self.temperature
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name, for safetensors."""
@@ -102,63 +110,125 @@ class Placed:
         return found
 
 
-class Placing:
-    """One fit: places the classes, again and again, and labels the target."""
+@dataclass(frozen=True)
+class Evidence:
+    """What the texts and the source say of the target.
 
-    def __init__(self, data: FitData, score: Score, settings: SreClipSettings) -> None:
-        self.data, self.score, self.settings = data, score, settings
-        self.features = widened(data.target_features)
-        self.known, self.n_classes = data.text.known, len(data.text.known)
-        self.per_class = len(self.features) / self.n_classes
-        self.gaussians: Gaussians | None = None
+    Attributes
+    ----------
+    bias, predictions
+        What the target's images are by the texts.
+    source
+        What the source says.
+    transfer
+        How alike the class means of both domains are, see `correlation`.
+    gate
+        How far the source counts.
+    """
+
+    bias: ClassBias
+    predictions: Candidates
+    source: SourceEvidence
+    transfer: float
+    gate: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Classes placed among some target images, and what these are by then."""
+
+    gaussians: Gaussians | None
+    bias: ClassBias
+    predictions: Candidates
+
+
+class Placing:
+    """One fit: places the classes, again and again, and labels the target.
+
+    ``score`` gives the logits of images. Without it they are those of the texts, which the source
+    may teach.
+    """
+
+    def __init__(self, data: FitData, settings: SreClipSettings, score: Score | None) -> None:
+        self.data, self.settings = data, settings
+        self.known = data.text.known
+        self.teaches = score is None and settings.taught > 0
+        self.places = settings.trust > 0 and settings.placements > 0
+        self.score = score or data.text.zero_shot_logits
+        self.target = TargetImages(
+            widened(data.target_features),
+            len(self.known),
+            settings.class_bias,
+            settings.most_lift,
+        )
 
     @torch.no_grad()
     def run(self) -> Placed:
         """Return the state and the labels."""
-        settings, facts = self.settings, {}
-        self.frozen_bias, self.frozen = bias, predictions = self.biased_predictions()
-        if settings.trust and settings.placements:
-            facts = self.place()
-            bias, predictions = self.biased_predictions()
-        labels = self.pulled(predictions) if settings.pull else predictions
-        temperature = self.temperature(labels) if settings.text_confidence else 1.0
-        cooled = replace(labels, log_p=(labels.log_p / temperature).log_softmax(dim=1))
-        facts["temperature"] = temperature
-        return Placed(self.gaussians, bias, temperature, cooled, facts)
+        settings, texts = self.settings, None
+        self.evidence = self.judged()
+        if self.teaches:
+            texts = self.taught(self.evidence)
+            self.score = replace(self.data.text, features=texts).zero_shot_logits
+            self.evidence = self.judged(self.evidence.source)
+        evidence = self.evidence
+        facts = {
+            "held_out_weight": evidence.source.weight,
+            "transfer": evidence.transfer,
+            "gate": evidence.gate,
+            "weight": self.weight(self.target),
+        }
+        fitted = self.placed(self.target, evidence.bias, evidence.predictions)
+        labels = self.pulled(fitted.predictions) if settings.pull else fitted.predictions
+        facts["temperature"] = 1.0
+        if settings.calibrated:
+            facts["agreement"] = self.agreement()
+            wanted = self.confidence(labels, facts["agreement"])
+            facts["temperature"] = temperature_for(labels, wanted)
+            log_p = (labels.log_p / facts["temperature"]).log_softmax(dim=1)
+            labels = replace(labels, log_p=log_p)
+        return Placed(fitted.gaussians, fitted.bias, facts["temperature"], texts, labels, facts)
 
-    def biased_predictions(self) -> tuple[ClassBias, Candidates]:
-        """Return the bias towards equal shares, and the predictions with it.
-
-        They are those of the logits and the Gaussians there are.
-        """
-        settings, gaussians = self.settings, self.gaussians
-
-        def score(images: Tensor) -> Tensor:
-            logits = self.score(images)
-            return logits + gaussians(images) if gaussians else logits
-
-        blocks = score_in_blocks(score, self.features, self.n_classes)
-        predictions = Candidates.from_blocks(blocks, len(self.features), self.n_classes)
-        bias = class_bias(
-            predictions, settings.class_bias, most_lift=settings.most_lift, tolerance=TOLERANCE
+    def judged(self, source: SourceEvidence | None = None) -> Evidence:
+        """Look at the target by the texts, and at how alike the source is."""
+        full = self.settings.full_transfer
+        bias, predictions = self.target.predicted(self.score)
+        source = source or source_evidence(
+            self.data, self.score, lambda: self.target.covariance(predictions)
         )
-        return bias, bias.added_to(predictions)
+        counts, means = self.target.means(predictions, self.settings.sharpness)
+        transfer = correlation(source, means, self.shared(source, counts))
+        return Evidence(bias, predictions, source, transfer, opened(transfer, full))
 
-    def place(self) -> dict[str, float]:
-        """Place the classes ``placements`` times; return what was found on the way."""
+    def shared(self, source: SourceEvidence, counts: Tensor) -> Tensor:
+        """Return the weights of known classes: each by its images in the domain that has fewer."""
+        shared = torch.minimum(source.counts, counts) * self.known
+        return shared / shared.sum().clamp_min(NONE)
+
+    def taught(self, evidence: Evidence) -> Tensor:
+        """Return the texts, those of known classes moved towards what the source teaches."""
+        text, counts = self.data.text.features, evidence.source.counts[self.known]
+        gate = opened(evidence.transfer, TAUGHT_FULLY * self.settings.full_transfer)
+        parts = self.settings.taught * gate * certainty(counts)
+        found = text.clone()
+        vectors = taught_texts(self.data, self.settings.text_anchor)
+        found[self.known] = torch.lerp(text[self.known], vectors, parts[:, None])
+        return found
+
+    def weight(self, target: TargetImages) -> float:
+        """Return the weight of the Gaussians."""
+        settings, n = self.settings, target.per_class
+        weight = min(settings.trust * self.evidence.source.weight, settings.most_weight)
+        return weight * n / (n + 1)
+
+    def placed(self, target: TargetImages, bias: ClassBias, predictions: Candidates) -> Fitted:
+        """Place the classes ``placements`` times among images, which are first what texts say."""
         settings, known = self.settings, self.known
-        counts, target_means = self.target_means(self.frozen)
-        source = source_evidence(self.data, self.score, self.target_covariance)
-        # Of a known class: its images in the domain that has fewer.
-        shared = torch.minimum(source.counts, counts) * known
-        shared /= shared.sum().clamp_min(NONE)
-        shift = shared @ (target_means - source.means)
-        transfer = correlation(source, target_means, shared)
-        gate = 1.0
-        if settings.full_transfer:
-            gate = min(1.0, max(0.0, transfer) / settings.full_transfer)
-        weight = min(settings.trust * source.weight, settings.most_weight)
-        weight *= self.per_class / (self.per_class + 1)
+        if not self.places:
+            return Fitted(None, bias, predictions)
+        source, gate = self.evidence.source, self.evidence.gate
+        counts, target_means = target.means(predictions, settings.sharpness)
+        shift = self.shared(source, counts) @ (target_means - source.means)
         # Known classes as the source has them, the less the gate is open the more as the target's.
         from_source = gate * (source.means + shift) + (1 - gate) * target_means
         first = torch.where(known[:, None], from_source, target_means)
@@ -169,38 +239,18 @@ class Placing:
         placed, n = first, certain
         for number in range(settings.placements):
             if number:
-                counts, target_means = self.target_means(self.biased_predictions()[1])
+                counts, target_means = target.means(predictions, settings.sharpness)
                 placed = weighted(first, prior, target_means, counts)
                 n = certain + counts**2 / (prior + counts)
-            self.gaussians = Gaussians.about(placed, n.clamp_min(1.0), source.whitener, weight)
-        return {
-            "held_out_weight": source.weight,
-            "transfer": transfer,
-            "gate": gate,
-            "weight": weight,
-        }
-
-    def target_means(
-        self, predictions: Candidates, sharpness: float | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return images per class, ``(n_classes,)``, and their means, ``(n_classes, dim)``.
-
-        Images per class are the sums of the predictions; a mean has the predictions to the power
-        of ``sharpness`` as weights.
-        """
-        pairs = pairs_of(self.features, None, predictions)
-        plain = assigned(predictions.log_p)
-        sharp = plain ** (sharpness or self.settings.sharpness)
-        totals = pairs.totals(sharp).clamp_min(NONE)
-        return pairs.totals(plain), pairs.sums(sharp) / totals[:, None]
-
-    def target_covariance(self) -> Tensor:
-        """Return the covariance of target images about the means of what they may be."""
-        counts, means = (part.double() for part in self.target_means(self.frozen, 1.0))
-        total = means.new_zeros(means.shape[1], means.shape[1])
-        for images in self.features.split(CHUNK):
-            total.addmm_(images.double().T, images.double())
-        return (total - (counts[:, None] * means).T @ means) / len(self.features)
+            gaussians = Gaussians.about(
+                placed,
+                n.clamp_min(1.0),
+                source.whitener,
+                self.weight(target),
+                settings.uncertainty,
+            )
+            bias, predictions = target.predicted(added(self.score, gaussians))
+        return Fitted(gaussians, bias, predictions)
 
     def related(
         self, source: SourceEvidence, shift: Tensor, means: Tensor, counts: Tensor
@@ -224,33 +274,70 @@ class Placing:
     def pulled(self, predictions: Candidates) -> Candidates:
         """Return predictions that the nearest images pull; less where classes have few images."""
         search = neighbour_search(self.settings.neighbours)
-        graph, scale = neighbour_graph(self.features, search)
-        scale *= self.settings.pull * self.per_class / (self.per_class + HALF_PULLED)
-        pairs = pairs_of(self.features, graph, predictions)
+        graph, scale = neighbour_graph(self.target.features, search)
+        scale *= self.settings.pull * self.target.per_class / (self.target.per_class + HALF_PULLED)
+        pairs = pairs_of(self.target.features, graph, predictions)
         logits = torch.empty_like(predictions.log_p)
         pulled(pairs, predictions.log_p, scale, assigned(predictions.log_p), logits)
         return replace(predictions, log_p=logits.log_softmax(dim=1))
 
-    def temperature(self, labels: Candidates) -> float:
-        """Return the temperature that takes confidence part of the way to the texts'.
+    def agreement(self) -> float:
+        """Return how far two halves of the target agree, each with classes placed by itself alone.
 
-        With it the mean probability of the predicted classes is that of the labels, and by
-        ``text_confidence`` of the way that of the texts' own biased predictions for these classes.
+        It is the chance that labels drawn from the predictions of both are the same, a mean over
+        all target images; 1 where there are no two images.
+        """
+        if len(self.target) < 2:
+            return 1.0
+        parts = [self.target.half(number) for number in (0, 1)]
+        halves = [self.placed(part, *part.predicted(self.score)) for part in parts]
+        scores = [added(self.score, half.gaussians) for half in halves]
+        total = 0.0
+        for images in self.target.features.split(CHUNK):
+            one, two = (
+                (score(images) + half.bias.bias).softmax(dim=1)
+                for score, half in zip(scores, halves, strict=True)
+            )
+            total += float((one * two).sum())
+        return total / len(self.target)
+
+    def confidence(self, labels: Candidates, agreement: float) -> float:
+        """Return the mean probability that the predicted classes should have.
+
+        What they have beyond the texts' own biased predictions counts by ``agreement``.
         """
         best = labels.log_p.argmax(dim=1, keepdim=True)
         own = float(labels.log_p.gather(1, best).exp().mean())
         classes = labels.classes.gather(1, best).long()
         total = 0.0
         for rows in labels.chunks():
-            logits = self.score(self.features[rows]) + self.frozen_bias.bias
+            logits = self.score(self.target.features[rows]) + self.evidence.bias.bias
             total += float(logits.softmax(dim=1).gather(1, classes[rows]).sum())
-        wanted = own + self.settings.text_confidence * (total / len(labels) - own)
-        low, high = 0.0, math.log(MOST_TEMPERATURE)
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            p = (labels.log_p / math.exp(middle)).log_softmax(dim=1).gather(1, best).exp()
-            low, high = (middle, high) if float(p.mean()) > wanted else (low, middle)
-        return math.exp(low)
+        by_text = total / len(labels)
+        return by_text + agreement * (own - by_text)
+
+
+def opened(transfer: float, full: float) -> float:
+    """Return how far a gate is open that is fully open from a transfer of ``full`` on."""
+    return min(1.0, max(0.0, transfer) / full) if full else 1.0
+
+
+def temperature_for(labels: Candidates, wanted: float) -> float:
+    """Return the temperature, at least 1, at which predicted classes have a mean probability."""
+    best = labels.log_p.argmax(dim=1, keepdim=True)
+    low, high = 0.0, math.log(MOST_TEMPERATURE)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        p = (labels.log_p / math.exp(middle)).log_softmax(dim=1).gather(1, best).exp()
+        low, high = (middle, high) if float(p.mean()) > wanted else (low, middle)
+    return math.exp(low)
+
+
+def added(score: Score, gaussians: Gaussians | None) -> Score:
+    """Return the logits of ``score`` with what Gaussians add."""
+    if gaussians is None:
+        return score
+    return lambda images: score(images) + gaussians(images)
 
 
 def weighted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from torch import Tensor
@@ -73,7 +74,9 @@ class SreClip(Adaptable):
         if self.adapters_:
             self.adapters_.settle(data)
         self._target_features = data.target_features
-        self.placed_ = Placing(data, self._score, self.settings).run()
+        self.placed_ = Placing(data, self.settings, self._score if self.adapters_ else None).run()
+        if self.placed_.texts is not None:
+            self.text_ = replace(data.text, features=self.placed_.texts)
 
     def _score(self, features: Tensor) -> Tensor:
         if self.adapters_:
@@ -90,6 +93,7 @@ class SreClip(Adaptable):
         return self.placed_.logits(features, self._score)
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
+        self.text_ = replace(self.text_, features=state["text"])
         self.adapters_ = None
         if any(name.startswith(ADAPTERS) for name in state):
             self.adapters_ = Adapters.restored(state, ADAPTERS, self.settings)

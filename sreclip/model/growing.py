@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,13 +25,14 @@ class Newcomers:
     """Texts of the classes of a model, ``(n_classes, dim)``, and of those that come to them.
 
     ``known`` are the classes with source labels, ``temperature`` that of the softmax over how near
-    these are.
+    these are, ``uncertainty`` what a class pays for a place that is less certain.
     """
 
     texts: Tensor
     known: Tensor
     added: Tensor
     temperature: float = 1.0
+    uncertainty: float = 0.0
 
     def __len__(self) -> int:
         return len(self.added)
@@ -87,7 +89,9 @@ def _by_place(state: State, new: Newcomers) -> State:
         radius = certainty * radii.max().expand(len(new))
         at = new.moved(places) @ whitener
         grown["vectors"] = _with_rows(vectors, (2 * radius[:, None] * at) @ whitener.T)
-        grown["offsets"] = _with_rows(state["offsets"], radius * at.square().sum(dim=1))
+        volume = -radii.max() * new.uncertainty * dim * math.log(certainty)
+        offsets = radius * at.square().sum(dim=1) + volume
+        grown["offsets"] = _with_rows(state["offsets"], offsets)
         grown["radii"] = _with_rows(radii, radius)
     if (name := "adapters.prototypes") in state:
         # Not `adapters.texts`: what the images attend to stays, and so do their features.

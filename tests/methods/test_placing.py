@@ -8,19 +8,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from sreclip.methods.data import ClassGraph, ClassText
+from sreclip.methods.data import ClassGraph, ClassText, FitData
 from sreclip.methods.source_evidence import UNJUDGED_WEIGHT, WEIGHTS
 from sreclip.methods.sre_clip import SreClip
+from sreclip.methods.taught_texts import taught_texts
 
 DIM, CLASSES, UNKNOWN, SCALE = 24, 8, 3, 12.0
 PLAIN: dict[str, Any] = {
+    "taught": 0.0,
     "placements": 1,
     "class_bias": 0.0,
     "relation_images": 0.0,
     "pull": 0.0,
-    "text_confidence": 0.0,
+    "calibrated": False,
     "full_transfer": 0.0,
     "sharpness": 1.0,
 }
@@ -103,6 +106,9 @@ def test_one_placement_in_numpy() -> None:
     def gaussian(image: np.ndarray, mean: np.ndarray, count: float) -> float:
         return -count / (count + 1) / 2 * (image - mean) @ precision @ (image - mean)
 
+    def volume(count: float) -> float:
+        return 0.2 * DIM / 2 * np.log((count + 1) / count)
+
     losses = []
     for image, label in enumerate(labels):
         others = np.arange(len(source)) != image
@@ -124,7 +130,10 @@ def test_one_placement_in_numpy() -> None:
     per_class = len(target) / CLASSES
     weight = min(0.5 * held_out, 0.3) * per_class / (per_class + 1)
     expected = SCALE * target @ text.T + weight * np.array(
-        [[gaussian(f, m, c) for m, c in zip(placed, certain, strict=True)] for f in target]
+        [
+            [gaussian(f, m, c) - volume(c) for m, c in zip(placed, certain, strict=True)]
+            for f in target
+        ]
     )
 
     method = SreClip(**PLAIN).fit(**data)
@@ -196,20 +205,72 @@ def test_equal_source_images_have_no_spread() -> None:
     assert SreClip().fit(**data).logits(data["target_features"]).isfinite().all()
 
 
-def test_confidence_moves_towards_the_texts_and_no_prediction_changes() -> None:
+def test_confidence_counts_as_far_as_halves_agree_and_no_prediction_changes() -> None:
     data, _ = planted()
     target = data["target_features"]
+    calibrated = SreClip().fit(**data)
     hot, cold = (
-        SreClip(text_confidence=part).fit(**data).logits(target).softmax(dim=1) for part in (0, 0.5)
+        method.logits(target).softmax(dim=1)
+        for method in (SreClip(calibrated=False).fit(**data), calibrated)
     )
     assert torch.equal(hot.argmax(dim=1), cold.argmax(dim=1))
-    text = SreClip(trust=0.0, pull=0.0, text_confidence=0.0).fit(**data).logits(target)
+    text = SreClip(trust=0.0, pull=0.0, calibrated=False).fit(**data).logits(target)
     predicted = hot.argmax(dim=1, keepdim=True)
     own, texts, found = (
         float(values.gather(1, predicted).mean()) for values in (hot, text.softmax(dim=1), cold)
     )
-    assert found == pytest.approx((own + texts) / 2, abs=1e-4)
+    agreement = calibrated.facts()["agreement"]
     assert own > texts
+    assert 0.5 < agreement < 1
+    assert found == pytest.approx(texts + agreement * (own - texts), abs=1e-4)
+
+
+def test_halves_agree_by_what_they_are_sure_of() -> None:
+    """Without places and bias both halves predict what the texts say."""
+    data, _ = planted()
+    method = SreClip(taught=0.0, trust=0.0, class_bias=0.0).fit(**data)
+    p = data["text"].zero_shot_logits(data["target_features"]).softmax(dim=1)
+    assert method.facts()["agreement"] == pytest.approx(float(p.square().sum(dim=1).mean()))
+
+
+def test_taught_texts_by_another_solver() -> None:
+    data, _ = planted()
+    text: ClassText = data["text"]
+    source, labels = data["source_features"].double().numpy(), data["source_labels"].numpy()
+    texts = text.features[text.known].double().numpy()
+    anchor = 0.05
+
+    def unit(flat: np.ndarray) -> np.ndarray:
+        vectors = flat.reshape(texts.shape)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def loss(flat: np.ndarray) -> float:
+        log_p = log_softmax(SCALE * source @ unit(flat).T, axis=1)
+        fit = -log_p[np.arange(len(labels)), labels].mean()
+        return float(fit + anchor / 2 * np.square(unit(flat) - texts).sum())
+
+    expected = minimize(loss, texts.ravel(), method="CG", tol=1e-8)
+    found = taught_texts(FitData(**data), anchor).double().numpy()
+    assert loss(found.ravel()) == pytest.approx(expected.fun, abs=1e-5)
+    np.testing.assert_allclose(found, unit(expected.x), atol=5e-3)
+    assert loss(texts.ravel()) > loss(found.ravel()) + 0.05
+
+
+def test_texts_are_taught_as_far_as_the_domains_are_alike() -> None:
+    data, _ = planted()
+    text: ClassText = data["text"]
+    taught = taught_texts(FitData(**data), 0.01)
+    found = SreClip().fit(**data).state()["text"]
+    part = 0.5 * 12 / 13
+    torch.testing.assert_close(
+        found[text.known], torch.lerp(text.features[text.known], taught, part)
+    )
+    assert torch.equal(found[~text.known], text.features[~text.known])
+    order = torch.randperm(len(data["source_labels"]), generator=torch.Generator().manual_seed(0))
+    data["source_labels"] = data["source_labels"][order]
+    moved = SreClip().fit(**data).state()["text"] - text.features
+    full = SreClip(full_transfer=0.0).fit(**data).state()["text"] - text.features
+    assert moved.norm() < 0.5 * full.norm()
 
 
 def test_other_images_are_scored_as_those_of_the_fit_without_neighbours() -> None:

@@ -18,7 +18,7 @@ from tests.methods.test_methods import make, problem
 __all__ = ["problem"]
 
 
-NOTHING = {"trust": 0.0, "class_bias": 0.0, "pull": 0.0, "text_confidence": 0.0, "steps": 0}
+NOTHING = {"taught": 0, "trust": 0, "class_bias": 0, "pull": 0, "calibrated": False, "steps": 0}
 
 
 def test_with_everything_off_it_is_zero_shot(problem: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -102,10 +103,10 @@ def test_a_placed_class_lies_where_its_neighbours_say(problem: dict[str, Any]) -
     means = texts[:n] + 0.3 * torch.randn(n, dim, generator=generator)
     whitener = torch.randn(dim, dim, generator=generator)
     counts, known = torch.tensor([9.0, 9, 9, 3]), torch.tensor([True, True, True, False])
-    gaussians = Gaussians.about(means, counts, whitener, 0.2)
+    gaussians = Gaussians.about(means, counts, whitener, 0.2, 0.5)
     state = {"text": texts[:n], "bias": torch.zeros(n), "class_bias": torch.ones(n)}
     state |= vars(gaussians) | {"temperature": torch.ones(())}
-    new = Newcomers(texts[:n], known, texts[n:], 0.1)
+    new = Newcomers(texts[:n], known, texts[n:], 0.1, 0.5)
     found = grown(as_saved("sre_clip"), state, new)
 
     def predicted(text: torch.Tensor, others: list[int]) -> torch.Tensor:
@@ -122,7 +123,8 @@ def test_a_placed_class_lies_where_its_neighbours_say(problem: dict[str, Any]) -
     own = Gaussians(*(found[name] for name in ("vectors", "offsets", "radii", "whitener")))(image)
     away = ((image - predicted(texts[n], [0, 1, 2])) @ whitener).square().sum(dim=1)
     # 0.2 / 2 * 9 / 10 is the largest weight there is.
-    torch.testing.assert_close(own[:, -1], -0.09 * certainty * away, rtol=1e-3, atol=1e-3)
+    expected = -0.09 * (certainty * away - 0.5 * dim * math.log(certainty))
+    torch.testing.assert_close(own[:, -1], expected, rtol=1e-3, atol=1e-3)
     assert found["class_bias"].tolist() == [1, 1, 1, 1, 0]
 
 
