@@ -1,18 +1,18 @@
-"""Classes placed among the images: a Gaussian each, beside the logits of the texts."""
+"""How `sre_clip` places classes: by texts, relation, source and target together."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sreclip.config.sre_clip import SreClipSettings
+from sreclip.methods.confidence import agreement, confidence, temperature_for
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
+from sreclip.methods.placed import Gaussians, Placed, added
 from sreclip.methods.source_evidence import (
     Score,
     SourceEvidence,
@@ -29,85 +29,8 @@ from sreclip.refinement.pairs import pairs_of
 
 # Of these many images per class neighbours count half.
 HALF_PULLED = 30.0
-HALVINGS = 40
-MOST_TEMPERATURE = 100.0
-CHUNK = 1 << 10
 # Texts are taught in full from this part of the transfer from which source means count in full.
 TAUGHT_FULLY = 0.25
-
-
-@dataclass(frozen=True)
-class Gaussians:
-    r"""What the Gaussians add to the logits: :math:`f v_c - o_c - r_c \|f T\|^2`.
-
-    Attributes
-    ----------
-    vectors, offsets, radii
-        v, ``(n_classes, dim)``; o and r, ``(n_classes,)``.
-    whitener
-        T, ``(dim, dim)``.
-    """
-
-    vectors: Tensor
-    offsets: Tensor
-    radii: Tensor
-    whitener: Tensor
-
-    @classmethod
-    def about(
-        cls, means: Tensor, counts: Tensor, whitener: Tensor, weight: float, uncertainty: float
-    ) -> Gaussians:
-        r"""Return such terms: the logarithm of the density of an image, of a mean of n images.
-
-        .. math:: -\frac w2 \left(\frac{n_c}{n_c + 1} \|(f - \mu_c) T\|^2
-            + u d \log \frac{n_c + 1}{n_c}\right)
-
-        u is ``uncertainty``, d the dimension.
-        """
-        placed, radii = means @ whitener, weight / 2 * certainty(counts)
-        vectors = (2 * radii[:, None] * placed) @ whitener.T
-        volumes = weight / 2 * uncertainty * len(whitener) * (1 / counts).log1p()
-        return cls(vectors, radii * placed.square().sum(dim=1) + volumes, radii, whitener)
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """Return the terms of some images, ``(n_images, n_classes)``."""
-        lengths = (features @ self.whitener).square().sum(dim=1, keepdim=True)
-        return features @ self.vectors.T - self.offsets - lengths * self.radii
-
-
-@dataclass(frozen=True)
-class Placed:
-    """The state that scores images, and what the fit found.
-
-    ``gaussians`` is None where nothing is placed, ``texts`` where the source teaches none.
-    ``labels`` are the target's predictions, by the logits of the state and the nearest images; None
-    without a fit.
-    """
-
-    gaussians: Gaussians | None
-    bias: ClassBias
-    temperature: float
-    texts: Tensor | None = None
-    labels: Candidates | None = None
-    facts: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Placed:
-        """Return what gave these `tensors`."""
-        names = [each.name for each in fields(Gaussians)]
-        gaussians = Gaussians(*(tensors[n] for n in names)) if names[0] in tensors else None
-        return cls(gaussians, ClassBias.from_tensors(tensors), float(tensors["temperature"]))
-
-    def logits(self, features: Tensor, score: Score) -> Tensor:
-        """Return the logits of images ``(n_images, dim)``; neighbours do not count."""
-        return (added(score, self.gaussians)(features) + self.bias.bias) / self.temperature
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the tensors by name, for safetensors."""
-        found = self.bias.tensors() | {"temperature": self.bias.bias.new_tensor(self.temperature)}
-        if self.gaussians:
-            found |= vars(self.gaussians)
-        return found
 
 
 @dataclass(frozen=True)
@@ -141,6 +64,11 @@ class Fitted:
     bias: ClassBias
     predictions: Candidates
 
+    def scored(self, score: Score) -> Score:
+        """Return the logits of images by these places, ``score`` being those of the texts."""
+        logits = added(score, self.gaussians)
+        return lambda images: logits(images) + self.bias.bias
+
 
 class Placing:
     """One fit: places the classes, again and again, and labels the target.
@@ -165,14 +93,17 @@ class Placing:
     @torch.no_grad()
     def run(self) -> Placed:
         """Return the state and the labels."""
-        settings, texts = self.settings, None
+        settings, texts, part = self.settings, None, 0.0
         self.evidence = self.judged()
         if self.teaches:
-            texts = self.taught(self.evidence)
+            gate = opened(self.evidence.transfer, TAUGHT_FULLY * settings.full_transfer)
+            part = settings.taught * gate
+            texts = self.taught(part)
             self.score = replace(self.data.text, features=texts).zero_shot_logits
             self.evidence = self.judged(self.evidence.source)
         evidence = self.evidence
         facts = {
+            "taught": part,
             "held_out_weight": evidence.source.weight,
             "transfer": evidence.transfer,
             "gate": evidence.gate,
@@ -183,7 +114,8 @@ class Placing:
         facts["temperature"] = 1.0
         if settings.calibrated:
             facts["agreement"] = self.agreement()
-            wanted = self.confidence(labels, facts["agreement"])
+            texts_alone = Fitted(None, evidence.bias, evidence.predictions).scored(self.score)
+            wanted = confidence(labels, self.target.features, texts_alone, facts["agreement"])
             facts["temperature"] = temperature_for(labels, wanted)
             log_p = (labels.log_p / facts["temperature"]).log_softmax(dim=1)
             labels = replace(labels, log_p=log_p)
@@ -205,13 +137,11 @@ class Placing:
         shared = torch.minimum(source.counts, counts) * self.known
         return shared / shared.sum().clamp_min(NONE)
 
-    def taught(self, evidence: Evidence) -> Tensor:
-        """Return the texts, those of known classes moved towards what the source teaches."""
-        text, counts = self.data.text.features, evidence.source.counts[self.known]
-        gate = opened(evidence.transfer, TAUGHT_FULLY * self.settings.full_transfer)
-        parts = self.settings.taught * gate * certainty(counts)
-        found = text.clone()
+    def taught(self, part: float) -> Tensor:
+        """Return the texts, those of known classes moved part of the way to what is taught."""
+        text, found = self.data.text.features, self.data.text.features.clone()
         vectors = taught_texts(self.data, self.settings.text_anchor)
+        parts = part * certainty(self.evidence.source.counts[self.known])
         found[self.known] = torch.lerp(text[self.known], vectors, parts[:, None])
         return found
 
@@ -284,60 +214,20 @@ class Placing:
     def agreement(self) -> float:
         """Return how far two halves of the target agree, each with classes placed by itself alone.
 
-        It is the chance that labels drawn from the predictions of both are the same, a mean over
-        all target images; 1 where there are no two images.
+        1 where there are no two images.
         """
         if len(self.target) < 2:
             return 1.0
-        parts = [self.target.half(number) for number in (0, 1)]
-        halves = [self.placed(part, *part.predicted(self.score)) for part in parts]
-        scores = [added(self.score, half.gaussians) for half in halves]
-        total = 0.0
-        for images in self.target.features.split(CHUNK):
-            one, two = (
-                (score(images) + half.bias.bias).softmax(dim=1)
-                for score, half in zip(scores, halves, strict=True)
-            )
-            total += float((one * two).sum())
-        return total / len(self.target)
-
-    def confidence(self, labels: Candidates, agreement: float) -> float:
-        """Return the mean probability that the predicted classes should have.
-
-        What they have beyond the texts' own biased predictions counts by ``agreement``.
-        """
-        best = labels.log_p.argmax(dim=1, keepdim=True)
-        own = float(labels.log_p.gather(1, best).exp().mean())
-        classes = labels.classes.gather(1, best).long()
-        total = 0.0
-        for rows in labels.chunks():
-            logits = self.score(self.target.features[rows]) + self.evidence.bias.bias
-            total += float(logits.softmax(dim=1).gather(1, classes[rows]).sum())
-        by_text = total / len(labels)
-        return by_text + agreement * (own - by_text)
+        halves = (self.target.half(number) for number in (0, 1))
+        scores = (
+            self.placed(half, *half.predicted(self.score)).scored(self.score) for half in halves
+        )
+        return agreement(self.target.features, *scores)
 
 
 def opened(transfer: float, full: float) -> float:
     """Return how far a gate is open that is fully open from a transfer of ``full`` on."""
     return min(1.0, max(0.0, transfer) / full) if full else 1.0
-
-
-def temperature_for(labels: Candidates, wanted: float) -> float:
-    """Return the temperature, at least 1, at which predicted classes have a mean probability."""
-    best = labels.log_p.argmax(dim=1, keepdim=True)
-    low, high = 0.0, math.log(MOST_TEMPERATURE)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        p = (labels.log_p / math.exp(middle)).log_softmax(dim=1).gather(1, best).exp()
-        low, high = (middle, high) if float(p.mean()) > wanted else (low, middle)
-    return math.exp(low)
-
-
-def added(score: Score, gaussians: Gaussians | None) -> Score:
-    """Return the logits of ``score`` with what Gaussians add."""
-    if gaussians is None:
-        return score
-    return lambda images: score(images) + gaussians(images)
 
 
 def weighted(

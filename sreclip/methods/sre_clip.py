@@ -16,7 +16,8 @@ from sreclip.methods.adapter_training import (
 )
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import Block, score_in_blocks
-from sreclip.methods.placing import Placed, Placing
+from sreclip.methods.placed import Placed
+from sreclip.methods.placing import Placing
 from sreclip.methods.transductive import same_images
 from sreclip.refinement.candidates import Candidates
 
@@ -26,12 +27,14 @@ ADAPTERS = "adapters."
 class SreClip(Adaptable):
     r"""SRE-CLIP, rebuilt: the frozen model's logits are kept, and evidence is added to them.
 
-    .. math:: \ell_c = s f w_c - \frac w2 \frac{n_c}{n_c + 1} \|(f - \mu_c) T\|^2 + b_c
+    .. math:: \ell_c = s f v_c - \frac w2 \left(\frac{n_c}{n_c + 1} \|(f - \mu_c) T\|^2
+        + u d \log \frac{n_c + 1}{n_c}\right) + b_c
 
+    :math:`v_c` is the text, of a known class moved towards what the source teaches.
     :math:`\mu_c` is where `Placing` puts class c among the images, from source, target, text and
     relation; w, how far this is to be trusted, comes from held-out source images and from how
     alike the classes lie in both domains. Target images are pulled by their neighbours in the end.
-    With ``steps``, adapters are trained first, and their logits stand for the frozen ones.
+    With ``steps``, adapters are trained first, and their logits stand for those of the texts.
 
     Relation structure, alignment retention and the attention adapter are the paper's ideas (arXiv
     2510.21808); the form of all three and everything else are ours. See ``docs/methods.md``.

@@ -74,7 +74,6 @@ def add_classes(
         torch.tensor(saved.known),
         added,
         float(saved.settings.get("placing_temperature", 1.0)),
-        float(saved.settings.get("uncertainty", 0.0)),
     )
     about = list(_described(saved, names, texts, new, rule.meaning))
     for seed in saved.seeds:

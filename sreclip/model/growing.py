@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,14 +24,13 @@ class Newcomers:
     """Texts of the classes of a model, ``(n_classes, dim)``, and of those that come to them.
 
     ``known`` are the classes with source labels, ``temperature`` that of the softmax over how near
-    these are, ``uncertainty`` what a class pays for a place that is less certain.
+    these are.
     """
 
     texts: Tensor
     known: Tensor
     added: Tensor
     temperature: float = 1.0
-    uncertainty: float = 0.0
 
     def __len__(self) -> int:
         return len(self.added)
@@ -77,7 +75,8 @@ def _by_place(state: State, new: Newcomers) -> State:
 
     The relation is that of the texts. The place is less certain than that of a class with images:
     :math:`\delta`, the mean squared distance by which known classes miss theirs when they are held
-    out, is to the dimension as one image is to the n images that a mean as uncertain has.
+    out, is to the dimension as one image is to the n images that a mean as uncertain has. There is
+    no price for that as in a fit: whoever adds a class expects it to be there.
     """
     grown = _by_text_without_bias(state, new)
     if "vectors" in state:
@@ -89,9 +88,7 @@ def _by_place(state: State, new: Newcomers) -> State:
         radius = certainty * radii.max().expand(len(new))
         at = new.moved(places) @ whitener
         grown["vectors"] = _with_rows(vectors, (2 * radius[:, None] * at) @ whitener.T)
-        volume = -radii.max() * new.uncertainty * dim * math.log(certainty)
-        offsets = radius * at.square().sum(dim=1) + volume
-        grown["offsets"] = _with_rows(state["offsets"], offsets)
+        grown["offsets"] = _with_rows(state["offsets"], radius * at.square().sum(dim=1))
         grown["radii"] = _with_rows(radii, radius)
     if (name := "adapters.prototypes") in state:
         # Not `adapters.texts`: what the images attend to stays, and so do their features.

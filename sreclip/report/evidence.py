@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from sreclip.evaluate.stored import Evaluation, read_fit
 from sreclip.plan.plan import Plan
 
-# Below this weight the Gaussians hardly ever change a prediction.
+# Below these the Gaussians and the taught texts hardly ever change a prediction.
 WEAK = 0.01
+HARDLY_TAUGHT = 0.1
 
 
 def evidence_notes(plan: Plan, results: list[Evaluation]) -> list[str]:
@@ -28,6 +29,9 @@ def evidence_note(found: Mapping[str, float]) -> str:
         counted = f"{alike}, so that source means counted {100 * found['gate']:.0f} %"
     else:
         counted = f"{alike}, so that source means counted in full"
-    if found["weight"] < WEAK:
+    if found["weight"] < WEAK and found["taught"] < HARDLY_TAUGHT:
         return f"{counted}; source evidence weak: stayed near the frozen model"
-    return f"{counted}; weight of the evidence {found['weight']:.2f}"
+    return (
+        f"{counted}; texts of known classes {100 * found['taught']:.0f} % of the way to what the "
+        f"source teaches, weight of the class means {found['weight']:.2f}"
+    )

@@ -14,7 +14,7 @@ from sklearn.manifold import trustworthiness
 from sreclip.errors import ConfigError
 from sreclip.evaluate.stored import read_evaluations
 from sreclip.methods.clip_adapter import ClipAdapter
-from sreclip.methods.placing import Gaussians
+from sreclip.methods.placed import Gaussians
 from sreclip.plan.plan import Plan
 from sreclip.report.adapted import MOVES, Images
 from sreclip.report.feature_map import RING, Maps, map_figures, read_maps
@@ -84,7 +84,7 @@ def test_sre_clip_puts_source_means_where_it_places_known_classes() -> None:
     means = np.stack([images.source[images.source_classes == c].mean(axis=0) for c in range(3)])
     unknown = rng.standard_normal((2, 6))
     placed = torch.from_numpy(np.concatenate([means + shift, unknown]))
-    gaussians = Gaussians.about(placed, torch.full((5,), 7.0).double(), whitener, 0.3)
+    gaussians = Gaussians.about(placed, torch.full((5,), 7.0).double(), whitener, 0.3, 0.2)
     state = {name: each.numpy() for name, each in vars(gaussians).items()}
     moved, words = MOVES["sre_clip"]({"steps": 0}, state, images)
     assert moved.source == pytest.approx((images.source + shift) @ whitener.numpy())
