@@ -37,7 +37,7 @@ def taught_texts(data: FitData, anchor: float) -> Tensor:
     own, texts = known_labels(data.source_labels[::every], known), data.text.features[known]
     with torch.inference_mode(False), torch.enable_grad():
         images, own, texts = images.clone(), own.clone(), texts.clone()
-        residual = torch.zeros_like(texts, requires_grad=True)
+        residual = torch.zeros_like(texts).requires_grad_()
         solver = torch.optim.LBFGS([residual], max_iter=STEPS, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
