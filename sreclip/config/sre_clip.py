@@ -95,7 +95,8 @@ class SreClipSettings(GcnSettings):
     )
     class_bias: Fraction = Field(
         0.35,
-        description="Part of the bias per class that brings the target to equal class shares.",
+        description="Part of the bias per class that makes the shares of known classes equal among "
+        "themselves, and those of unknown ones.",
     )
     most_lift: float = Field(
         3.0,

@@ -85,7 +85,7 @@ class Placing:
         self.score = score or data.text.zero_shot_logits
         self.target = TargetImages(
             widened(data.target_features),
-            len(self.known),
+            self.known,
             settings.class_bias,
             settings.most_lift,
         )

@@ -28,14 +28,14 @@ class TargetImages:
     ----------
     features
         ``(n_images, dim)``.
-    n_classes
-        How many classes there are.
+    known
+        The known classes, ``(n_classes,)``: the bias leaves how many images are of these.
     strength, most_lift
         Of the class bias, see `sreclip.refinement.class_bias`.
     """
 
     features: Tensor
-    n_classes: int
+    known: Tensor
     strength: float
     most_lift: float
 
@@ -45,17 +45,26 @@ class TargetImages:
     @property
     def per_class(self) -> float:
         """Images per class."""
-        return len(self) / self.n_classes
+        return len(self) / len(self.known)
 
     def half(self, number: int) -> TargetImages:
         """Return every second image, from the first or from the second on."""
         return replace(self, features=self.features[number::2])
 
     def predicted(self, score: Score) -> tuple[ClassBias, Candidates]:
-        """Return the bias towards equal shares of some logits, and the predictions with it."""
-        blocks = score_in_blocks(score, self.features, self.n_classes)
-        predictions = Candidates.from_blocks(blocks, len(self), self.n_classes)
-        bias = class_bias(predictions, self.strength, most_lift=self.most_lift, tolerance=TOLERANCE)
+        """Return the bias of some logits, and the predictions with it.
+
+        It makes known classes equal among themselves, and the unknown ones.
+        """
+        blocks = score_in_blocks(score, self.features, len(self.known))
+        predictions = Candidates.from_blocks(blocks, len(self), len(self.known))
+        bias = class_bias(
+            predictions,
+            self.strength,
+            most_lift=self.most_lift,
+            tolerance=TOLERANCE,
+            group=self.known,
+        )
         return bias, bias.added_to(predictions)
 
     def means(self, predictions: Candidates, sharpness: float) -> tuple[Tensor, Tensor]:

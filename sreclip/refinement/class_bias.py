@@ -59,15 +59,18 @@ def class_bias(
     uniform: float = UNIFORM,
     most_lift: float = math.inf,
     tolerance: float = TOLERANCE,
+    group: Tensor | None = None,
 ) -> ClassBias:
     r"""Return ``strength`` times the bias that moves the target to given class shares.
 
     The bias b solves :math:`\frac1n \sum_i \mathrm{softmax}(\log p_i + b)_c = \pi_c` for every
     class c: entropic transport of the images, of equal weight, onto the shares :math:`\pi`. It is
     the minimum of the convex :math:`\frac1n \sum_i \log \sum_c \exp(\log p_{ic} + b_c) - \pi b`,
-    found by L-BFGS. The shares are ``uniform`` times equal ones, the rest `em_shares`, and none is
-    more than ``most_lift`` times the class's mean prediction: what is left of the images then goes
-    to the classes that are predicted more often than their share.
+    found by L-BFGS. The shares are ``uniform`` times equal ones, the rest `em_shares`. With a
+    ``group`` of classes, bool ``(n_classes,)``, these and the others are made equal among
+    themselves, and keep what is predicted of them together. No share is more than ``most_lift``
+    times the class's mean prediction: what is left of the images then goes to the classes that are
+    predicted more often than their share.
 
     With more than `MOST_CANDIDATES` classes an image goes to its candidates alone, and a class
     cannot have any share: it gets at most half of the images that it is a candidate of, the others
@@ -80,6 +83,11 @@ def class_bias(
     shares = equal if uniform == 1 else uniform * equal + (1 - uniform) * em_shares(candidates)
     predicted = _totals(candidates, torch.zeros_like(shares))
     present = predicted > 0
+    if group is not None:
+        shares = shares.clone()
+        for part in (group.to(shares.device), ~group.to(shares.device)):
+            total = predicted[part].sum() / len(candidates)
+            shares[part] *= total / shares[part].sum().clamp_min(TOLERANCE)
     if most_lift < math.inf:
         mean = predicted / len(candidates)
         shares = torch.minimum(shares, most_lift * mean)

@@ -120,6 +120,16 @@ def test_a_class_that_few_images_could_be_asks_for_no_more_than_half_of_them() -
     torch.testing.assert_close(reached, shares / shares.sum(), atol=1e-5, rtol=0)
 
 
+def test_a_group_keeps_what_is_predicted_of_it(planted: Planted) -> None:
+    candidates = candidates_of(predictions(planted))
+    before = candidates.log_p.double().exp().mean(dim=0)
+    group = torch.arange(candidates.n_classes) < 2
+    after = class_bias(candidates, 1.0, group=group).added_to(candidates).log_p.exp().mean(dim=0)
+    for part in (group, ~group):
+        expected = before[part].mean().expand(int(part.sum()))
+        torch.testing.assert_close(after[part].double(), expected, rtol=0, atol=1e-4)
+
+
 def test_a_share_is_lifted_so_far_and_no_further() -> None:
     """Of three classes one is hardly predicted: it may have twice its share, and no third."""
     logits = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)).double()

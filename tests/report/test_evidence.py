@@ -6,7 +6,6 @@ import pytest
 
 from sreclip.report.evidence import evidence_note
 
-
 IN_FULL, PARTLY = "so that source means counted in full", "so that source means counted 40 %"
 
 
