@@ -20,7 +20,7 @@ from sreclip.cli.app import (
     plan_of,
     registered_method,
 )
-from sreclip.errors import ConfigError, DataError
+from sreclip.errors import ConfigError
 from sreclip.model import Format, Way
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def predict(
             pairs = model.pairs(names, top=top, reject=reject, workers=workers)
         found = sorter.sorted(pairs) if sorter else (prediction for _, prediction in pairs)
     summary = Summary()
-    counted = _counted(summary.of(found), quiet or out is None)
+    counted = _counted(summary.of(found, some=not watch), quiet or out is None)
     if growing:
         with contextlib.suppress(KeyboardInterrupt):
             growing.write(counted)
@@ -142,10 +142,6 @@ def predict(
         )
     for line in summary.lines(model, reject, out, sorter):
         log.info("%s", line)
-    if not (summary.n or watch):
-        raise ConfigError("there is no image", "give files, or folders that hold images")
-    if summary.n == summary.unreadable and not watch:
-        raise DataError("no image could be read", "the reasons are in the column reason")
 
 
 def _names(given: Iterable[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sreclip.errors import counted
+from sreclip.errors import DataError, counted
 from sreclip.evaluate.background import REASON
 from sreclip.model.model import Model
 from sreclip.model.prediction import Prediction
@@ -18,9 +18,16 @@ class Summary:
     def __init__(self) -> None:
         self.n = self.unreadable = self.uncertain = self.background = 0
         self._total = 0.0
+        self._reason = ""
 
-    def of(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-        """Pass predictions on."""
+    def of(self, predictions: Iterable[Prediction], *, some: bool = False) -> Iterator[Prediction]:
+        """Pass predictions on; with ``some`` they end with an error where no image has any.
+
+        Raises
+        ------
+        DataError
+            There was no image, or none that could be read.
+        """
         for prediction in predictions:
             self.n += 1
             if prediction.label:
@@ -31,7 +38,15 @@ class Summary:
                 self.uncertain += 1
             else:
                 self.unreadable += 1
+                self._reason = self._reason or f"{prediction.path}: {prediction.reason}"
             yield prediction
+        if some and not self.n:
+            raise DataError("there is no image", "give files, or folders that hold images")
+        if some and self.n == self.unreadable:
+            more = f", and {self.n - 1:,} more" if self.n > 1 else ""
+            raise DataError(
+                f"no image could be read: {self._reason}{more}", "name images that are there"
+            )
 
     @property
     def labelled(self) -> int:

@@ -470,6 +470,10 @@ def test_wrong_use_is_told(done: Project, models: Path) -> None:
         assert said in predict(models, *arguments, code=2).stderr
     (models / "void").mkdir()
     assert "there is no image" in predict(models, "zero_shot", "void", code=2).stderr
+    (models / "kept.csv").write_text("of an earlier call")
+    gone = predict(models, "zero_shot", "no-folder/", "gone.png", "--out", "kept.csv", code=2)
+    assert "no image could be read: no-folder/: there is no such file, and 1 more" in gone.stderr
+    assert (models / "kept.csv").read_text() == "of an earlier call"
     (done.folder / "taken").mkdir()
     assert "taken exists" in done.run("sreclip", "save", "zero_shot", "taken", check=False).stderr
     missing = done.run("sreclip", "save", "linear_probe", "probe", check=False)
