@@ -77,12 +77,14 @@ def programs() -> Iterator[Finding]:
     """Look for git, the folders of git and DVC, and Slurm."""
     if shutil.which("git") is None:
         yield note("git", "not on the path: results will not name a commit", "install git")
-    elif git("rev-parse", "--git-dir") is None:
+    elif git("rev-parse", "--git-dir") is not None:
+        yield ok("git", "this folder is in a repository")
+    elif Path("params.yaml").is_file():
         yield note(
             "git", "this folder is in no repository: results will not name a commit", "git init"
         )
     else:
-        yield ok("git", "this folder is in a repository")
+        yield ok("git", "here; this folder is no project")
     if Path(".dvc").is_dir():
         yield ok("DVC", "set up here: dvc repro runs and versions the pipeline")
     elif Path("dvc.yaml").is_file():

@@ -90,6 +90,8 @@ def test_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.setattr(shutil, "which", {"git": "/git"}.get)
+    assert named(software.programs(), "git").mark == "ok"  # a folder of photos, say
+    (tmp_path / "params.yaml").touch()
     found = list(software.programs())
     assert named(found, "git").mend == "git init"
     assert named(found, "DVC").mark == named(found, "Slurm").mark == "ok"
