@@ -150,9 +150,15 @@ def test_overrides_on_the_command_line(done: Project) -> None:
     printed = done.snakemake(
         "-n", "all", "--config", "methods={sre_clip: {trusts: 1}}", check=False
     )
-    assert "methods.sre_clip.trusts: unknown key" in printed
+    assert "params.yaml and --config: methods.sre_clip.trusts: unknown key" in printed
     assert "did you mean 'trust'?" in printed
     assert "Traceback" not in printed
+
+
+def test_messages_name_every_file_of_parameters(done: Project) -> None:
+    (done.folder / "more.yaml").write_text("train: {seds: [1]}\n")
+    printed = done.snakemake("-n", "all", "--configfile", "more.yaml", check=False)
+    assert "sreclip: params.yaml and more.yaml: train.seds: unknown key" in printed
 
 
 def test_without_records_and_with_other_times_nothing_is_made_again(done: Project) -> None:
@@ -186,7 +192,7 @@ def test_a_removed_page_is_published_again(done: Project) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"trian": {}}, "trian: unknown key"),
+        ({"trian": {}}, "sreclip: params.yaml: trian: unknown key"),
         ({"backbone__name": "minni"}, "did you mean 'mini'?"),
         ({"split__unknown": 9}, "9 of 4 classes"),
         ({"split__unknown": ["carr"]}, "did you mean 'car'?"),

@@ -58,11 +58,19 @@ OUTPUT = workflow.output_settings
 # that its run was started with, and finds them by the environment.
 RUN_PARAMS = None if MAIN else os.environ.get(RUN_PARAMS_VARIABLE)
 
+
+def sources():
+    """Say where the parameters come from."""
+    given = workflow.config_settings
+    files = dict.fromkeys(map(os.path.relpath, ["params.yaml", *given.configfiles]))
+    return " and ".join([*files, *(["--config"] if given.config else [])])
+
+
 try:
     PARAMS = (
         read_run_params(Path(RUN_PARAMS))
         if RUN_PARAMS
-        else parse_params(config, "params.yaml and --config")
+        else parse_params(config, sources())
     )
     PLAN = Plan(PARAMS)
     TASK, PREPARED = load_task(PARAMS.task.name), (PARAMS.task.settings, PLAN.task.path)
