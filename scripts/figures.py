@@ -41,7 +41,8 @@ IMAGES = {
 }
 KNOWN_CLASSES, UNKNOWN_CLASSES = ("animal", "car", "clock"), ("bird", "fruit", "building")
 PARTS = {
-    "trust 0": "evidence of images",
+    "taught 0": "taught texts",
+    "trust 0": "places of images",
     "class_bias 0": "class bias",
     "relation_images 0": "relation",
     "pull 0": "pull of neighbours",
@@ -266,9 +267,9 @@ def parts() -> str:
     note = "H in percent; orange: less than SRE-CLIP with all its parts, blue: more"
     return drawing(
         940,
-        364,
+        408,
         "H on six sets: zero-shot, SRE-CLIP, and SRE-CLIP without each of its parts",
-        [*shapes, text(250, 350, note, "small")],
+        [*shapes, text(250, 394, note, "small")],
     )
 
 

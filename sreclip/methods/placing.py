@@ -39,8 +39,8 @@ class Evidence:
 
     Attributes
     ----------
-    bias, predictions
-        What the target's images are by the texts.
+    bias
+        What the predictions of the texts need.
     source
         What the source says.
     transfer
@@ -50,7 +50,6 @@ class Evidence:
     """
 
     bias: ClassBias
-    predictions: Candidates
     source: SourceEvidence
     transfer: float
     gate: float
@@ -66,8 +65,7 @@ class Fitted:
 
     def scored(self, score: Score) -> Score:
         """Return the logits of images by these places, ``score`` being those of the texts."""
-        logits = added(score, self.gaussians)
-        return lambda images: logits(images) + self.bias.bias
+        return biased(added(score, self.gaussians), self.bias)
 
 
 class Placing:
@@ -94,13 +92,13 @@ class Placing:
     def run(self) -> Placed:
         """Return the state and the labels."""
         settings, texts, part = self.settings, None, 0.0
-        self.evidence = self.judged()
+        predictions, self.evidence = self.judged()
         if self.teaches:
             gate = opened(self.evidence.transfer, TAUGHT_FULLY * settings.full_transfer)
             part = settings.taught * gate
             texts = self.taught(part)
             self.score = replace(self.data.text, features=texts).zero_shot_logits
-            self.evidence = self.judged(self.evidence.source)
+            predictions, self.evidence = self.judged(self.evidence.source)
         evidence = self.evidence
         facts = {
             "taught": part,
@@ -109,20 +107,21 @@ class Placing:
             "gate": evidence.gate,
             "weight": self.weight(self.target),
         }
-        fitted = self.placed(self.target, evidence.bias, evidence.predictions)
+        fitted = self.placed(self.target, evidence.bias, predictions)
+        del predictions  # with many images they are large
         labels = self.pulled(fitted.predictions) if settings.pull else fitted.predictions
         facts["temperature"] = 1.0
         if settings.calibrated:
             facts["agreement"] = self.agreement()
-            texts_alone = Fitted(None, evidence.bias, evidence.predictions).scored(self.score)
+            texts_alone = biased(self.score, evidence.bias)
             wanted = confidence(labels, self.target.features, texts_alone, facts["agreement"])
             facts["temperature"] = temperature_for(labels, wanted)
             log_p = (labels.log_p / facts["temperature"]).log_softmax(dim=1)
             labels = replace(labels, log_p=log_p)
         return Placed(fitted.gaussians, fitted.bias, facts["temperature"], texts, labels, facts)
 
-    def judged(self, source: SourceEvidence | None = None) -> Evidence:
-        """Look at the target by the texts, and at how alike the source is."""
+    def judged(self, source: SourceEvidence | None = None) -> tuple[Candidates, Evidence]:
+        """Return what the target's images are by the texts, and how alike the source is."""
         full = self.settings.full_transfer
         bias, predictions = self.target.predicted(self.score)
         source = source or source_evidence(
@@ -130,7 +129,7 @@ class Placing:
         )
         counts, means = self.target.means(predictions, self.settings.sharpness)
         transfer = correlation(source, means, self.shared(source, counts))
-        return Evidence(bias, predictions, source, transfer, opened(transfer, full))
+        return predictions, Evidence(bias, source, transfer, opened(transfer, full))
 
     def shared(self, source: SourceEvidence, counts: Tensor) -> Tensor:
         """Return the weights of known classes: each by its images in the domain that has fewer."""
@@ -228,6 +227,11 @@ class Placing:
 def opened(transfer: float, full: float) -> float:
     """Return how far a gate is open that is fully open from a transfer of ``full`` on."""
     return min(1.0, max(0.0, transfer) / full) if full else 1.0
+
+
+def biased(score: Score, bias: ClassBias) -> Score:
+    """Return the logits of ``score`` with a bias."""
+    return lambda images: score(images) + bias.bias
 
 
 def weighted(
