@@ -6,24 +6,24 @@ import math
 
 from torch import Tensor
 
+from sreclip.methods.logits import score_in_blocks
 from sreclip.methods.source_evidence import Score
 from sreclip.refinement.candidates import Candidates
 
-CHUNK = 1 << 10
 HALVINGS = 40
 MOST_TEMPERATURE = 100.0
 
 
-def agreement(features: Tensor, one: Score, two: Score) -> float:
+def agreement(features: Tensor, n_classes: int, one: Score, two: Score) -> float:
     """Return the chance that labels drawn from two predictions are the same, a mean over images.
 
     Between two fits on different images it is about the accuracy of either, where their confidence
     is right (Jiang et al., ICLR 2022, for the predicted classes).
     """
+    blocks = (score_in_blocks(score, features, n_classes) for score in (one, two))
     total = 0.0
-    for images in features.split(CHUNK):
-        first, second = (score(images).softmax(dim=1) for score in (one, two))
-        total += float((first * second).sum())
+    for first, second in zip(*blocks, strict=True):
+        total += float((first.logits.softmax(dim=1) * second.logits.softmax(dim=1)).sum())
     return total / len(features)
 
 
@@ -32,8 +32,8 @@ def confidence(labels: Candidates, features: Tensor, texts: Score, agreed: float
 
     What they have beyond the predictions of the texts counts by the agreement.
     """
-    best = labels.log_p.argmax(dim=1, keepdim=True)
-    own = float(labels.log_p.gather(1, best).exp().mean())
+    largest, best = labels.log_p.max(dim=1, keepdim=True)
+    own = float(largest.exp().mean())
     classes = labels.classes.gather(1, best).long()
     total = 0.0
     for rows in labels.chunks():
@@ -45,10 +45,9 @@ def confidence(labels: Candidates, features: Tensor, texts: Score, agreed: float
 
 def temperature_for(labels: Candidates, wanted: float) -> float:
     """Return the temperature, at least 1, at which predicted classes have a mean probability."""
-    best = labels.log_p.argmax(dim=1, keepdim=True)
     low, high = 0.0, math.log(MOST_TEMPERATURE)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        p = (labels.log_p / math.exp(middle)).log_softmax(dim=1).gather(1, best).exp()
+        p = (labels.log_p / math.exp(middle)).softmax(dim=1).amax(dim=1)
         low, high = (middle, high) if float(p.mean()) > wanted else (low, middle)
     return math.exp(low)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -170,6 +171,11 @@ def sparse_tensor(matrix: csr_array) -> Tensor:
 def known_labels(labels: Tensor, known: Tensor) -> Tensor:
     """Renumber class labels to positions among the known classes."""
     return (torch.cumsum(known.long(), 0) - 1)[labels]
+
+
+def spaced(n: int, most: int) -> slice:
+    """Return the evenly spaced ones of n, at most so many."""
+    return slice(None, None, max(1, math.ceil(n / most)))
 
 
 def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:

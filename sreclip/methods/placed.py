@@ -76,7 +76,7 @@ class Placed:
 
     def logits(self, features: Tensor, score: Score) -> Tensor:
         """Return the logits of images ``(n_images, dim)``; neighbours do not count."""
-        return (added(score, self.gaussians)(features) + self.bias.bias) / self.temperature
+        return biased(added(score, self.gaussians), self.bias)(features) / self.temperature
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors by name, for safetensors."""
@@ -91,3 +91,8 @@ def added(score: Score, gaussians: Gaussians | None) -> Score:
     if gaussians is None:
         return score
     return lambda images: score(images) + gaussians(images)
+
+
+def biased(score: Score, bias: ClassBias) -> Score:
+    """Return the logits of ``score`` with a bias."""
+    return lambda images: score(images) + bias.bias

@@ -12,7 +12,7 @@ from sreclip.config.sre_clip import SreClipSettings
 from sreclip.methods.confidence import agreement, confidence, temperature_for
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
-from sreclip.methods.placed import Gaussians, Placed, added
+from sreclip.methods.placed import Gaussians, Placed, added, biased
 from sreclip.methods.source_evidence import (
     Score,
     SourceEvidence,
@@ -78,7 +78,7 @@ class Placing:
     def __init__(self, data: FitData, settings: SreClipSettings, score: Score | None) -> None:
         self.data, self.settings = data, settings
         self.known = data.text.known
-        self.teaches = score is None and settings.taught > 0
+        self.most_taught = settings.taught if score is None else 0.0
         self.places = settings.trust > 0 and settings.placements > 0
         self.score = score or data.text.zero_shot_logits
         self.target = TargetImages(
@@ -91,11 +91,10 @@ class Placing:
     @torch.no_grad()
     def run(self) -> Placed:
         """Return the state and the labels."""
-        settings, texts, part = self.settings, None, 0.0
+        settings, texts = self.settings, None
         predictions, self.evidence = self.judged()
-        if self.teaches:
-            gate = opened(self.evidence.transfer, TAUGHT_FULLY * settings.full_transfer)
-            part = settings.taught * gate
+        gate = opened(self.evidence.transfer, TAUGHT_FULLY * settings.full_transfer)
+        if part := self.most_taught * gate:
             texts = self.taught(part)
             self.score = replace(self.data.text, features=texts).zero_shot_logits
             predictions, self.evidence = self.judged(self.evidence.source)
@@ -221,17 +220,12 @@ class Placing:
         scores = (
             self.placed(half, *half.predicted(self.score)).scored(self.score) for half in halves
         )
-        return agreement(self.target.features, *scores)
+        return agreement(self.target.features, len(self.known), *scores)
 
 
 def opened(transfer: float, full: float) -> float:
     """Return how far a gate is open that is fully open from a transfer of ``full`` on."""
     return min(1.0, max(0.0, transfer) / full) if full else 1.0
-
-
-def biased(score: Score, bias: ClassBias) -> Score:
-    """Return the logits of ``score`` with a bias."""
-    return lambda images: score(images) + bias.bias
 
 
 def weighted(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sreclip.methods.class_statistics import class_means, pooled_covariance, ridged
-from sreclip.methods.data import FitData, known_labels
+from sreclip.methods.data import FitData, known_labels, spaced
 from sreclip.methods.logits import widened
 
 # Weights of the Gaussians that held-out source images choose from.
@@ -88,7 +88,7 @@ def source_evidence(
 def _judged(evidence: SourceEvidence, data: FitData, score: Score) -> float:
     known, labels = data.text.known, data.source_labels
     rows = (evidence.counts[labels] > 1).nonzero()[:, 0]
-    rows = rows[:: max(1, math.ceil(len(rows) / MOST_JUDGES))]
+    rows = rows[spaced(len(rows), MOST_JUDGES)]
     images, own = widened(data.source_features[rows]), known_labels(labels[rows], known)
     places, means = images @ evidence.whitener, evidence.means[known] @ evidence.whitener
     counts = evidence.counts[known].expand(len(rows), -1).clone()

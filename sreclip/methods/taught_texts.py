@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sreclip.methods.data import FitData, known_labels
+from sreclip.methods.data import FitData, known_labels, spaced
 from sreclip.methods.logits import widened
 
 STEPS = 60
@@ -32,11 +30,9 @@ def taught_texts(data: FitData, anchor: float) -> Tensor:
         ``(n_known, dim)``, float32.
     """
     known, scale = data.text.known, data.text.logit_scale
-    every = max(1, math.ceil(len(data.source_labels) / MOST_TEACHERS))
-    images = widened(data.source_features[::every])
-    own, texts = known_labels(data.source_labels[::every], known), data.text.features[known]
-    with torch.inference_mode(False), torch.enable_grad():
-        images, own, texts = images.clone(), own.clone(), texts.clone()
+    some, texts = spaced(len(data.source_labels), MOST_TEACHERS), data.text.features[known]
+    images, own = widened(data.source_features[some]), known_labels(data.source_labels[some], known)
+    with torch.enable_grad():
         residual = torch.zeros_like(texts).requires_grad_()
         solver = torch.optim.LBFGS([residual], max_iter=STEPS, line_search_fn="strong_wolfe")
 

@@ -83,13 +83,12 @@ def class_bias(
     shares = equal if uniform == 1 else uniform * equal + (1 - uniform) * em_shares(candidates)
     predicted = _totals(candidates, torch.zeros_like(shares))
     present = predicted > 0
+    mean = predicted / len(candidates)
     if group is not None:
-        shares = shares.clone()
-        for part in (group.to(shares.device), ~group.to(shares.device)):
-            total = predicted[part].sum() / len(candidates)
-            shares[part] *= total / shares[part].sum().clamp_min(TOLERANCE)
+        group = group.to(shares.device)
+        for part in (group, ~group):
+            shares[part] *= mean[part].sum() / shares[part].sum().clamp_min(TOLERANCE)
     if most_lift < math.inf:
-        mean = predicted / len(candidates)
         shares = torch.minimum(shares, most_lift * mean)
         # What they may not have stays where it is predicted.
         above = (mean - shares).clamp_min(0)
