@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from sreclip.methods.logits import score_in_blocks
+from sreclip.methods.logits import score_in_blocks, widened
 from sreclip.methods.source_evidence import Score
 from sreclip.refinement.candidates import Candidates
 
@@ -37,7 +37,7 @@ def confidence(labels: Candidates, features: Tensor, texts: Score, agreed: float
     classes = labels.classes.gather(1, best).long()
     total = 0.0
     for rows in labels.chunks():
-        p = texts(features[rows]).softmax(dim=1)
+        p = texts(widened(features[rows])).softmax(dim=1)
         total += float(p.gather(1, classes[rows]).sum())
     by_text = total / len(labels)
     return by_text + agreed * (own - by_text)

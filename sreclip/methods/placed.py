@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
+import torch
 from torch import Tensor
 
+from sreclip.methods.data import ClassText
 from sreclip.methods.source_evidence import Score, certainty
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.class_bias import ClassBias
@@ -48,7 +50,19 @@ class Gaussians:
     def __call__(self, features: Tensor) -> Tensor:
         """Return the terms of some images, ``(n_images, n_classes)``."""
         lengths = (features @ self.whitener).square().sum(dim=1, keepdim=True)
-        return features @ self.vectors.T - self.offsets - lengths * self.radii
+        terms = torch.addmm(-self.offsets, features, self.vectors.T)
+        return terms.addmm_(lengths, -self.radii[None])
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """The logits of the texts."""
+
+    text: ClassText
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Return the logits of some images, ``(n_images, n_classes)``."""
+        return self.text.zero_shot_logits(features)
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,9 @@ def added(score: Score, gaussians: Gaussians | None) -> Score:
     """Return the logits of ``score`` with what Gaussians add."""
     if gaussians is None:
         return score
+    if isinstance(score, TextScore):  # linear as well: one product is enough
+        texts = score.text.logit_scale * score.text.features
+        return replace(gaussians, vectors=gaussians.vectors + texts)
     return lambda images: score(images) + gaussians(images)
 
 

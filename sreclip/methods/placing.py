@@ -12,7 +12,7 @@ from sreclip.config.sre_clip import SreClipSettings
 from sreclip.methods.confidence import agreement, confidence, temperature_for
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import widened
-from sreclip.methods.placed import Gaussians, Placed, added, biased
+from sreclip.methods.placed import Gaussians, Placed, TextScore, added, biased
 from sreclip.methods.source_evidence import (
     Score,
     SourceEvidence,
@@ -80,9 +80,9 @@ class Placing:
         self.known = data.text.known
         self.most_taught = settings.taught if score is None else 0.0
         self.places = settings.trust > 0 and settings.placements > 0
-        self.score = score or data.text.zero_shot_logits
+        self.score = score or TextScore(data.text)
         self.target = TargetImages(
-            widened(data.target_features),
+            data.target_features,
             self.known,
             settings.class_bias,
             settings.most_lift,
@@ -96,7 +96,7 @@ class Placing:
         gate = opened(self.evidence.transfer, TAUGHT_FULLY * settings.full_transfer)
         if part := self.most_taught * gate:
             texts = self.taught(part)
-            self.score = replace(self.data.text, features=texts).zero_shot_logits
+            self.score = TextScore(replace(self.data.text, features=texts))
             predictions, self.evidence = self.judged(self.evidence.source)
         evidence = self.evidence
         facts = {
@@ -108,7 +108,9 @@ class Placing:
         }
         fitted = self.placed(self.target, evidence.bias, predictions)
         del predictions  # with many images they are large
-        labels = self.pulled(fitted.predictions) if settings.pull else fitted.predictions
+        if settings.pull:
+            fitted = replace(fitted, predictions=self.pulled(fitted.predictions))
+        labels = fitted.predictions
         facts["temperature"] = 1.0
         if settings.calibrated:
             facts["agreement"] = self.agreement()
@@ -202,7 +204,7 @@ class Placing:
     def pulled(self, predictions: Candidates) -> Candidates:
         """Return predictions that the nearest images pull; less where classes have few images."""
         search = neighbour_search(self.settings.neighbours)
-        graph, scale = neighbour_graph(self.target.features, search)
+        graph, scale = neighbour_graph(widened(self.target.features), search)
         scale *= self.settings.pull * self.target.per_class / (self.target.per_class + HALF_PULLED)
         pairs = pairs_of(self.target.features, graph, predictions)
         logits = torch.empty_like(predictions.log_p)

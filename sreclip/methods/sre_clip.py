@@ -16,7 +16,7 @@ from sreclip.methods.adapter_training import (
 )
 from sreclip.methods.data import FitData
 from sreclip.methods.logits import Block, score_in_blocks
-from sreclip.methods.placed import Placed
+from sreclip.methods.placed import Placed, TextScore
 from sreclip.methods.placing import Placing
 from sreclip.methods.transductive import same_images
 from sreclip.refinement.candidates import Candidates
@@ -77,14 +77,13 @@ class SreClip(Adaptable):
         if self.adapters_:
             self.adapters_.settle(data)
         self._target_features = data.target_features
-        self.placed_ = Placing(data, self.settings, self._score if self.adapters_ else None).run()
+        self.placed_ = Placing(data, self.settings, self._adapted if self.adapters_ else None).run()
         if self.placed_.texts is not None:
             self.text_ = replace(data.text, features=self.placed_.texts)
 
-    def _score(self, features: Tensor) -> Tensor:
-        if self.adapters_:
-            return self.text_.logit_scale * self.adapters_.cosines(features)
-        return self.text_.zero_shot_logits(features)
+    def _adapted(self, features: Tensor) -> Tensor:
+        assert self.adapters_
+        return self.text_.logit_scale * self.adapters_.cosines(features)
 
     def _blocks(self, features: Tensor) -> Iterator[Block]:
         labels = self.placed_.labels
@@ -93,7 +92,8 @@ class SreClip(Adaptable):
         return score_in_blocks(self._logits, features, len(self.text_.features))
 
     def _logits(self, features: Tensor) -> Tensor:
-        return self.placed_.logits(features, self._score)
+        score = self._adapted if self.adapters_ else TextScore(self.text_)
+        return self.placed_.logits(features, score)
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         self.text_ = replace(self.text_, features=state["text"])

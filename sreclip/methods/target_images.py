@@ -27,7 +27,7 @@ class TargetImages:
     Attributes
     ----------
     features
-        ``(n_images, dim)``.
+        ``(n_images, dim)``; may be float16.
     known
         The known classes, ``(n_classes,)``: the bias leaves how many images are of these.
     strength, most_lift

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sreclip.refinement.candidates import Candidates
+from sreclip.methods.logits import softmax
+from sreclip.refinement.candidates import ROWS, Candidates
 
 STRENGTH = 0.5
 UNIFORM = 1.0
@@ -99,7 +100,8 @@ def class_bias(
     shares = shares * present
     shares /= shares.sum()
     bias = torch.zeros_like(shares)
-    tables = [_Table(part) for _, part in candidates.parts()]
+    room = torch.empty_like(candidates.log_p[:ROWS], dtype=torch.float64)
+    tables = [_Table(part, room) for _, part in candidates.parts()]
 
     def dual(values: np.ndarray) -> tuple[float, np.ndarray]:
         bias[present] = torch.from_numpy(values)
@@ -145,13 +147,14 @@ def em_shares(candidates: Candidates) -> Tensor:
 class _Table:
     """Log-probabilities of some images in float64, and room for what a step makes of them.
 
-    Fresh memory in each of hundreds of steps would cost several times the arithmetic.
+    Fresh memory in each of hundreds of steps would cost several times the arithmetic: tables share
+    their ``room``, ``(n, k)`` with n at least as many as the images of any.
     """
 
-    def __init__(self, part: Candidates) -> None:
+    def __init__(self, part: Candidates, room: Tensor) -> None:
         # Of less than this nothing is left beside 1, and denormal numbers would be slow.
         self.part, self.log_p = part, part.log_p.double().clamp_min(LEAST)
-        self.room = torch.empty_like(self.log_p)
+        self.room = room[: len(part)]
 
     def softmax(self, bias: Tensor, totals: Tensor) -> float:
         """Add the softmax with a bias to the totals by class; return the logarithms' sum."""
@@ -161,10 +164,9 @@ class _Table:
         else:
             torch.index_select(bias, 0, self.part.classes.flatten(), out=room.view(-1))
             room += self.log_p
-        largest = room.amax(dim=1)
-        torch.softmax(room, dim=1, out=room)
-        _add(totals, self.part, slice(None), room)
-        return float((largest - room.amax(dim=1).log()).sum())
+        p, log_sums = softmax(room, out=room)
+        _add(totals, self.part, slice(None), p)
+        return float(log_sums.sum())
 
 
 def _biased(candidates: Candidates, bias: Tensor) -> Iterator[tuple[slice, Tensor]]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sreclip.methods.logits import BLOCK_VALUES, Block, score_in_blocks, widened
+from sreclip.methods.logits import BLOCK_VALUES, Block, score_in_blocks, softmax, widened
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.gaussians import NEGLIGIBLE
 from sreclip.refinement.pairs import pairs_of
@@ -137,7 +137,7 @@ def _predicted_sums(features: Tensor, vectors: Tensor, scale: float) -> tuple[Te
     for part in features.split(max(1, BLOCK_VALUES // len(vectors))):
         images = widened(part)
         logits = images @ scaled
-        log_sums = logits.logsumexp(dim=1, keepdim=True)
+        p, log_sums = softmax(logits, out=logits)
         log_sum += log_sums.sum()
-        sums.addmm_(logits.sub_(log_sums).exp_().T, images)
+        sums.addmm_(p.T, images)
     return sums, log_sum

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sreclip.methods.logits import widened
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.neighbours import csr
 
@@ -16,7 +17,8 @@ class AllPairs:
     """Every class is a candidate: plain matrix products.
 
     Values ``z_ia`` are kept per image i and its a-th candidate class, ``(n_images, k)``. ``out``
-    has that shape and receives the result. The graph is W, CSR, ``(n_images, n_images)``.
+    has that shape and receives the result. The graph is W, CSR, ``(n_images, n_images)``. Features
+    may be float16.
     """
 
     def __init__(self, features: Tensor, graph: Tensor) -> None:
@@ -25,11 +27,11 @@ class AllPairs:
 
     def scores(self, vectors: Tensor, offsets: Tensor, out: Tensor) -> Tensor:
         """Return ``f_i . v_c - o_c`` for ``(n_classes, dim)`` and ``(n_classes,)``."""
-        return torch.mm(self.features, vectors.T, out=out).sub_(offsets)
+        return torch.mm(widened(self.features), vectors.T, out=out).sub_(offsets)
 
     def sums(self, values: Tensor) -> Tensor:
         """Return ``sum_i z_ic f_i``: ``(n_classes, dim)``."""
-        return values.T @ self.features
+        return values.T @ widened(self.features)
 
     def totals(self, values: Tensor) -> Tensor:
         """Return ``sum_i z_ic``: ``(n_classes,)``."""
@@ -74,20 +76,20 @@ class SparsePairs(AllPairs):
             part, classes = out[chunk], self.classes[chunk].flatten().long()
             counts = torch.full((len(part),), k, device=classes.device)
             pattern = csr(counts, classes, part.new_zeros(part.numel()), n_classes)
-            features = self.features[chunk]
+            features = widened(self.features[chunk])
             found = torch.sparse.sampled_addmm(pattern, features, vectors.T, beta=0.0)
             part.copy_((found.values() - offsets[classes]).view(part.shape))
         return out
 
     def sums(self, values: Tensor) -> Tensor:
         n_classes, k = self.candidates.n_classes, values.shape[1]
-        sums = self.features.new_zeros(n_classes, self.features.shape[1])
+        sums = values.new_zeros(n_classes, self.features.shape[1])
         for start in range(0, len(values), IMAGE_CHUNK):
             chunk = slice(start, start + IMAGE_CHUNK)
             classes = self.classes[chunk].flatten()
             order = classes.argsort(stable=True)
             counts = torch.bincount(classes, minlength=n_classes)
-            features = self.features[chunk]
+            features = widened(self.features[chunk])
             by_class = csr(counts, order // k, values[chunk].flatten()[order], len(features))
             sums.addmm_(by_class, features)
         return sums

@@ -108,7 +108,7 @@ def test_terms_of_the_target_in_numpy(problem: dict[str, Any]) -> None:
     terms = training.terms(training.batch(rows, rows, [soft_labels]))
     source, target = (problem[f"{domain}_features"][rows] for domain in ("source", "target"))
     logits = {
-        name: (array(method._score(images)), array(text.zero_shot_logits(images)))
+        name: (array(method._adapted(images)), array(text.zero_shot_logits(images)))
         for name, images in (("source", source), ("target", target))
     }
     expected = {

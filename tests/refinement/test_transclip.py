@@ -13,7 +13,7 @@ from scipy.special import softmax
 from sreclip.methods.logits import Block
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.neighbours import symmetric
-from sreclip.refinement.pairs import AllPairs, SparsePairs
+from sreclip.refinement.pairs import AllPairs, SparsePairs, pairs_of
 from sreclip.refinement.transclip import transclip
 
 Planted = Callable[..., tuple[torch.Tensor, torch.Tensor]]
@@ -119,6 +119,19 @@ def test_sparse_products_are_those_of_all_pairs(planted: Planted) -> None:
     pulled, pulled_dense = torch.full_like(z, torch.nan), torch.full_like(dense, torch.nan)
     everything.pull(dense, pulled_dense)
     torch.testing.assert_close(some.pull(z, pulled), at_candidates(pulled_dense))
+
+
+@pytest.mark.parametrize("most", [64, 3])
+def test_products_with_float16_features_are_float32(most: int, planted: Planted) -> None:
+    features, centres = (rows.float() for rows in planted(30, classes=5))
+    candidates = candidates_of(features @ centres.T, most)
+    half = features.half()
+    ours, wide = (pairs_of(rows, None, candidates) for rows in (half, half.float()))
+    z = candidates.log_p.exp()
+    assert torch.equal(ours.sums(z), wide.sums(z))
+    of_class = torch.zeros(5)
+    scores = [pairs.scores(centres, of_class, torch.empty_like(z)) for pairs in (ours, wide)]
+    assert torch.equal(*scores)
 
 
 @pytest.mark.parametrize("most", [64, 2])
