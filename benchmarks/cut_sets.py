@@ -3,7 +3,7 @@
     snakemake --cores all extract_features graph --configfile config/clip-caltech101.yaml
     python benchmarks/cut_sets.py config/clip-caltech101.yaml config/pacs-pairs.yaml --splits 3
 
-with one file per set, features extracted; ``FILE:reversed`` as in `defaults.py`. Every case is cut
+with one file per set, features extracted; ``FILE:reversed`` as in `splits.py`. Every case is cut
 from each of the first splits, evenly spaced with ``--splits``, with one seed. Prints known /
 unknown / H (class means, percent) of both. Run it where the features are.
 """
@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from defaults import parser_of_splits, some_splits, values
+from defaults import values
 from measuring import commit
 from numpy.typing import NDArray
-from splits import Split
+from splits import Split, parser_of_splits, some_splits
 
 LARGEST_TO_SMALLEST = 50
 DRAWS = 10

@@ -6,29 +6,24 @@
 with one file per set, features extracted. Every split of a file's sweep is fitted with every
 candidate, one seed. Prints known, unknown and H (class means, percent) of zero-shot and of each
 candidate, and per set the candidate with the best mean H on the *other* sets, with its H on this
-one. ``FILE:reversed`` takes the domains the other way round. Run it where the features are.
+one. ``FILE:reversed`` as in `splits.py`. Run it where the features are.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from measuring import commit
-from splits import Split, plans_of
+from splits import Split, splits_of
 
-from sreclip.config import load_params
 from sreclip.config.methods import MethodsSettings
 from sreclip.errors import SreclipError
 from sreclip.evaluate.accuracy import class_mean, harmonic_mean
-from sreclip.plan.plan import Plan
 from sreclip.train.fits import fit, make_method, score_target
 
-REVERSED = ":reversed"
 # The first are the defaults; of each other one setting differs.
 CANDIDATES: list[dict[str, Any]] = [
     {},
@@ -57,50 +52,6 @@ def values(split: Split, name: str, settings: dict[str, Any]) -> list[float]:
         class_mean(right[rows], split.labels[rows]) or 0.0 for rows in (is_known, ~is_known)
     )
     return [100 * value for value in (known, unknown, harmonic_mean(known, unknown) or 0.0)]
-
-
-def splits_of(file: str) -> list[Split]:
-    """Return every split of a file's sweep."""
-    plan = Plan(load_params(Path(file.removesuffix(REVERSED))))
-    found = [Split.of(each) for each in plans_of(plan)]
-    return _reversed(found) if file.endswith(REVERSED) else found
-
-
-def parser_of_splits(text: str) -> argparse.ArgumentParser:
-    """Return the parser of a script that looks at ``splits`` of ``files``; see `some_splits`."""
-    parser = argparse.ArgumentParser(description=text.splitlines()[0])
-    parser.add_argument("files", nargs="+")
-    parser.add_argument("--splits", type=int, help="look at so many splits of a set only")
-    return parser
-
-
-def some_splits(parser: argparse.ArgumentParser, file: str, most: int | None) -> list[Split]:
-    """Return at most so many splits of a file, evenly spaced; end where it cannot be read."""
-    try:
-        splits = splits_of(file)
-    except SreclipError as error:
-        parser.error(str(error))
-    return splits[:: max(1, len(splits) // (most or len(splits)))][:most]
-
-
-def _reversed(splits: list[Split]) -> list[Split]:
-    """Return splits whose source is the target, and the other way round.
-
-    Source images of a split's unknown classes come from the other splits.
-    """
-    features: dict[int, torch.Tensor] = {}
-    for split in splits:
-        for number in split.inputs.source_labels.unique().tolist():
-            rows = split.inputs.source_labels == number
-            features.setdefault(number, split.inputs.source_features[rows])
-    target = torch.cat([features[number] for number in sorted(features)])
-    labels = np.repeat(sorted(features), [len(features[number]) for number in sorted(features)])
-    found = []
-    for split in splits:
-        kept = torch.from_numpy(split.known[split.labels])
-        source = split.inputs.target_features[kept], torch.from_numpy(split.labels)[kept]
-        found.append(split.with_source(*source).with_target(target, labels))
-    return found
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     snakemake --cores all extract_features graph --configfile config/clip-caltech101.yaml
     python benchmarks/estimates.py config/clip-caltech101.yaml config/pacs-pairs.yaml --splits 4
 
-with one file per set, features extracted; ``FILE:reversed`` as in `defaults.py`. One seed per
+with one file per set, features extracted; ``FILE:reversed`` as in `splits.py`. One seed per
 split. Prints, as means over splits, the accuracy (fraction of images, percent), the estimate by the
 mean confidence, how often its 95 % interval holds the accuracy, and the fraction of class sizes
 that their 95 % intervals hold; with independent mistakes (no correlation) beside. Run it where the
@@ -13,9 +13,8 @@ features are.
 from __future__ import annotations
 
 import numpy as np
-from defaults import parser_of_splits, some_splits
 from measuring import commit
-from splits import Split
+from splits import Split, parser_of_splits, some_splits
 
 from sreclip.config.methods import MethodsSettings
 from sreclip.findings import estimate

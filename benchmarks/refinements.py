@@ -5,9 +5,9 @@
 
 Prints the mean H (class means, percent) per method and steps, with one seed, and the seconds per
 fit; the best of a column is bold. ``--metric ausuc`` prints the area under the curve of known and
-unknown instead, ``--times K`` multiplies all logits before the first step. Run it where the
-features were extracted. Each method is fitted once per split, so that this takes a fraction of a
-sweep's time.
+unknown instead, ``--times K`` multiplies all logits before the first step; ``FILE:reversed`` as in
+`splits.py`. Run it where the features were extracted. Each method is fitted once per split, so that
+this takes a fraction of a sweep's time.
 """
 
 from __future__ import annotations
@@ -15,19 +15,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from measuring import commit
-from splits import Split, plans_of
+from splits import Split, plan_of, splits_of
 
-from sreclip.config import load_params
-from sreclip.config.methods import METHOD_NAMES
+from sreclip.config.methods import METHOD_NAMES, MethodsSettings
 from sreclip.errors import SreclipError
 from sreclip.evaluate.metrics import run_metrics
 from sreclip.methods.logits import collect
-from sreclip.plan.plan import Plan
 from sreclip.refinement import Refinement
 from sreclip.refinement.refine import refine
 from sreclip.train.fits import fit, make_method
@@ -44,12 +41,12 @@ STEPS: dict[str, tuple[Refinement, ...]] = {
 
 
 def seconds_and_values(
-    split: Split, plan: Plan, name: str, times: float, metric: str
+    split: Split, methods: MethodsSettings, name: str, times: float, metric: str
 ) -> list[float]:
     """Return the seconds of a fit and the metric after each of `STEPS`."""
     every = np.ones(len(split.labels), dtype=bool)
     start = time.perf_counter()
-    method = fit(make_method(name, plan.params.methods.settings(name), 0), split.inputs)
+    method = fit(make_method(name, methods.settings(name), 0), split.inputs)
     features, known = split.inputs.target_features, split.inputs.text.known
     with torch.inference_mode():
         blocks = list(method.logit_blocks(features))
@@ -67,7 +64,7 @@ def seconds_and_values(
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--params", default="params.yaml", help="file of parameters")
     parser.add_argument("--splits", type=int, help="look at the first so many splits only")
     parser.add_argument("--methods", default=",".join(METHOD_NAMES))
     parser.add_argument("--times", type=float, default=1.0, help="factor of all logits")
@@ -77,19 +74,18 @@ def main() -> None:
     if unknown := set(names) - set(METHOD_NAMES):
         parser.error(f"no such method: {', '.join(sorted(unknown))}")
     try:
-        plan = Plan(load_params(arguments.params))
-        measure(plan, names, arguments.splits, arguments.times, arguments.metric)
+        measure(arguments.params, names, arguments.splits, arguments.times, arguments.metric)
     except SreclipError as error:
         parser.error(str(error))
 
 
-def measure(plan: Plan, names: list[str], most: int | None, times: float, metric: str) -> None:
+def measure(file: str, names: list[str], most: int | None, times: float, metric: str) -> None:
     """Print the table."""
-    splits = [Split.of(each) for each in plans_of(plan, most)]
-    print(f"{plan.params.task.name}, splits: {len(splits)}, {metric}; commit {commit()}.\n")
+    splits, methods = splits_of(file)[:most], plan_of(file).params.methods
+    print(f"{file}, splits: {len(splits)}, {metric}; commit {commit()}.\n")
     rows = []
     for name in names:
-        each = [seconds_and_values(split, plan, name, times, metric) for split in splits]
+        each = [seconds_and_values(split, methods, name, times, metric) for split in splits]
         rows.append(np.mean(each, axis=0))
         print(f"{name}: {rows[-1].round(1)}", file=sys.stderr, flush=True)
     table = np.array(rows)

@@ -250,7 +250,7 @@ def test_refinements_are_compared(restored: Project) -> None:
     )
     command = [sys.executable, str(ROOT / "benchmarks" / "refinements.py"), "--splits", "1"]
     done = restored.run(*command, "--methods", "zero_shot,tip_adapter")
-    assert done.stdout.startswith("folder, splits: 1, h; commit ")
+    assert done.stdout.startswith("params.yaml, splits: 1, h; commit ")
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "`" in line]
     assert [row[0] for row in rows] == ["`zero_shot`", "`tip_adapter`"]
     head = next(line for line in done.stdout.splitlines() if line.startswith("| method"))
