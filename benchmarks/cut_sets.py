@@ -5,11 +5,13 @@
 
 with one file per set, features extracted; ``FILE:reversed`` as in `splits.py`. Every case is cut
 from each of the first splits, evenly spaced with ``--splits``, with one seed. Prints known /
-unknown / H (class means, percent) of both. Run it where the features are.
+unknown / H (class means, percent) of both. Run it where the features are. ``--settings
+'{"relation_images": 0}'`` changes settings of SRE-CLIP.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +20,8 @@ from defaults import values
 from measuring import commit
 from numpy.typing import NDArray
 from splits import Split, parser_of_splits, some_splits
+
+from sreclip.config.methods import MethodsSettings
 
 LARGEST_TO_SMALLEST = 50
 DRAWS = 10
@@ -104,7 +108,13 @@ CASES: dict[str, Callable[[Split], list[Split]]] = {
 def main() -> None:
     """Measure and print."""
     parser = parser_of_splits(__doc__)
+    parser.add_argument("--settings", type=json.loads, default={}, help="of `sre_clip`, as JSON")
     arguments = parser.parse_args()
+    ways = [("zero_shot", {}), ("sre_clip", arguments.settings)]
+    try:
+        MethodsSettings().changed(*ways[1])
+    except (ValueError, TypeError) as error:
+        parser.error(f"--settings: {error}")
     print(f"Known / unknown / H, zero-shot and `sre_clip`; commit {commit()}.\n")
     print("| set | cut | zero-shot | `sre_clip` |\n|" + " --- |" * 4)
     for file in arguments.files:
@@ -114,9 +124,9 @@ def main() -> None:
             cells = [
                 " / ".join(
                     f"{value:.1f}" if value else "-"
-                    for value in np.mean([values(piece, name, {}) for piece in pieces], axis=0)
+                    for value in np.mean([values(piece, *way) for piece in pieces], axis=0)
                 )
-                for name in ("zero_shot", "sre_clip")
+                for way in ways
             ]
             print(f"| {file} | {case} | {' | '.join(cells)} |", flush=True)
 
