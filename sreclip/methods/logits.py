@@ -29,8 +29,8 @@ def widened(features: Tensor) -> Tensor:
     return features.float() if features.dtype == torch.float16 else features
 
 
-def softmax(logits: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return the softmax of each row, and the logarithm of what it was divided by, ``(n,)``.
+def softmax_and_log_sum(logits: Tensor, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the softmax of each row, and the logarithm of its sum of exponentials, ``(n,)``.
 
     In a tenth of the time of `torch.logsumexp`; ``out`` may be the logits themselves.
     """
@@ -93,7 +93,7 @@ def collect(blocks: Iterable[Block], n_images: int, known: Tensor) -> ImageScore
                 best_classes[side, rows] = torch.where(
                     better, classes[mask][column], best_classes[side, rows]
                 )
-        log_sum[rows] = torch.logaddexp(log_sum[rows], softmax(logits)[1])
+        log_sum[rows] = torch.logaddexp(log_sum[rows], softmax_and_log_sum(logits)[1])
     return ImageScores(
         top_class=top_classes.int().cpu().numpy(),
         top_logit=top.cpu().numpy(),

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-from sreclip.methods.logits import BLOCK_VALUES, Block, assemble, softmax
+from sreclip.methods.logits import BLOCK_VALUES, Block, assemble, softmax_and_log_sum
 
 MOST_CANDIDATES = 64
 ROWS = 1 << 14
@@ -49,7 +49,7 @@ class Candidates:
                 numbers = block.classes.new_zeros(best.shape, dtype=torch.int32)
                 log_sum = best.new_full((n_images,), -torch.inf)
             rows = block.rows
-            log_sum[rows] = torch.logaddexp(log_sum[rows], softmax(block.logits)[1])
+            log_sum[rows] = torch.logaddexp(log_sum[rows], softmax_and_log_sum(block.logits)[1])
             top = block.logits.topk(min(most, len(block.classes)), dim=1)
             merged = torch.cat([best[rows], top.values], dim=1)
             merged_numbers = torch.cat([numbers[rows], block.classes[top.indices].int()], dim=1)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sreclip.methods.logits import softmax
+from sreclip.methods.logits import softmax_and_log_sum
 from sreclip.refinement.candidates import ROWS, Candidates
 
 STRENGTH = 0.5
@@ -164,7 +164,7 @@ class _Table:
         else:
             torch.index_select(bias, 0, self.part.classes.flatten(), out=room.view(-1))
             room += self.log_p
-        p, log_sums = softmax(room, out=room)
+        p, log_sums = softmax_and_log_sum(room, out=room)
         _add(totals, self.part, slice(None), p)
         return float(log_sums.sum())
 

@@ -9,7 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sreclip.methods.logits import BLOCK_VALUES, Block, score_in_blocks, softmax, widened
+from sreclip.methods.logits import (
+    BLOCK_VALUES,
+    Block,
+    score_in_blocks,
+    softmax_and_log_sum,
+    widened,
+)
 from sreclip.refinement.candidates import Candidates
 from sreclip.refinement.gaussians import NEGLIGIBLE
 from sreclip.refinement.pairs import pairs_of
@@ -137,7 +143,7 @@ def _predicted_sums(features: Tensor, vectors: Tensor, scale: float) -> tuple[Te
     for part in features.split(max(1, BLOCK_VALUES // len(vectors))):
         images = widened(part)
         logits = images @ scaled
-        p, log_sums = softmax(logits, out=logits)
+        p, log_sums = softmax_and_log_sum(logits, out=logits)
         log_sum += log_sums.sum()
         sums.addmm_(p.T, images)
     return sums, log_sum
