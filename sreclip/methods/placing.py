@@ -97,7 +97,7 @@ class Placing:
         if part := self.most_taught * gate:
             texts = self.taught(part)
             self.score = TextScore(replace(self.data.text, features=texts))
-            predictions, self.evidence = self.judged(self.evidence.source)
+            predictions, self.evidence = self.judged(self.evidence)
         evidence = self.evidence
         facts = {
             "taught": part,
@@ -121,12 +121,17 @@ class Placing:
             labels = replace(labels, log_p=log_p)
         return Placed(fitted.gaussians, fitted.bias, facts["temperature"], texts, labels, facts)
 
-    def judged(self, source: SourceEvidence | None = None) -> tuple[Candidates, Evidence]:
-        """Return what the target's images are by the texts, and how alike the source is."""
+    def judged(self, before: Evidence | None = None) -> tuple[Candidates, Evidence]:
+        """Return what the target's images are by the texts, and how alike the source is.
+
+        ``before`` is what other texts said; what the source says stays.
+        """
         full = self.settings.full_transfer
-        bias, predictions = self.target.predicted(self.score)
-        source = source or source_evidence(
-            self.data, self.score, lambda: self.target.covariance(predictions)
+        bias, predictions = self.target.predicted(self.score, before.bias if before else None)
+        source = (
+            before.source
+            if before
+            else source_evidence(self.data, self.score, lambda: self.target.covariance(predictions))
         )
         counts, means = self.target.means(predictions, self.settings.sharpness)
         transfer = correlation(source, means, self.shared(source, counts))
@@ -179,7 +184,7 @@ class Placing:
                 self.weight(target),
                 settings.uncertainty,
             )
-            bias, predictions = target.predicted(added(self.score, gaussians))
+            bias, predictions = target.predicted(added(self.score, gaussians), bias)
         return Fitted(gaussians, bias, predictions)
 
     def related(

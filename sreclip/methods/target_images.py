@@ -51,10 +51,13 @@ class TargetImages:
         """Return every second image, from the first or from the second on."""
         return replace(self, features=self.features[number::2])
 
-    def predicted(self, score: Score) -> tuple[ClassBias, Candidates]:
+    def predicted(
+        self, score: Score, start: ClassBias | None = None
+    ) -> tuple[ClassBias, Candidates]:
         """Return the bias of some logits, and the predictions with it.
 
-        It makes known classes equal among themselves, and the unknown ones.
+        It makes known classes equal among themselves, and the unknown ones. ``start`` is one of
+        similar logits.
         """
         blocks = score_in_blocks(score, self.features, len(self.known))
         predictions = Candidates.from_blocks(blocks, len(self), len(self.known))
@@ -64,6 +67,7 @@ class TargetImages:
             most_lift=self.most_lift,
             tolerance=TOLERANCE,
             group=self.known,
+            start=start,
         )
         return bias, bias.added_to(predictions)
 

@@ -61,6 +61,7 @@ def class_bias(
     most_lift: float = math.inf,
     tolerance: float = TOLERANCE,
     group: Tensor | None = None,
+    start: ClassBias | None = None,
 ) -> ClassBias:
     r"""Return ``strength`` times the bias that moves the target to given class shares.
 
@@ -76,7 +77,8 @@ def class_bias(
     With more than `MOST_CANDIDATES` classes an image goes to its candidates alone, and a class
     cannot have any share: it gets at most half of the images that it is a candidate of, the others
     more in proportion, and b stays within `LARGEST`. A class that is no image's candidate has no
-    bias. Of all equal solutions the mean of b is 0.
+    bias. Of all equal solutions the mean of b is 0. The search begins at ``start``, a bias of this
+    strength: from one of nearly the same predictions it takes fewer steps.
     """
     from scipy.optimize import Bounds, minimize
 
@@ -100,6 +102,8 @@ def class_bias(
     shares = shares * present
     shares /= shares.sum()
     bias = torch.zeros_like(shares)
+    if start is not None and strength:
+        bias[present] = (start.bias.to(bias) / strength).clamp(-LARGEST, LARGEST)[present]
     room = torch.empty_like(candidates.log_p[:ROWS], dtype=torch.float64)
     tables = [_Table(part, room) for _, part in candidates.parts()]
 
@@ -114,7 +118,7 @@ def class_bias(
 
     found = minimize(
         dual,
-        np.zeros(int(present.sum())),
+        bias[present].numpy(),
         jac=True,
         method="L-BFGS-B",
         bounds=Bounds(-LARGEST, LARGEST),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import ot
 import pytest
+import scipy.optimize
 import torch
 from scipy.special import softmax
 
 from sreclip.methods.logits import Block
 from sreclip.refinement.candidates import Candidates
-from sreclip.refinement.class_bias import class_bias, em_shares
+from sreclip.refinement.class_bias import ClassBias, class_bias, em_shares
 
 Planted = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
@@ -88,12 +90,35 @@ def test_pieces_change_nothing(most: int, planted: Planted, request: pytest.Fixt
     )
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.3])
+def test_where_the_search_begins_changes_nothing(
+    strength: float, planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, searches = scipy.optimize.minimize, []
+
+    def minimize(*arguments: Any, **named: Any) -> Any:
+        searches.append(original(*arguments, **named))
+        return searches[-1]
+
+    candidates = candidates_of(predictions(planted))
+    found = class_bias(candidates, strength)
+    far = ClassBias(torch.tensor([9.0, -7, 1e3, -1e3]).double())
+    monkeypatch.setattr("scipy.optimize.minimize", minimize)
+    for start in (None, far, found):
+        again = class_bias(candidates, strength, start=start)
+        torch.testing.assert_close(again.bias, found.bias, atol=1e-4, rtol=0)
+    steps = [search.nit for search in searches]
+    assert steps[2] == 0 < steps[0]
+    assert torch.equal(class_bias(candidates, 0.0, start=far).bias, torch.zeros(4).double())
+
+
 def test_a_class_that_no_image_can_be_has_no_bias(planted: Planted) -> None:
     logits = predictions(planted, 60, 5)
     logits[:, 2] = -1e4
-    bias = class_bias(candidates_of(logits, most=3)).bias
-    assert bias[2] == 0
-    assert torch.isfinite(bias).all()
+    for start in (None, ClassBias(torch.ones(5).double())):
+        bias = class_bias(candidates_of(logits, most=3), start=start).bias
+        assert bias[2] == 0
+        assert torch.isfinite(bias).all()
 
 
 def test_a_backbones_scale_and_spread_together_change_nothing(planted: Planted) -> None:
