@@ -106,11 +106,11 @@ JOBS: dict[str, tuple[Step, ...]] = {
         Step(
             "Method and its adapter",
             "Frozen logits and what the method learned.",
-            "methods/sre_clip.py SreClip._score",
+            "methods/sre_clip.py SreClip._logits",
             "n target x n classes",
             "",
             "The method scores the row against every class, through its adapter if it trains one."
-            " `sre_clip` then adds the logits of its Gaussians. Logits come in blocks, and never"
+            " `sre_clip` adds its Gaussians, and a bias per class. Logits come in blocks, and never"
             " all at once.",
         ),
         Step(
