@@ -15,12 +15,11 @@ import argparse
 import numpy as np
 import torch
 from measuring import commit
-from refinements import ECE_BINS
-from splits import Split, plan_of, splits_of
+from splits import Split, method_names, plan_of, splits_of
 
-from sreclip.config.methods import METHOD_NAMES, MethodsSettings
+from sreclip.config.methods import MethodsSettings
 from sreclip.errors import SreclipError
-from sreclip.evaluate.metrics import run_metrics
+from sreclip.evaluate.accuracy import class_mean_h
 from sreclip.methods.logits import Block, assemble, collect
 from sreclip.train.fits import fit_seeds, make_method
 
@@ -36,12 +35,11 @@ def accuracies(split: Split, methods: MethodsSettings, name: str, seeds: int) ->
         assemble(fitted.logit_blocks(features), *shape).log_softmax(dim=1)
         for fitted in fit_seeds(made, split.inputs)
     ]
-    every, found = np.ones(len(split.labels), dtype=bool), []
+    found = []
     for table in [*tables, torch.stack(tables).mean(dim=0)]:
         blocks = [Block(torch.arange(shape[0]), torch.arange(shape[1]), table)]
         scores = collect(blocks, shape[0], known)
-        values = run_metrics(scores, every, split.labels, split.known, ECE_BINS)
-        found.append(100 * values["h"])
+        found.append(100 * class_mean_h(scores, split.labels, split.known))
     return found
 
 
@@ -49,12 +47,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--params", default="params.yaml", help="file of parameters")
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", type=method_names, default=METHODS)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    names = arguments.methods.split(",")
-    if unknown := set(names) - set(METHOD_NAMES):
-        parser.error(f"no such method: {', '.join(sorted(unknown))}")
     try:
         splits, methods = splits_of(arguments.params), plan_of(arguments.params).params.methods
     except SreclipError as error:
@@ -62,7 +57,7 @@ def main() -> None:
     print(f"{arguments.params}, splits: {len(splits)}, seeds: {arguments.seeds}.", end=" ")
     print(f"Commit {commit()}.\n\n| method | one seed | least to largest | together |")
     print("| --- | ---: | ---: | ---: |")
-    for name in names:
+    for name in arguments.methods:
         rows = np.mean([accuracies(s, methods, name, arguments.seeds) for s in splits], axis=0)
         alone, together = rows[:-1], rows[-1]
         apart = f"{alone.min():.1f} to {alone.max():.1f}"

@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from measuring import commit
-from splits import Split, plan_of, splits_of
+from splits import Split, method_names, plan_of, splits_of
 
 from sreclip.config.methods import METHOD_NAMES, MethodsSettings
 from sreclip.errors import SreclipError
@@ -66,20 +67,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--params", default="params.yaml", help="file of parameters")
     parser.add_argument("--splits", type=int, help="look at the first so many splits only")
-    parser.add_argument("--methods", default=",".join(METHOD_NAMES))
+    parser.add_argument("--methods", type=method_names, default=METHOD_NAMES)
     parser.add_argument("--times", type=float, default=1.0, help="factor of all logits")
     parser.add_argument("--metric", choices=["h", "ausuc"], default="h")
     arguments = parser.parse_args()
-    names = arguments.methods.split(",")
-    if unknown := set(names) - set(METHOD_NAMES):
-        parser.error(f"no such method: {', '.join(sorted(unknown))}")
     try:
-        measure(arguments.params, names, arguments.splits, arguments.times, arguments.metric)
+        measure(
+            arguments.params,
+            arguments.methods,
+            arguments.splits,
+            arguments.times,
+            arguments.metric,
+        )
     except SreclipError as error:
         parser.error(str(error))
 
 
-def measure(file: str, names: list[str], most: int | None, times: float, metric: str) -> None:
+def measure(file: str, names: Sequence[str], most: int | None, times: float, metric: str) -> None:
     """Print the table."""
     splits, methods = splits_of(file)[:most], plan_of(file).params.methods
     print(f"{file}, splits: {len(splits)}, {metric}; commit {commit()}.\n")

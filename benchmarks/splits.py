@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from sreclip.config import load_params
+from sreclip.config.methods import METHOD_NAMES
 from sreclip.data.manifest import read_target_labels
 from sreclip.errors import SreclipError
 from sreclip.plan.plan import Plan
@@ -70,6 +71,14 @@ def splits_of(file: str) -> list[Split]:
     """Return every split of a file's sweep."""
     found = [Split.of(each) for each in plans_of(plan_of(file))]
     return _reversed(found) if file.endswith(REVERSED) else found
+
+
+def method_names(text: str) -> list[str]:
+    """Return the methods of a list with commas, for an argument of a parser."""
+    names = text.split(",")
+    if unknown := set(names) - set(METHOD_NAMES):
+        raise argparse.ArgumentTypeError(f"no such method: {', '.join(sorted(unknown))}")
+    return names
 
 
 def parser_of_splits(text: str) -> argparse.ArgumentParser:
